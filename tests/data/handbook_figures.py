@@ -5,6 +5,7 @@ The check rounds the value to the decimals of the string; percentages are given 
 """
 
 from math import exp, sqrt
+from statistics import mean, variance
 
 
 def npv(rate, flows):
@@ -20,8 +21,17 @@ def irr(flows, low=-0.9, high=10.0):
     return low
 
 
+def covariance(left, right):
+    """Sample covariance."""
+    pairs = zip(left, right)
+    return sum((x - mean(left)) * (y - mean(right)) for x, y in pairs) / (len(left) - 1)
+
+
 MACHINE = [-100000, 30000, 40000, 50000, 20000]
 VAN = [-50000, 20000, 22000, 18000]
+SOLAR = [-80000, 25000, 30000, 35000, 20000]
+SHARE = [4, -2, 6, 1, -3]
+MARKET = [3, -1, 4, 2, -2]
 
 FIGURES = {
     "finance-npv": [
@@ -46,5 +56,41 @@ FIGURES = {
         (1.2 * 5.5, "6.6%"),
         (3 + 1.2 * 5.5, "9.6%"),
         (3 + 0.6 * 5.5, "6.3%"),
+    ],
+    "finance-beta": [
+        (mean(SHARE), "1.2% for the share"),
+        (mean(MARKET), "1.2% for the market"),
+        (covariance(SHARE, MARKET), "covariance of the two series is 9.70"),
+        (variance(MARKET), "variance of the market is 6.70"),
+        (covariance(SHARE, MARKET) / variance(MARKET), "which is 1.45"),
+        (1.4 / (1 + 0.75 * 0.5), "asset beta of 1.02"),
+    ],
+    "finance-payback-period": [
+        (25000 + 30000, "$55,000"),
+        (2 + 25000 / 35000, "2.71 years"),
+        (60000 / 15000, "4 years"),
+    ],
+    "finance-discounted-payback": [
+        (25000 / 1.08, "$23,148.15"),
+        (30000 / 1.08**2, "$25,720.16"),
+        (35000 / 1.08**3, "$27,784.13"),
+        (20000 / 1.08**4, "$14,700.60"),
+        (npv(0.08, SOLAR[:4]) + 80000, "$76,652.44"),
+        (-npv(0.08, SOLAR[:4]), "$3,347.56"),
+        (-100 * npv(0.08, SOLAR[:4]) / (20000 / 1.08**4), "23% of the fourth year"),
+        (3 - npv(0.08, SOLAR[:4]) / (20000 / 1.08**4), "3.23 years"),
+        (2 + 25000 / 35000, "2.71 years"),
+    ],
+    "finance-profitability-index": [
+        (125000 / 100000, "1.25"),
+        (81000 / 60000, "1.35"),
+        (52000 / 40000, "1.30"),
+        (81000 + 52000 - 60000 - 40000, "$33,000"),
+        (125000 - 100000, "$25,000"),
+    ],
+    "finance-current-ratio": [
+        (40000 + 90000 + 110000, "$240,000"),
+        (85000 + 50000 + 15000, "$150,000"),
+        (240000 / 150000, "which is 1.6"),
     ],
 }
