@@ -1,0 +1,22 @@
+# examples/*.cpp and examples/ladder/*.cpp: one program each, in <build>/examples/. A rung of the ladder that knows
+# --quick checks itself against the oracle, so it is a test too.
+
+find_path(SMALTI_CLI11_INCLUDE CLI/CLI.hpp)
+mark_as_advanced(SMALTI_CLI11_INCLUDE)
+
+if(SMALTI_CLI11_INCLUDE AND TARGET smalti::retrieval)
+  smalti_sources(examples examples)
+  foreach(source IN LISTS examples)
+    get_filename_component(name ${source} NAME_WE)
+    smalti_program(example_${name} ${source} examples)
+    target_include_directories(example_${name} SYSTEM PRIVATE ${SMALTI_CLI11_INCLUDE})
+  endforeach()
+else()
+  message(STATUS "examples: left out, they need CLI11 and smalti::retrieval")
+endif()
+
+smalti_sources(rungs examples/ladder)
+foreach(source IN LISTS rungs)
+  get_filename_component(name ${source} NAME_WE)
+  smalti_program(ladder_${name} ${source} examples/ladder)
+endforeach()
