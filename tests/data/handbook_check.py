@@ -102,7 +102,7 @@ def split_body(where, lines, first):
         else:
             if line.startswith("|"):
                 fail(where, f"line {number}: tables are not allowed")
-            if re.search(r"\$\$|\\[a-zA-Z(\[]", line):
+            if re.search(r"\$\$|\\[a-zA-Z(\[]", re.sub(r"`[^`]*`", "", line)):
                 fail(where, f"line {number}: LaTeX is not allowed")
             if "\t" in line or line != line.rstrip():
                 fail(where, f"line {number}: tab or trailing blank")

@@ -4,7 +4,7 @@ FIGURES maps a document id to (value computed here, the exact string in the text
 The check rounds the value to the decimals of the string; percentages are given in percent.
 """
 
-from math import exp, sqrt
+from math import exp, log, sqrt
 from statistics import mean, variance
 
 
@@ -32,6 +32,19 @@ VAN = [-50000, 20000, 22000, 18000]
 SOLAR = [-80000, 25000, 30000, 35000, 20000]
 SHARE = [4, -2, 6, 1, -3]
 MARKET = [3, -1, 4, 2, -2]
+
+def bond(yield_, coupon=50, face=1000, years=5):
+    """Price of a bond with one coupon a year."""
+    return npv(yield_, [0] + [coupon] * (years - 1) + [coupon + face])
+
+
+def duration(yield_, coupon=50, face=1000, years=5):
+    """Macaulay duration in years."""
+    flows = [0] + [coupon] * (years - 1) + [coupon + face]
+    return npv(yield_, [year * flow for year, flow in enumerate(flows)]) / npv(yield_, flows)
+
+
+LOAN = 20000 * 0.005 / (1 - 1.005**-60)
 
 FIGURES = {
     "finance-npv": [
@@ -156,5 +169,88 @@ FIGURES = {
         (40000 * 0.6**4, "$5,184"),
         (40000 * 0.6**4 - 4000, "$1,184"),
         ((40000 - 4000) / 5, "$7,200"),
+    ],
+    "finance-break-even": [
+        (25 - 13, "$12 per candle"),
+        (60000 / 12, "5,000 candles"),
+        (60000 / 12 * 25, "$125,000"),
+        (100 * 12 / 25, "48%"),
+        ((60000 + 24000) / 12, "7,000 candles"),
+        (100 * (1 - 5000 / 6250), "margin of safety is 20%"),
+    ],
+    "finance-cash-conversion-cycle": [
+        (80000 / 584000 * 365, "50 days"),
+        (96000 / 876000 * 365, "40 days"),
+        (48000 / 584000 * 365, "30 days"),
+        (80000 / 584000 * 365 + 96000 / 876000 * 365 - 48000 / 584000 * 365, "60 days"),
+        (80000 + 96000 - 48000, "$128,000"),
+        (876000 / 365 * 10, "$24,000"),
+    ],
+    "finance-budget-variance": [
+        (1000 * 2 * 5, "$10,000"),
+        (2310 * 4.80, "$11,088"),
+        (2310 * 4.80 - 1000 * 2 * 5, "$1,088"),
+        (1100 * 2 * 5, "$11,000"),
+        (100 * 2 * 5, "$1,000"),
+        (-(4.80 - 5.00) * 2310, "$462"),
+        ((2310 - 2200) * 5, "$550"),
+        (2310 * 4.80 - 1100 * 2 * 5, "$88"),
+    ],
+    "finance-annuity": [
+        (1200 * (1 - 1.05**-10) / 0.05, "$9,266.08"),
+        (1200 * (1.05**10 - 1) / 0.05, "$15,093.47"),
+        (1200 * (1 - 1.05**-10) / 0.05 * 1.05, "$9,729.39"),
+        (1200 / 0.05, "$24,000"),
+        (LOAN, "$386.66"),
+        (20000 * 0.005, "$100.00"),
+        (LOAN - 100, "$286.66"),
+    ],
+    "finance-bond-price": [
+        (bond(0.06), "$957.88"),
+        (1000 - bond(0.06), "$42.12"),
+        (bond(0.04), "$1,044.52"),
+        (bond(0.05), "exactly $1,000"),
+        (100 * 50 / bond(0.06), "5.22%"),
+        (bond(0.06, coupon=0), "$747.26"),
+    ],
+    "finance-bond-duration": [
+        (bond(0.06), "$957.88"),
+        (duration(0.06), "4.53 years"),
+        (duration(0.06) / 1.06, "4.28"),
+        (duration(0.06) / 1.06 * 0.5, "2.14%"),
+        (duration(0.06) / 1.06 * 0.01 * bond(0.06), "$40.98"),
+        (bond(0.065), "$937.66"),
+        (100 * (1 - bond(0.065) / bond(0.06)), "2.11%"),
+    ],
+    "finance-dividend-discount-model": [
+        (2 * 1.04, "$2.08"),
+        (2 * 1.04 / (0.09 - 0.04), "$41.60"),
+        (2 * 1.05 / (0.09 - 0.05), "$52.50"),
+        (npv(0.09, [0, 2 * 1.1, 2 * 1.1**2 * (1 + 1.04 / (0.09 - 0.04))]), "$46.42"),
+        (100 * (2.08 / 40 + 0.04), "9.2%"),
+    ],
+    "finance-ev-to-ebitda": [
+        (25 * 20, "$500 million"),
+        (500 + 180 - 30, "$650 million"),
+        (50 + 15, "$65 million"),
+        (650 / 65, "10.0"),
+        (8 * 65, "$520 million"),
+        (180 - 30, "$150 million"),
+        (8 * 65 - 150, "$370 million"),
+        (370 / 25, "$14.80"),
+    ],
+    "finance-value-at-risk": [
+        (1.645 * 0.012 * 1e6, "$19,740"),
+        (2.326 * 0.012 * 1e6, "$27,912"),
+        (1.645 * 0.012 * 1e6 * sqrt(10), "$62,423"),
+    ],
+    "finance-effective-annual-rate": [
+        (1000 * 1.06**10, "$1,790.85"),
+        (1000 * (1 + 0.06 * 10), "$1,600.00"),
+        (100 * ((1 + 0.12 / 12) ** 12 - 1), "12.68%"),
+        (100 * ((1 + 0.12 / 4) ** 4 - 1), "12.55%"),
+        (100 * (exp(0.12) - 1), "12.75%"),
+        (72 / 6, "12 years"),
+        (log(2) / log(1.06), "11.90 years"),
     ],
 }
