@@ -1,5 +1,5 @@
 #pragma once
-// Elementwise non-linearities. GELU: Hendrycks & Gimpel 2016, with the exact normal distribution. SiLU: Elfwing et al. 2017.
+// Elementwise non-linearities of whole matrices (inside a product, use the epilogues silu{} and gelu{}). GELU: Hendrycks & Gimpel 2016, with the exact normal distribution. SiLU: Elfwing et al. 2017.
 
 #include "row_kernels.hpp"
 
@@ -7,9 +7,9 @@ namespace smalti {
 
 /// y = x / (1 + e^−x). y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. Errors: math.3.
 template <class Y, class X>
-status silu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
+status apply_silu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
   using T = std::remove_const_t<X>;
-  if (!detail::same_rows(y, x)) return {"math.3", "silu: x and y must agree, columns contiguous"};
+  if (!detail::same_rows(y, x)) return {"math.3", "apply_silu: x and y must agree, columns contiguous"};
   auto* const row = pick(where.device, &simd_generic::silu_row<T, Y>, &simd_avx2::silu_row<T, Y>, &simd_avx512::silu_row<T, Y>);
   detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
   return {};
@@ -17,9 +17,9 @@ status silu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
 
 /// y = x · Φ(x). y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. Errors: math.3.
 template <class Y, class X>
-status gelu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
+status apply_gelu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
   using T = std::remove_const_t<X>;
-  if (!detail::same_rows(y, x)) return {"math.3", "gelu: x and y must agree, columns contiguous"};
+  if (!detail::same_rows(y, x)) return {"math.3", "apply_gelu: x and y must agree, columns contiguous"};
   auto* const row = pick(where.device, &simd_generic::gelu_row<T, Y>, &simd_avx2::gelu_row<T, Y>, &simd_avx512::gelu_row<T, Y>);
   detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
   return {};
