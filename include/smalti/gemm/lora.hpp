@@ -1,0 +1,106 @@
+#pragma once
+// Low-rank adapters (Hu et al. 2021, "LoRA", eq. 3): ΔW = s·B·A, as further terms of a product or merged into the weight.
+
+#include <span>
+#include <string>
+#include "host.hpp"
+
+namespace smalti {
+
+/// An adapter of one weight (n, k).
+struct lora {
+  int rank = 0;
+  float scale = 1;       ///< α / r, or α / √r (rsLoRA, Kalajdzievski 2023)
+  buffer<float> a = {};  ///< (rank, k)
+  buffer<float> b = {};  ///< (n, rank)
+};
+
+namespace detail {
+inline bool fits(lora const& l, index n, index k) {
+  return l.rank > 0 && l.a.size() == std::size_t(l.rank * k) && l.b.size() == std::size_t(n * l.rank);
+}
+
+/// The base term and one term for each adapter, in scratch: t (M, rank) = x·Aᵀ is computed here. With `adapter_of_row`, the rows
+/// of t that belong to another adapter are 0, so every term still covers the batch.
+template <class X>
+status lora_terms(on_cpu const& where, std::span<term>& sum, view<X, 2> x, weight_view const& w, std::span<lora const* const> adapters,
+                  std::span<int const> adapter_of_row) {
+  index const m = x.extent[0];
+  if (x.extent[1] != w.k) return {"gemm.1", "x must have as many columns as the weight"};
+  for (lora const* l : adapters)
+    if (!l || !fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
+  if (!adapter_of_row.empty() && index(adapter_of_row.size()) != m) return {"gemm.8", "adapter_of_row must name one adapter for each row of x"};
+  for (int one : adapter_of_row)
+    if (one < -1 || one >= int(adapters.size())) return {"gemm.8", "adapter_of_row names an adapter that is not there"};
+
+  scratch& memory = thread_scratch();
+  term* const all = memory.take<term>(adapters.size() + 1);
+  all[0] = {borrow_activations(x), w, 1.f};
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    lora const& l = *adapters[i];
+    auto const t = row_major(memory.take<float>(std::size_t(m * l.rank)), m, l.rank);                                   // (M, rank)
+    auto const belongs = [&](index row) { return adapter_of_row.empty() || adapter_of_row[std::size_t(row)] == int(i); };
+    for (index row = 0; row < m;) {  // runs of rows that share the adapter
+      index end = row + 1;
+      while (end < m && belongs(end) == belongs(row)) ++end;
+      auto const part = rows(t, row, end - row);
+      if (!belongs(row)) std::fill(&part(0, 0), &part(0, 0) + part.size(), 0.f);
+      else if (status s = gemm(where, part, product(rows(x, row, end - row), row_major(l.a.data(), l.rank, w.k))); !s) return s;
+      row = end;
+    }
+    all[i + 1] = {borrow_activations(t), borrow(row_major(l.b.data(), w.n, l.rank)), l.scale};
+  }
+  sum = {all, adapters.size() + 1};
+  return {};
+}
+}  // namespace detail
+
+/// y (M, N) = e(x·Wᵀ + Σ s_i·(x·A_iᵀ)·B_iᵀ), one accumulator for all of it; x (M, K), W (N, K) a packed weight of any kind.
+/// Without `adapter_of_row` every row passes all adapters (they are stacked); with it, row i passes adapters[adapter_of_row[i]]
+/// alone, −1 none. Rows that are sorted by adapter are fastest. Aliasing, scratch and errors as gemm's; and gemm.7 (an adapter
+/// does not fit), gemm.8 (adapter_of_row).
+template <class Y, class X, class W, epilogue E = identity>
+status linear(on_cpu const& where, view<Y, 2> y, view<X, 2> x, W const& w, std::span<lora const* const> adapters = {}, E const& out = {},
+              std::span<int const> adapter_of_row = {}) {
+  scratch::mark const here(thread_scratch());
+  std::span<term> sum;
+  if (status s = detail::lora_terms(where, sum, x, borrow(w), adapters, adapter_of_row); !s) return s;
+  return gemm(where, y, std::span<term const>(sum), out);
+}
+
+/// w (n, k) += sign · s·B·A, T float, bf16 or f16: the sum is fp32 and rounded once. Errors: gemm.7; then w is untouched.
+template <class T>
+status add_update(on_cpu const& where, view<T, 2> w, lora const& l, float sign) {
+  if (!detail::fits(l, w.extent[0], w.extent[1])) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
+  view<float const, 2> const a_transposed{l.a.data(), {w.extent[1], l.rank}, {1, w.extent[1]}};                         // (k, rank)
+  return gemm(where, w, sign * l.scale * product(row_major(l.b.data(), w.extent[0], l.rank), a_transposed), residual{w});
+}
+
+/// W + s·B·A in place, W (n, k): the adapter becomes part of the weight. Errors: gemm.7.
+template <class T>
+status merge(on_cpu const& where, view<T, 2> w, lora const& l) { return add_update(where, w, l, 1.f); }
+/// Takes a merged adapter out again, up to the rounding of T.
+template <class T>
+status unmerge(on_cpu const& where, view<T, 2> w, lora const& l) { return add_update(where, w, l, -1.f); }
+
+/// The adapters merged into the 16-bit (or fp32) weight that was quantised: W16 + Σ s·B·A. The usual file to publish.
+template <class T>
+status merge_into_original(on_cpu const& where, view<T, 2> w, std::span<lora const* const> adapters) {
+  for (lora const* l : adapters)
+    if (!l || !detail::fits(*l, w.extent[0], w.extent[1])) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
+  for (lora const* l : adapters)
+    if (status s = merge(where, w, *l); !s) return s;
+  return {};
+}
+/// The adapters merged into dequantise(W4), the weight that a QLoRA adapter was trained against: exact with respect to training.
+/// out (n, k), T float, bf16 or f16; Quantised is nf4_data or int8_data. Errors: gemm.2 (out's shape), gemm.7.
+template <class T, class Quantised>
+status merge_into_dequantised(on_cpu const& where, view<T, 2> out, Quantised const& w, std::span<lora const* const> adapters) {
+  if (out.extent[0] != w.n || out.extent[1] != w.k) return {"gemm.2", "the output must have the shape of the weight"};
+  for (lora const* l : adapters)
+    if (!l || !detail::fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
+  dequantise(where, w, out);
+  return merge_into_original(where, out, adapters);
+}
+
+}  // namespace smalti
