@@ -51,9 +51,9 @@ class safetensors_writer {
     file_.write_at(data_ + at, bytes);
     at += (long long)bytes.size();
   }
-  template <class T>
+  template <class T, std::size_t N>
     requires(!std::is_same_v<std::remove_const_t<T>, std::byte>)
-  void write(std::string_view name, std::span<T> elements) { write(name, std::as_bytes(elements)); }
+  void write(std::string_view name, std::span<T, N> elements) { write(name, std::span<std::byte const>(std::as_bytes(elements))); }
   template <class T>
   void write(std::string_view name, buffer<T> const& elements) { write(name, std::span(elements.data(), elements.size())); }
 
