@@ -1,0 +1,45 @@
+#pragma once
+// The host's attention kernels for every instruction set, and the choice among them.
+
+#include "../simd/lanes.hpp"
+
+namespace smalti {
+
+/// The functions of host.inc, as one value per instruction set and element type.
+template <class T>
+struct attention_kernels {
+  void (*widen)(T const* from, float factor, float* to, index n);
+  void (*narrow)(float const* from, T* to, index n);
+  void (*pack_keys)(T const* const* keys, int n, int d, float* panel);
+  void (*pack_values)(T const* v, index row, int n, int dv, float* panel, index strip);
+  void (*scores)(float const* q, index row_q, int rows, float const* panels, int n, int d, float* s, index row_s);
+  void (*scores_in_place)(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s);
+  void (*weigh)(float const* p, index row_p, int rows, float const* v, index row_v, index strip, int n, int dv, float* o, index row_o);
+  void (*weigh_in_place)(float const* p, index row_p, int rows, T const* v, index row_v, index strip, int n, int dv, float* o, index row_o);
+  float (*row_max)(float const* x, int n);
+  float (*row_exponentiate)(float* x, int n, float shift);
+  void (*row_scale)(float* x, int n, float factor);
+};
+
+}  // namespace smalti
+
+#include "../simd/begin_generic.inc"
+#include "host.inc"
+#include "../simd/end_generic.inc"
+#if defined(__x86_64__)
+  #include "../simd/begin_avx2.inc"
+  #include "host.inc"
+  #include "../simd/end_avx2.inc"
+  #include "../simd/begin_avx512.inc"
+  #include "host.inc"
+  #include "../simd/end_avx512.inc"
+#endif
+
+namespace smalti {
+
+template <class T>
+attention_kernels<T> const& attention_kernels_for(arch device) {
+  return *pick(device, &simd_generic::attention_functions<T>, &simd_avx2::attention_functions<T>, &simd_avx512::attention_functions<T>);
+}
+
+}  // namespace smalti
