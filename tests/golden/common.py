@@ -43,6 +43,7 @@ def write_tensors(path, tensors, metadata=None):
     """safetensors, contiguous copies so that no two names share storage."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, str(path), metadata)
+    path.chmod(0o644)
 
 
 class in_double:
