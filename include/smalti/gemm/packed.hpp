@@ -16,7 +16,11 @@ struct packed_dense {
   buffer<T> at = {};  ///< (⌈n/16⌉, k, 16)
 };
 
-/// W (n, k) in NF4. A word holds eight codes of one row along k, the first in its lowest bits.
+/// Where a word of packed codes holds column j of its eight: byte j % 4 has columns j and j + 4, the earlier in its low nibble.
+/// So a mask leaves columns 0…3 or 4…7 in order, for table look-ups by bytes; look-ups by words do not care.
+constexpr int nf4_shift(index j) { return int(j % 4 * 8 + j / 4 * 4); }
+
+/// W (n, k) in NF4. A word holds eight codes of one row along k, placed as nf4_shift says.
 struct packed_nf4 {
   int n = 0, k = 0, block = 64;
   buffer<uint32_t> code = {};        ///< (⌈n/16⌉, k/8, 16)
@@ -77,7 +81,7 @@ inline packed_nf4 pack(nf4_data const& w) {
   detail::interleave_rows(p.code.data(), w.n, words, [&](index r, index j) {
     uint8_t const* const four = w.code.data() + (r * words + j) * 4;  // four bytes, the high nibble first
     uint32_t word = 0;
-    for (int i = 0; i < 8; ++i) word |= uint32_t(nf4_code_at(four, i)) << 4 * i;
+    for (int i = 0; i < 8; ++i) word |= uint32_t(nf4_code_at(four, i)) << nf4_shift(i);
     return word;
   });
   auto const scales = [&](auto& to, auto const& from) {
@@ -114,7 +118,7 @@ inline nf4_data unpack(packed_nf4 const& p) {
   for (index r = 0; r < p.n; ++r)
     for (index j = 0; j < words; ++j) {
       uint32_t const word = p.code[detail::interleaved(r, j, words)];
-      for (int i = 0; i < 4; ++i) w.code[std::size_t((r * words + j) * 4 + i)] = uint8_t((word >> 8 * i & 15) << 4 | (word >> (8 * i + 4) & 15));
+      for (int i = 0; i < 4; ++i) w.code[std::size_t((r * words + j) * 4 + i)] = uint8_t((word >> nf4_shift(2 * i) & 15) << 4 | (word >> nf4_shift(2 * i + 1) & 15));
     }
   auto const scales = [&](auto& to, auto const& from) {
     to = std::remove_reference_t<decltype(to)>(std::size_t(p.n * blocks));

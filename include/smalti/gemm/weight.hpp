@@ -90,7 +90,7 @@ inline void decode_row(weight_view const& w, int row, float* to) {
         float const scale = nf4_scale(w, row, b);
         for (index j = b * w.block; j < (b + 1) * w.block; ++j) {
           uint32_t const word = static_cast<uint32_t const*>(w.at)[detail::interleaved(row, j / 8, w.k / 8)];
-          to[j] = nf4_level[word >> 4 * (j % 8) & 15] * scale;
+          to[j] = nf4_level[word >> nf4_shift(j % 8) & 15] * scale;
         }
       }
   }

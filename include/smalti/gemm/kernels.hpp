@@ -1,0 +1,61 @@
+#pragma once
+// The inner loops of products, once per host instruction set: few rows of x (decode) at the speed of reading W, many rows
+// (prefill) as an outer product of a decoded panel of W and a packed tile of x (Goto & van de Geijn 2008).
+
+#include "../simd/lanes.hpp"
+#include "weight.hpp"
+
+namespace smalti {
+
+inline constexpr int tile_rows = 6;       ///< rows of x in an outer product: 6 × 16 sums fill AVX2's registers, 6 × 64 AVX-512's
+inline constexpr int few_rows_limit = 4;  ///< up to here W is decoded in registers, beyond into a panel
+inline constexpr int panel_depth = 256;   ///< columns of W decoded at a time: 16 KiB for 16 rows, half of L1
+
+/// Asks for acc (m, 16) += scale · x (m, k) · Wᵀ of one group, m ≤ few_rows_limit.
+struct few_rows_task {
+  weight_view w;
+  index group;
+  float const* x;  ///< fp32, contiguous rows
+  index row_x;
+  int m;
+  float scale;
+  float* acc;
+  index row_acc;
+};
+
+/// Asks for acc (tiles · tile_rows, 16 · groups) += x · Wᵀ of a run of groups.
+struct panel_task {
+  weight_view w;
+  index group;
+  int groups;
+  float const* x;  ///< (tiles, k, tile_rows)
+  index tiles;
+  float* acc;
+  index row_acc;
+  float* panel;  ///< working memory, (groups, panel_depth, 16)
+};
+
+}  // namespace smalti
+
+#include "../simd/begin_generic.inc"
+#include "nf4_scales.inc"
+#include "nf4_words.inc"
+#include "few_rows.inc"
+#include "panel.inc"
+#include "../simd/end_generic.inc"
+
+#if defined(__x86_64__)
+  #include "../simd/begin_avx2.inc"
+  #include "nf4_scales.inc"
+  #include "nf4_planes.inc"
+  #include "few_rows.inc"
+  #include "panel.inc"
+  #include "../simd/end_avx2.inc"
+
+  #include "../simd/begin_avx512.inc"
+  #include "nf4_scales.inc"
+  #include "nf4_words.inc"
+  #include "few_rows.inc"
+  #include "panel.inc"
+  #include "../simd/end_avx512.inc"
+#endif
