@@ -1,0 +1,144 @@
+#pragma once
+// The operations a decoder is made of, on the host. The decoder calls nothing else: another backend is another set of these
+// overloads with another first argument.
+
+#include <cstring>
+#include "../attention.hpp"
+#include "../math/norm.hpp"
+#include "../math/rope.hpp"
+#include "cache.hpp"
+#include "weights.hpp"
+
+namespace smalti {
+
+/// What a backend keeps its activations in.
+template <class Where>
+struct backend;
+
+template <>
+struct backend<on_cpu> {
+  using element = float;
+  template <class T>
+  using array = buffer<T>;
+};
+
+/// Which rows of a batch belong to which sequence. Rows are tokens, all sequences one after another.
+struct ragged_batch {
+  std::vector<int> q_starts;      ///< (B + 1)
+  std::vector<int> first;         ///< (B) position of each sequence's first row
+  std::vector<int> kv_used;       ///< (B) keys of each sequence, those of this batch included
+  std::vector<int> pages;         ///< (B, max_pages)
+  std::vector<int> sequence;      ///< (B) its number in the cache
+  std::vector<int> position;      ///< (M) of each row
+  std::vector<int> adapter;       ///< (M) the adapter of each row, −1 none; empty: every row passes the active ones
+
+  int rows() const { return int(position.size()); }
+  int count() const { return int(sequence.size()); }
+};
+
+/// y (M, hidden) = scale · table[ids]. The caller has checked the ids.
+inline status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale) {
+  weight_view const w = borrow(table);
+  parallel_for(where, index(ids.size()), [&](index r) {
+    decode_row(w, ids[r], &y(r, 0));
+    if (scale != 1)
+      for (index c = 0; c < y.extent[1]; ++c) y(r, c) *= scale;
+  });
+  return {};
+}
+
+namespace detail {
+/// The adapters that rows of this batch pass in one layer, and for each row which of them, in the form `linear` takes.
+struct layer_adapters {
+  std::vector<lora const*> list;
+  std::vector<int> of_row;
+
+  layer_adapters(linear_layer const& l, ragged_batch const& batch) {
+    if (batch.adapter.empty() || l.adapters.empty()) return;
+    std::vector<int> place(l.adapters.size(), -1);
+    for (std::size_t a = 0; a < l.adapters.size(); ++a)
+      if (l.adapters[a].rank > 0) place[a] = int(list.size()), list.push_back(&l.adapters[a]);
+    for (int a : batch.adapter) of_row.push_back(a < 0 ? -1 : place[std::size_t(a)]);
+  }
+};
+}  // namespace detail
+
+/// y (M, N) = e(x (M, K) · Wᵀ + bias + adapters).
+template <epilogue E = identity>
+status linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& l, ragged_batch const& batch, E const& out = {}) {
+  auto const run = [&](auto const& e) {
+    if (batch.adapter.empty()) return linear(where, y, x, l.weight, std::span<lora const* const>(l.active), e);
+    detail::layer_adapters const a(l, batch);
+    return linear(where, y, x, l.weight, std::span<lora const* const>(a.list), e, std::span<int const>(a.of_row));
+  };
+  return l.bias.empty() ? run(out) : run(bias{l.bias.data()} | out);
+}
+
+namespace detail {
+/// v ← v · silu(gate), the gate as another product left it.
+struct gated {
+  view<float const, 2> gate;
+  SMALTI_HD float operator()(float v, index row, index column) const { return v * silu{}(gate(row, column), row, column); }
+};
+}  // namespace detail
+
+/// y (M, ffn) = silu(gate(x)) ⊙ up(x). One pass over x where neither has a bias or an adapter.
+inline status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch) {
+  bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty();
+  if (plain) return gemm_swiglu(where, y, x, gate.weight, up.weight);
+  if (status s = linear(where, y, x, gate, batch); !s) return s;
+  return linear(where, y, x, up, batch, detail::gated{y});
+}
+
+/// Puts k and v, (M, Hkv·D) each, where the cache keeps them.
+template <class T>
+status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float const, 2> k, view<float const, 2> v, ragged_batch const& batch) {
+  int const d = cache.dim();
+  parallel_for(where, batch.count(), [&](index b) {
+    for (int r = batch.q_starts[b]; r < batch.q_starts[b + 1]; ++r)
+      for (int h = 0; h < cache.heads(); ++h) {
+        T* const key = cache.key(layer, batch.sequence[b], h, batch.position[r]);      // (D)
+        T* const value = cache.value(layer, batch.sequence[b], h, batch.position[r]);  // (D)
+        for (int i = 0; i < d; ++i) key[i] = T(k(r, index(h) * d + i)), value[i] = T(v(r, index(h) * d + i));
+      }
+  });
+  return {};
+}
+
+/// o (M, H·D) = causal attention of q (M, H·D) over the cache; window 0 = all keys. With a 16-bit cache q and o pass through
+/// its element type, in memory that the cache lends.
+template <class T>
+status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch,
+                     float scale, int window_width) {
+  index const m = q.extent[0], width = q.extent[1], d = cache.dim(), heads = width / d;
+  T const* from;
+  T* to;
+  if constexpr (std::is_same_v<T, float>) from = q.at, to = o.at;
+  else {
+    T* const lent = cache.lend(std::size_t(2 * m * width));
+    for (index i = 0; i < m * width; ++i) lent[i] = T(q.at[i]);
+    from = lent, to = lent + m * width;
+  }
+  auto const by_head = [&](auto* at) { return view<std::remove_pointer_t<decltype(at)>, 4>{at, {1, heads, m, d}, {m * width, d, width, 1}}; };
+  attention_problem<T> const problem{
+      .q = by_head(from), .k = cache.keys(layer), .v = cache.values(layer), .o = by_head(to), .lse = {}, .scale = scale,
+      .lengths = {.count = batch.count(), .q_starts = batch.q_starts.data(), .kv_used = batch.kv_used.data(), .positions = batch.first.data()},
+      .pages = {batch.pages.data(), cache.page_size(), cache.max_pages()}};
+  status const s = window_width ? attention(where, problem, causal{} & window{window_width}) : attention(where, problem, causal{});
+  if constexpr (!std::is_same_v<T, float>)
+    for (index i = 0; i < m * width; ++i) o.at[i] = float(to[i]);
+  return s;
+}
+
+/// Rotates the heads of x (M, heads·D) by their rows' positions.
+inline status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table) {
+  return apply_rope(where, view<float, 3>{x.at, {x.extent[0], x.extent[1] / head_dim, head_dim}, {x.stride[0], head_dim, 1}}, positions, table);
+}
+
+/// RMSNorm over each head of x (M, heads·D), in place.
+inline status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps) {
+  view<float, 2> const heads = row_major(x.at, x.size() / head_dim, head_dim);
+  return rms_norm(where, heads, view<float const, 2>(heads), weight, eps);
+}
+
+}  // namespace smalti

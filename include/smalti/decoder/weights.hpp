@@ -1,0 +1,121 @@
+#pragma once
+// A checkpoint's matrices as the weights a product can use: as stored, or turned into another kind while they are loaded, one
+// tensor at a time. Names and layout: Hugging Face checkpoints; bitsandbytes' NF4 and INT8 keys (docs/guide.md, "Weights").
+
+#include <string>
+#include <vector>
+#include "../gemm/lora.hpp"
+#include "../io/checkpoint.hpp"
+#include "../io/json.hpp"
+
+namespace smalti {
+
+/// What linear weights become when they are loaded.
+enum class weight_kind { as_stored, f32, bf16, nf4, int8 };
+
+constexpr char const* name_of(weight_kind k) {
+  constexpr char const* names[] = {"as stored", "f32", "bf16", "nf4", "int8"};
+  return names[int(k)];
+}
+
+namespace detail {
+
+inline bool is_nf4(checkpoint const& c, std::string const& name) { return c.contains(name + ".quant_state.bitsandbytes__nf4"); }
+
+/// A weight that bitsandbytes stored in 4 bits: codes, scales and the JSON of its state. Throws io.8, io.9 (keys, shapes),
+/// model.8 (the state is not one that this library knows, or contradicts the model).
+inline nf4_data load_nf4(checkpoint const& c, std::string const& name, int n, int k) {
+  auto const& state = c.at(name + ".quant_state.bitsandbytes__nf4");
+  std::string const about = state.file + ": " + state.name;
+  json const s = parse_json({reinterpret_cast<char const*>(state.bytes.data()), state.bytes.size()}, about);
+  if (auto const type = field<std::string>(s, about, "quant_type"); type != "nf4")
+    throw error("model.8", about + ": expected quant_type nf4, found " + type);
+  auto const shape = field<std::vector<int>>(s, about, "shape");
+  if (shape != std::vector<int>{n, k})
+    throw error("model.8", about + ": expected the shape [" + std::to_string(n) + ", " + std::to_string(k) + "], found " + s["shape"].dump());
+  nf4_data w{.n = n, .k = k, .block = field<int>(s, about, "blocksize")};
+  check_nf4_shape(n, k, w.block);
+
+  auto const& codes = c.at(name);  // U8 [n·k/2, 1], or the same bytes viewed as a wider type
+  if (codes.bytes.size() != std::size_t(index(n) * k / 2))
+    throw error("io.9", codes.file + ": tensor \"" + name + "\": expected " + std::to_string(index(n) * k / 2) + " bytes of NF4 codes, found " +
+                            std::to_string(codes.bytes.size()));
+  w.code = buffer<uint8_t>(codes.bytes.size());
+  std::memcpy(w.code.data(), codes.bytes.data(), codes.bytes.size());
+  auto const& levels = c.at(name + ".quant_map");
+  auto const map = to_float(levels, {16});
+  for (int i = 0; i < 16; ++i)
+    if (map[i] != nf4_level[i])
+      throw error("model.8", levels.file + ": " + levels.name + ": level " + std::to_string(i) + ": expected " + std::to_string(nf4_level[i]) +
+                                 ", found " + std::to_string(map[i]));
+  auto const& scales = c.at(name + ".absmax");
+  if (scales.type != dtype::u8) {
+    w.absmax = to_float(scales, {w.blocks()});
+    return w;
+  }
+  w.absmax_code = copy_of<uint8_t>(scales, {w.blocks()});
+  w.nested_block = field<int>(s, about, "nested_blocksize"), w.nested_offset = field<float>(s, about, "nested_offset");
+  if (w.nested_block < 1) throw error("model.8", about + ": expected a nested_blocksize of at least 1, found " + std::to_string(w.nested_block));
+  w.nested_absmax = to_float(c.at(name + ".nested_absmax"), {ceil_div(w.blocks(), index(w.nested_block))});
+  w.nested_map = to_float(c.at(name + ".nested_quant_map"), {256});
+  return w;
+}
+
+/// LLM.int8's layout: I8 rows and their absmax beside them, "<module>.SCB". Throws io.8, io.9.
+inline int8_data load_int8(checkpoint const& c, std::string const& name, int n, int k) {
+  std::string const module = name.substr(0, name.size() - std::string_view("weight").size());
+  return {n, k, copy_of<int8_t>(c.at(name), {n, k}), to_float(c.at(module + "SCB"), {n})};
+}
+
+/// A dense matrix in the kind asked for.
+template <class T>
+packed_weight convert(on_cpu const& where, view<T const, 2> w, weight_kind kind, nf4_options const& nf4) {
+  index const n = w.extent[0], k = w.extent[1];
+  auto const as = [&]<class U>(U) -> packed_weight {
+    buffer<U> copy(std::size_t(n * k));
+    for (index i = 0; i < n * k; ++i) copy[std::size_t(i)] = U(float(w.at[i]));
+    return pack(row_major<U const>(copy.data(), n, k));
+  };
+  switch (kind) {
+    case weight_kind::f32: return as(float{});
+    case weight_kind::bf16: return as(bf16{});
+    case weight_kind::nf4: return pack(quantise_nf4(where, w, nf4));
+    case weight_kind::int8: return pack(quantise_int8(where, w));
+    default: return pack(w);
+  }
+}
+
+template <class Quantised>
+packed_weight convert(on_cpu const& where, Quantised const& w, weight_kind stored, weight_kind kind, nf4_options const& nf4) {
+  if (kind == weight_kind::as_stored || kind == stored) return pack(w);
+  buffer<float> dense(std::size_t(index(w.n) * w.k));
+  dequantise(where, w, row_major(dense.data(), w.n, w.k));
+  return convert(where, row_major<float const>(dense.data(), w.n, w.k), kind, nf4);
+}
+
+}  // namespace detail
+
+/// Tensor `name` as a weight (n, k), whichever way the file stores it. Peak memory beyond the result: one tensor in f32.
+/// Throws io.* and model.8 (file against model), quant.1 (NaN or infinity), gemm.5 (NF4 and k is not a multiple of the block).
+inline packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::string const& name, int n, int k,
+                                 weight_kind kind = weight_kind::as_stored, nf4_options const& nf4 = {}) {
+  if (detail::is_nf4(c, name)) return detail::convert(where, detail::load_nf4(c, name, n, k), weight_kind::nf4, kind, nf4);
+  tensor const& t = c.at(name);
+  switch (t.type) {
+    case dtype::i8: return detail::convert(where, detail::load_int8(c, name, n, k), weight_kind::int8, kind, nf4);
+    case dtype::bf16: return detail::convert(where, row_major<bf16 const>(copy_of<bf16>(t, {n, k}).data(), n, k), kind, nf4);
+    case dtype::f16: return detail::convert(where, row_major<f16 const>(copy_of<f16>(t, {n, k}).data(), n, k), kind, nf4);
+    default: return detail::convert(where, row_major<float const>(to_float(t, {n, k}).data(), n, k), kind, nf4);
+  }
+}
+
+/// One linear layer: y = x·Wᵀ + bias, with the adapters that were attached to it.
+struct linear_layer {
+  std::string name;             ///< its module, e.g. "model.layers.0.self_attn.q_proj": what adapters call it
+  packed_weight weight;         ///< (n, k)
+  buffer<float> bias = {};      ///< (n), or empty
+  std::vector<lora> adapters = {};           ///< one for each adapter of the model; rank 0 where that one leaves this layer alone
+  std::vector<lora const*> active = {};      ///< those that every row passes, in the order in which they were attached
+};
+
+}  // namespace smalti
