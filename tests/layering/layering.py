@@ -13,7 +13,7 @@ LAYER = {"core": 0, "simd": 1, "cuda": 1, "io": 1, "math": 2, "quant": 2, "text"
 KERNELS = {"core", "simd", "cuda", "math", "quant", "attention", "gemm"}
 # Third-party headers, and the layers that may include them. Public headers at the top go through the layers.
 ALLOWED = {"nlohmann/": {"io", "text", "decoder", "encoder", "retrieval", "rag", "train"}, "pcre2": {"text"},
-           "utf8proc": {"text"}, "hnswlib/": {"retrieval"}, "immintrin.h": {"simd"}}
+           "utf8proc": {"text", "retrieval"}, "hnswlib/": {"retrieval"}, "immintrin.h": {"simd"}}
 FOREIGN = re.compile(r"nlohmann/|pcre2|utf8proc|hnswlib/|immintrin\.h|CLI/|catch2/|benchmark/|boost/|Eigen/")
 DEVICE = re.compile(r"^(cuda|cub/|thrust/|cublas|nccl|cute/)")
 
