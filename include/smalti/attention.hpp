@@ -8,3 +8,4 @@
 // with three functions: see attention/variant.hpp.
 
 #include "attention/host.hpp"
+#include "attention/join.hpp"

@@ -17,9 +17,9 @@ struct score_at {
 /// How much of a tile a mask keeps. Ordered: the weaker of two masks is their minimum.
 enum class cover { none, some, all };
 
-/// The keys begin ≤ k < end.
+/// The keys begin ≤ k < end. Without bounds it reaches beyond every position, and differences of two still fit an int.
 struct key_range {
-  int begin = -0x7fffffff, end = 0x7fffffff;
+  int begin = -0x40000000, end = 0x40000000;
   SMALTI_HD constexpr bool holds(int k) const { return begin <= k && k < end; }
   friend SMALTI_HD constexpr key_range operator&(key_range a, key_range b) { return {max(a.begin, b.begin), min(a.end, b.end)}; }
 };
