@@ -23,16 +23,16 @@ struct few_rows_task {
   index row_acc;
 };
 
-/// Asks for acc (tiles · tile_rows, 16 · groups) += x · Wᵀ of a run of groups.
+/// Asks for acc (rows, 16 · groups) += x · Wᵀ of a run of groups. acc has rows to fill the last tile.
 struct panel_task {
   weight_view w;
   index group;
   int groups;
-  float const* x;  ///< (tiles, k, tile_rows)
-  index tiles;
+  float const* x;  ///< blocks of panel_depth columns (the last may be shorter), each (tiles, depth, tile_rows): contiguous in cache
+  index rows;
   float* acc;
   index row_acc;
-  float* panel;  ///< working memory, (groups, panel_depth, 16)
+  float* panel;  ///< working memory, (4, panel_depth, 16)
 };
 
 }  // namespace smalti

@@ -18,13 +18,13 @@ struct tile {
   float const* at[Sums];
 };
 
-/// to (columns, at distance `step`) = scale · x(row, …) as fp32.
-inline void widen_row(on_cpu const& where, float* to, index step, activations const& x, index row, float scale) {
+/// to (count, at distance `step`) = scale · x(row, first …) as fp32.
+inline void widen_row(on_cpu const& where, float* to, index step, activations const& x, index row, index first, index count, float scale) {
   arch const a = where.device;
-  auto const all = [&](auto const* at, auto kernel) {
-    at += row * x.row_stride;
-    if (x.column_stride == 1) return kernel(to, step, at, x.columns, scale);
-    for (index j = 0; j < x.columns; ++j) to[j * step] = float(at[j * x.column_stride]) * scale;
+  auto const all = [&](auto const* at, auto* kernel) {
+    at += row * x.row_stride + first * x.column_stride;
+    if (x.column_stride == 1) return kernel(to, step, at, count, scale);
+    for (index j = 0; j < count; ++j) to[j * step] = float(at[j * x.column_stride]) * scale;
   };
   if (x.type == dtype::f32) all(static_cast<float const*>(x.at), pick(a, &simd_generic::widen_f32, &simd_avx2::widen_f32, &simd_avx512::widen_f32));
   else if (x.type == dtype::bf16) all(static_cast<bf16 const*>(x.at), pick(a, &simd_generic::widen_bf16, &simd_avx2::widen_bf16, &simd_avx512::widen_bf16));
@@ -34,7 +34,7 @@ inline void widen_row(on_cpu const& where, float* to, index step, activations co
 /// One term, its slab of x as the kernels want it.
 struct prepared_term {
   term const* of;
-  bool few;        ///< few_rows: x (rows, k), as it is when it can be · else x (tiles, k, tile_rows), times the term's scale
+  bool few;        ///< few_rows: x (rows, k), as it is when it can be · else x as panel_task has it, times the term's scale
   float const* x;
   index row_x;
 };
@@ -55,15 +55,17 @@ inline prepared_term prepare(on_cpu const& where, term const& t, index first, in
   float* const x = thread_scratch().take<float>(std::size_t(p.few ? rows * k : tiles * tile_rows * k));
   p.x = x;
   if (p.few) {
-    for (index i = 0; i < rows; ++i) widen_row(where, x + i * k, 1, t.x, first + i, 1.f);
+    for (index i = 0; i < rows; ++i) widen_row(where, x + i * k, 1, t.x, first + i, 0, k, 1.f);
     return p;
   }
-  parallel_for(where, tiles, [&](index tile) {
+  index const depths = ceil_div(k, index(panel_depth));
+  parallel_for(where, depths * tiles, [&](index task) {
+    index const column = task / tiles * panel_depth, tile = task % tiles, depth = min(index(panel_depth), k - column);
     for (index i = 0; i < tile_rows; ++i) {
-      float* const to = x + tile * tile_rows * k + i;
+      float* const to = x + (column * tiles + tile * depth) * tile_rows + i;
       index const row = tile * tile_rows + i;
-      if (row < rows) widen_row(where, to, tile_rows, t.x, first + row, t.scale);
-      else for (index j = 0; j < k; ++j) to[j * tile_rows] = 0.f;
+      if (row < rows) widen_row(where, to, tile_rows, t.x, first + row, column, depth, t.scale);
+      else for (index j = 0; j < depth; ++j) to[j * tile_rows] = 0.f;
     }
   });
   return p;
@@ -100,7 +102,7 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
           if (p.few)
             for (int g = 0; g < count; ++g)
               few({p.of->w, group + g, p.x, p.row_x, int(rows), p.of->scale, acc + g * group_rows, width});
-          else many({p.of->w, group, count, p.x, padded_rows / tile_rows, acc, width, panel});
+          else many({p.of->w, group, count, p.x, rows, acc, width, panel});
         }
         t.at[s] = acc;
       }
