@@ -19,7 +19,7 @@ namespace smalti {
 struct generate_options {
   int max_tokens = 256;              ///< new tokens at most
   sampling_options sampling = {};    ///< temperature 0 = greedy
-  std::vector<std::string> stop;     ///< strings that end the text; they are not part of it
+  std::vector<std::string> stop = {};  ///< strings that end the text; they are not part of it
   int prefill_chunk = 512;           ///< tokens of the prompt in one forward pass: bounds the activations' memory
   bool ignore_stop_ids = false;      ///< go on to max_tokens whatever the model says (for timing)
 };

@@ -13,7 +13,7 @@ struct load_options {
   weight_kind weights = weight_kind::as_stored;  ///< of the linear layers
   weight_kind head = weight_kind::as_stored;     ///< of the language-model head, where it is not tied to the embedding
   nf4_options nf4 = {};                          ///< how, where something becomes NF4
-  std::function<void(int done, int total)> progress;  ///< called after each layer
+  std::function<void(int done, int total)> progress = {};  ///< called after each layer
 };
 
 /// One sequence's share of a batch.
