@@ -9,3 +9,6 @@
 
 #include "attention/host.hpp"
 #include "attention/join.hpp"
+#if defined(__CUDACC__)
+  #include "attention/cuda.cuh"
+#endif

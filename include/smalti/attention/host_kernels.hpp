@@ -23,6 +23,10 @@ struct attention_kernels {
 
 }  // namespace smalti
 
+#if defined(__CUDACC__)
+  #pragma nv_diagnostic push
+  #pragma nv_diag_suppress 1675  // `#pragma GCC unroll`: nvcc hands it to the host compiler, whom it concerns
+#endif
 #include "../simd/begin_generic.inc"
 #include "host.inc"
 #include "../simd/end_generic.inc"
@@ -33,6 +37,9 @@ struct attention_kernels {
   #include "../simd/begin_avx512.inc"
   #include "host.inc"
   #include "../simd/end_avx512.inc"
+#endif
+#if defined(__CUDACC__)
+  #pragma nv_diagnostic pop
 #endif
 
 namespace smalti {
