@@ -44,7 +44,7 @@ class normalizer {
     if (field<bool>(j, where, "clean_text", true))
       steps_.push_back(map([](std::string& out, char32_t c) {
         if (unicode::is_space(c) && (c < 0x80 ? c == ' ' || c == '\t' || c == '\n' || c == '\r' : c != 0x85)) out += ' ';  // the others are controls
-        else if (c != 0 && c != 0xfffd && !unicode::is_other(c)) unicode::append(out, c);
+        else if (c != 0 && c != 0xfffd && !unicode::is_control(c)) unicode::append(out, c);
       }));
     if (field<bool>(j, where, "handle_chinese_chars", true))
       steps_.push_back(map([](std::string& out, char32_t c) {

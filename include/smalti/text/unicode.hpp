@@ -91,7 +91,7 @@ inline bool is_nonspacing_mark(char32_t c) { return category(c) == UTF8PROC_CATE
 inline bool is_mark(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_MN && category(c) <= UTF8PROC_CATEGORY_ME; }
 inline bool is_letter(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_LU && category(c) <= UTF8PROC_CATEGORY_LO; }
 inline bool is_number(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_ND && category(c) <= UTF8PROC_CATEGORY_NO; }
-inline bool is_other(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_CC || category(c) == UTF8PROC_CATEGORY_CN; }
+inline bool is_control(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_CC; }  // Cc, Cf, Co; what is not assigned is none
 
 /// ASCII's punctuation and symbols, and the categories P*: what BERT calls punctuation.
 inline bool is_punctuation(char32_t c) {
