@@ -1,8 +1,8 @@
 // Quantised checkpoints: those that bitsandbytes wrote load here; those written here are the same weights.
 #include <catch2/catch.hpp>
 #include <filesystem>
-#include <smalti/decoder/model.hpp>
 #include <smalti/decoder/quantise.hpp>
+#include "../support/golden.hpp"
 
 namespace smalti {
 namespace {
@@ -19,27 +19,7 @@ struct temporary_directory {
 
 double worst_error(std::string const& directory, std::string const& expected, weight_kind kind = weight_kind::as_stored) {
   auto m = decoder<on_cpu>::load(directory, {}, {.weights = kind});
-  safetensors const file(expected);
-  double worst = 0;
-  for (int i = 0; file.contains("ids." + std::to_string(i)); ++i) {
-    auto const& t = file.at("ids." + std::to_string(i));
-    std::vector<int> ids;
-    for (index j = 0; j < t.count(); ++j) {
-      int64_t id;
-      std::memcpy(&id, t.bytes.data() + 8 * j, 8), ids.push_back(int(id));
-    }
-    auto const want = to_float(file.at("logits." + std::to_string(i)), {t.count(), m.config().vocabulary});
-    auto cache = kv_cache<>::contiguous(m.config(), 1, 64);
-    batch_entry const one[] = {{cache.open(), ids}};
-    auto const got = m.forward(cache, one, logits::all);
-    double off = 0, top = 0;
-    for (index j = 0; j < got.size(); ++j) {
-      double const d = std::abs(double(got.at[j]) - want[std::size_t(j)]);
-      off = d <= off ? off : d, top = std::max(top, std::abs(double(want[std::size_t(j)])));
-    }
-    worst = std::max(worst, off / top);
-  }
-  return worst;
+  return test::worst_error(m, expected);
 }
 
 TEST_CASE("checkpoints that bitsandbytes quantised give the logits of their decoded weights") {
