@@ -81,7 +81,7 @@ class normalizer {
     else if (type == "NFKC") steps_.push_back(normalise(unicode::form::nfkc));
     else if (type == "NFKD") steps_.push_back(normalise(unicode::form::nfkd));
     else if (type == "Lowercase") steps_.push_back(map(unicode::append_lowercase));
-    else if (type == "StripAccents") steps_.push_back(keep([](char32_t c) { return !unicode::is_mark(c); }));
+    else if (type == "StripAccents") steps_.push_back(keep([](char32_t c) { return !unicode::is_combining_mark(c); }));
     else if (type == "BertNormalizer") add_bert(j, at);
     else if (type == "ByteLevel") steps_.push_back([](std::string& text) { text = to_byte_level(text); });
     else if (type == "Prepend") {

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utf8proc.h>
+#include "unicode_age.hpp"
 
 namespace smalti::unicode {
 
@@ -87,16 +88,18 @@ constexpr bool is_space(char32_t c) {
 }
 
 inline utf8proc_category_t category(char32_t c) { return utf8proc_category(utf8proc_int32_t(c)); }
-inline bool is_nonspacing_mark(char32_t c) { return category(c) == UTF8PROC_CATEGORY_MN; }
+// The four with `holds` are as the reference library sees them, see unicode_age.hpp.
+inline bool is_nonspacing_mark(char32_t c) { return (category(c) == UTF8PROC_CATEGORY_MN) != holds(other_nonspacing, c); }
 inline bool is_mark(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_MN && category(c) <= UTF8PROC_CATEGORY_ME; }
+inline bool is_combining_mark(char32_t c) { return is_mark(c) != holds(other_marks, c); }
 inline bool is_letter(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_LU && category(c) <= UTF8PROC_CATEGORY_LO; }
 inline bool is_number(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_ND && category(c) <= UTF8PROC_CATEGORY_NO; }
-inline bool is_control(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_CC; }  // Cc, Cf, Co; what is not assigned is none
+inline bool is_control(char32_t c) { return (category(c) >= UTF8PROC_CATEGORY_CC) != holds(other_controls, c); }  // Cc, Cf, Co
 
 /// ASCII's punctuation and symbols, and the categories P*: what BERT calls punctuation.
 inline bool is_punctuation(char32_t c) {
   if (c < 0x80) return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
-  return category(c) >= UTF8PROC_CATEGORY_PC && category(c) <= UTF8PROC_CATEGORY_PO;
+  return (category(c) >= UTF8PROC_CATEGORY_PC && category(c) <= UTF8PROC_CATEGORY_PO) != holds(other_punctuation, c);
 }
 
 /// Alphabetic, marks, decimal digits, connectors, joiners (UTS #18, annex C: \w).
