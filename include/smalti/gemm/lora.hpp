@@ -68,39 +68,67 @@ status linear(on_cpu const& where, view<Y, 2> y, view<X, 2> x, W const& w, std::
   return gemm(where, y, std::span<term const>(sum), out);
 }
 
-/// w (n, k) += sign · s·B·A, T float, bf16 or f16: the sum is fp32 and rounded once. Errors: gemm.7; then w is untouched.
-template <class T>
-status add_update(on_cpu const& where, view<T, 2> w, lora const& l, float sign) {
-  if (!detail::fits(l, w.extent[0], w.extent[1])) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  view<float const, 2> const a_transposed{l.a.data(), {w.extent[1], l.rank}, {1, w.extent[1]}};                         // (k, rank)
-  return gemm(where, w, sign * l.scale * product(row_major(l.b.data(), w.extent[0], l.rank), a_transposed), residual{w});
+namespace detail {
+/// out (n, k) = e(sign · Σ s·B·A): e adds what the adapters are merged into. One rounding, however many adapters.
+template <class T, epilogue E>
+status write_update(on_cpu const& where, view<T, 2> out, std::span<lora const* const> adapters, float sign, E const& e) {
+  index const n = out.extent[0], k = out.extent[1];
+  for (lora const* l : adapters)
+    if (!l || !fits(*l, n, k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
+  scratch::mark const here(thread_scratch());
+  std::span<term> const sum(thread_scratch().take<term>(adapters.size()), adapters.size());
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    lora const& l = *adapters[i];
+    view<float const, 2> const transposed{l.a.data(), {k, l.rank}, {1, k}};                                              // (k, rank)
+    sum[i] = (sign * l.scale * product(row_major(l.b.data(), n, l.rank), transposed)).all[0];
+  }
+  return gemm(where, out, std::span<term const>(sum), e);
 }
 
-/// W + s·B·A in place, W (n, k): the adapter becomes part of the weight. Errors: gemm.7.
-template <class T>
-status merge(on_cpu const& where, view<T, 2> w, lora const& l) { return add_update(where, w, l, 1.f); }
-/// Takes a merged adapter out again, up to the rounding of T.
-template <class T>
-status unmerge(on_cpu const& where, view<T, 2> w, lora const& l) { return add_update(where, w, l, -1.f); }
+/// Adds Ŵ(row, column), decoded here: a 16-bit Ŵ in between would be a second rounding.
+struct plus_nf4 {
+  nf4_data const& w;
+  float operator()(float v, index row, index column) const {
+    index const at = row * w.k + column;
+    return v + nf4_level[nf4_code_at(w.code.data(), at)] * w.scale(at / w.block);
+  }
+};
+struct plus_int8 {
+  int8_data const& w;
+  float operator()(float v, index row, index column) const {
+    return v + float(w.code[std::size_t(row * w.k + column)]) * (w.scale[std::size_t(row)] * int8_step);
+  }
+};
+inline plus_nf4 plus(nf4_data const& w) { return {w}; }
+inline plus_int8 plus(int8_data const& w) { return {w}; }
+}  // namespace detail
 
-/// The adapters merged into the 16-bit (or fp32) weight that was quantised: W16 + Σ s·B·A. The usual file to publish.
+/// W + s·B·A in place, W (n, k), T float, bf16 or f16: the adapter becomes part of the weight. Summed in fp32, rounded once.
+/// Errors: gemm.7; then w is untouched.
+template <class T>
+status merge(on_cpu const& where, view<T, 2> w, lora const& l) {
+  lora const* const one[] = {&l};
+  return detail::write_update(where, w, one, 1.f, residual{w});
+}
+/// Takes a merged adapter out again, up to the rounding of T. Errors: gemm.7.
+template <class T>
+status unmerge(on_cpu const& where, view<T, 2> w, lora const& l) {
+  lora const* const one[] = {&l};
+  return detail::write_update(where, w, one, -1.f, residual{w});
+}
+
+/// All adapters merged into the 16-bit (or fp32) weight that was quantised for training: W16 + Σ s·B·A. The usual file to
+/// publish, though not quite what was trained. In place; errors: gemm.3 (no adapter), gemm.7.
 template <class T>
 status merge_into_original(on_cpu const& where, view<T, 2> w, std::span<lora const* const> adapters) {
-  for (lora const* l : adapters)
-    if (!l || !detail::fits(*l, w.extent[0], w.extent[1])) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  for (lora const* l : adapters)
-    if (status s = merge(where, w, *l); !s) return s;
-  return {};
+  return detail::write_update(where, w, adapters, 1.f, residual{w});
 }
-/// The adapters merged into dequantise(W4), the weight that a QLoRA adapter was trained against: exact with respect to training.
-/// out (n, k), T float, bf16 or f16; Quantised is nf4_data or int8_data. Errors: gemm.2 (out's shape), gemm.7.
+/// All adapters merged into dequantise(W4) + Σ s·B·A: the weight that a QLoRA adapter was trained against.
+/// out (n, k), T float, bf16 or f16; Quantised is nf4_data or int8_data. Errors: gemm.2 (out's shape), gemm.3, gemm.7.
 template <class T, class Quantised>
 status merge_into_dequantised(on_cpu const& where, view<T, 2> out, Quantised const& w, std::span<lora const* const> adapters) {
   if (out.extent[0] != w.n || out.extent[1] != w.k) return {"gemm.2", "the output must have the shape of the weight"};
-  for (lora const* l : adapters)
-    if (!l || !detail::fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  dequantise(where, w, out);
-  return merge_into_original(where, out, adapters);
+  return detail::write_update(where, out, adapters, 1.f, detail::plus(w));
 }
 
 }  // namespace smalti

@@ -19,8 +19,10 @@ inline dynamic_map make_dynamic_map(bool with_sign) {
   for (int decade = 0; decade < 7; ++decade) {
     int const points = with_sign ? 1 << decade : 2 << decade;
     float const step = 0.9f / float(points), power = float(std::pow(10.0, decade - 6));
-    // linspace counts from both ends, so that it is symmetric in rounding too
-    auto const boundary = [&](int j) { return j < (points + 1) / 2 ? 0.1f + step * float(j) : 1.f - step * float(points - j); };
+    // The reference counts from both ends, each step a fused multiply-add: in double, then rounded, is the same.
+    auto const boundary = [&](int j) {
+      return float(j < (points + 1) / 2 ? double(0.1f) + double(step) * j : 1 - double(step) * (points - j));
+    };
     for (int j = 0; j < points; ++j) {
       float const v = power * ((boundary(j) + boundary(j + 1)) / 2.f);
       map[filled++] = v;

@@ -28,7 +28,7 @@ int8_data quantise_int8(on_cpu const& where, view<T, 2> w) {
   index const n = w.extent[0], k = w.extent[1];
   if (n < 1 || k < 1 || n > INT32_MAX || k > INT32_MAX)
     throw error("quant.3", "INT8 weight is (" + std::to_string(n) + ", " + std::to_string(k) + "), expected at least one row and column");
-  int8_data q{int(n), int(k), buffer<int8_t>(std::size_t(n * k)), buffer<float>(std::size_t(n))};
+  int8_data q{int(n), int(k), buffer<int8_t>(std::size_t(n * k), int8_t(0)), buffer<float>(std::size_t(n))};
   parallel_for(where, n, [&](index row) {
     float largest = 0, poison = 0;
     for (index j = 0; j < k; ++j) {
@@ -36,8 +36,12 @@ int8_data quantise_int8(on_cpu const& where, view<T, 2> w) {
       largest = std::fmax(largest, std::fabs(v)), poison += v * 0.f;
     }
     if (poison != 0) throw error("quant.1", "row " + std::to_string(row) + " holds NaN or infinity");
-    // double: 127 / absmax may overflow in fp32, and the quotient is rounded once
-    for (index j = 0; j < k; ++j) q.code[std::size_t(row * k + j)] = largest > 0 ? int8_t(std::lrint(double(float(w(row, j))) * 127 / largest)) : int8_t(0);
+    // The reference's order of operations decides the ties. In double where its reciprocal would overflow.
+    float const steps = 1.f / largest * 127.f;
+    for (index j = 0; j < k && largest > 0; ++j) {
+      float const v = float(w(row, j));
+      q.code[std::size_t(row * k + j)] = int8_t(std::isfinite(steps) ? std::lrint(v * steps) : std::lrint(double(v) * 127 / largest));
+    }
     q.scale[std::size_t(row)] = largest;
   });
   return q;
