@@ -130,7 +130,8 @@ class token_stream {
   std::string hand_out(std::string const& text) {
     std::string fresh;
     auto const before = tokenizer_->decode(std::span(ids_).first(known_), options_);
-    if (text.size() > before.size()) fresh = text.substr(before.size());
+    if (!text.starts_with(before)) fresh = tokenizer_->decode(std::span(ids_).subspan(known_), options_);  // stray bytes spoil their row
+    else if (text.size() > before.size()) fresh = text.substr(before.size());
     else if (ids_.size() < longest_wait) return fresh;
     // Decoders look at the token before (a word boundary, the first token's space): the last ones stay as context.
     ids_.erase(ids_.begin(), ids_.begin() + std::ptrdiff_t(known_));
