@@ -6,6 +6,7 @@
 EXPECTED holds ids.i I64 (n) and logits.i F32 (n, vocab). NF4 and INT8 weights are decoded to float32 first, so that the
 numbers speak of the file and not of a kernel; --native runs bitsandbytes' own forward pass instead."""
 import argparse
+import pathlib
 import sys
 
 import common  # noqa: F401  (one thread, offline, quiet)
@@ -44,6 +45,9 @@ def main():
     arguments.add_argument("--native", action="store_true", help="bitsandbytes' own forward pass")
     arguments.add_argument("--tolerance", type=float, default=1e-4, help="largest relative error that still succeeds")
     a = arguments.parse_args()
+    for path in (a.directory, a.expected, a.base):
+        if path and not pathlib.Path(path).exists():
+            arguments.error(f"{path}: no such file or directory")
     source = a.base or a.directory
     model = AutoModelForCausalLM.from_pretrained(source, device_map="cpu", attn_implementation="eager", dtype=torch.float32)
     if not a.native:
