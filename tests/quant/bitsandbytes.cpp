@@ -108,7 +108,9 @@ TEST_CASE("INT8 rows are the same") {
   for (std::string name : {"plain", "extremes", "halves", "one", "layer"}) {
     INFO(name);
     auto const& shape = file.at(name + ".source").shape;
-    auto const w = to_float(file.at(name + ".source"), shape), scale = to_float(file.at(name + ".SCB"), {shape[0]});
+    auto w = to_float(file.at(name + ".source"), shape), scale = to_float(file.at(name + ".SCB"), {shape[0]});
+    if (name == "layer")  // Linear8bitLt rounds its weight to 16 bits before it quantises
+      for (float& v : w) v = float(f16(v));
     auto const q = quantise_int8(on_cpu{}, row_major(w.data(), shape[0], shape[1]));
     auto const* const code = reinterpret_cast<int8_t const*>(file.at(name + ".weight").bytes.data());
     for (index i = 0; i < shape[0]; ++i) REQUIRE(q.scale[std::size_t(i)] == scale[std::size_t(i)]);
@@ -117,7 +119,7 @@ TEST_CASE("INT8 rows are the same") {
     auto const expected = to_float(file.at(name + ".dequantised"), shape);
     buffer<float> out(expected.size());
     dequantise(on_cpu{}, q, row_major(out.data(), shape[0], shape[1]));
-    for (std::size_t i = 0; i < out.size(); ++i) REQUIRE(std::fabs(out[i] - expected[i]) <= 1.2e-7f * std::fabs(expected[i]) + 1e-44f);  // an ulp, subnormals too
+    for (std::size_t i = 0; i < out.size(); ++i) REQUIRE(std::fabs(out[i] - expected[i]) <= 2.4e-7f * std::fabs(expected[i]) + 1e-44f);  // 1 / 127 is rounded here
   }
 }
 
