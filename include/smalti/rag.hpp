@@ -11,4 +11,5 @@
 /// Files throw smalti::error; docs/errors.md lists rag.1 … rag.5.
 
 #include "rag/answer.hpp"
+#include "rag/chat_generator.hpp"
 #include "rag/documents.hpp"
