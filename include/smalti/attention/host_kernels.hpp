@@ -28,13 +28,16 @@ struct attention_kernels {
   #pragma nv_diag_suppress 1675  // `#pragma GCC unroll`: nvcc hands it to the host compiler, whom it concerns
 #endif
 #include "../simd/begin_generic.inc"
+#include "sums_generic.inc"
 #include "host.inc"
 #include "../simd/end_generic.inc"
 #if defined(__x86_64__)
   #include "../simd/begin_avx2.inc"
+  #include "sums_avx2.inc"
   #include "host.inc"
   #include "../simd/end_avx2.inc"
   #include "../simd/begin_avx512.inc"
+  #include "sums_generic.inc"
   #include "host.inc"
   #include "../simd/end_avx512.inc"
 #endif

@@ -159,13 +159,16 @@ attention_kernel(__grid_constant__ attention_problem<E> const problem, __grid_co
 #if defined(__CUDA_ARCH__)
   constexpr attention_shape S{D, sizeof(E), Dv};
   constexpr attention_tile T = Tuning{}(S, this_arch());
-  static_assert(require_fit<T, S, this_arch()>::ok);
-  using engine = detail::sm80_engine<T, D, Dv, E>;
-  extern __shared__ __align__(16) unsigned char smem[];
-  auto const args = problem.slice(blockIdx.y);
-  if (int(blockIdx.x) * T.q >= args.seq_q) return;
-  engine e{args, *reinterpret_cast<typename engine::storage*>(smem), int(blockIdx.x) * T.q};
-  attend(e, variant);
+  if constexpr (fits(T, S, this_arch()) == misfit::none) {
+    using engine = detail::sm80_engine<T, D, Dv, E>;
+    extern __shared__ __align__(16) unsigned char smem[];
+    auto const args = problem.slice(blockIdx.y);
+    if (int(blockIdx.x) * T.q >= args.seq_q) return;
+    engine e{args, *reinterpret_cast<typename engine::storage*>(smem), int(blockIdx.x) * T.q};
+    attend(e, variant);
+  } else {
+    __trap();  // the host refuses such a tile before the launch
+  }
 #endif
 }
 

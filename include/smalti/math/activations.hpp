@@ -1,5 +1,6 @@
 #pragma once
-// Elementwise non-linearities of whole matrices (inside a product, use the epilogues silu{} and gelu{}). GELU: Hendrycks & Gimpel 2016, with the exact normal distribution. SiLU: Elfwing et al. 2017.
+// Elementwise non-linearities of whole matrices (inside a product, use the epilogues silu{} and gelu{}). GELU: Hendrycks &
+// Gimpel 2016, with the exact normal distribution. SiLU: Elfwing et al. 2017.
 
 #include "row_kernels.hpp"
 
