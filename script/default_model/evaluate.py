@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Answers held-out samples and handbook questions with a checkpoint in transformers and scores them.
+
+    evaluate.py --model DIR --corpus corpus.jsonl.xz --handbook examples/data/handbook [--count 300] [--out FILE]
+
+Exact: the answer is the reference, word for word, citation aside. F1: SQuAD token F1. Cited: the citation is the reference's.
+The handbook questions are evaluation only; no training data holds the handbook.
+"""
+import argparse, collections, json, pathlib, random, re, time
+
+import torch
+
+import samples
+
+# (article, question, what a right answer holds)
+handbook_questions = [
+    ("finance/npv", "How is NPV calculated?", r"CF_t / \(1 \+ r\)|sum of all cash flows"),
+    ("finance/npv", "What is net present value?", r"sum of all cash flows"),
+    ("finance/irr", "What is the internal rate of return?", r"exactly zero"),
+    ("finance/payback-period", "How long does a solar installation need to pay back?", r"2\.71"),
+    ("finance/gross-margin", "What is the formula for gross margin?", r"\(revenue - cost of goods sold\)"),
+    ("finance/beta", "What does a beta above 1 mean?", r"rises and falls more"),
+    ("finance/quick-ratio", "Why does the quick ratio leave out inventory?", r"must first be sold"),
+    ("finance/current-ratio", "What is the current ratio of the furniture maker?", r"1\.6"),
+    ("finance/wacc", "Why is the cost of debt multiplied by one minus the tax rate?", r"reduces taxable profit"),
+    ("sql/left-join", "What does a left join do?", r"keeps every row of the left table"),
+    ("sql/union", "What is the difference between UNION and UNION ALL?", r"keeps duplicates"),
+    ("sql/upsert", "What is an upsert?", r"inserts a row, or updates"),
+    ("sql/null-handling", "How do I test for a missing value?", r"IS NULL"),
+    ("sql/transactions", "What happens on ROLLBACK?", r"undone"),
+    ("sql/index-basics", "How do I create an index?", r"CREATE INDEX"),
+    ("python/decorators", "What is a decorator?", r"takes another function"),
+    ("python/generators", "What is the advantage of a generator?", r"memory"),
+    ("python/binary-search", "How many comparisons does binary search need?", r"log2|20"),
+    ("python/virtual-environments", "Which command creates a virtual environment?", r"python -m venv"),
+    ("python/context-managers", "When is the exception swallowed by a context manager?", r"true value"),
+]
+
+
+def handbook_samples(folder, seed=5):
+    """The right article with two others of its category, each cut at about 220 words: (context, question, pattern, right number)."""
+    rng, out = random.Random(seed), []
+    articles = {}
+    for file in sorted(folder.glob("*/*.md")):
+        head, body = file.read_text().split("---\n", 2)[1:]
+        title = re.search(r"^title: (.*)$", head, re.M)[1]
+        words, kept = 0, []
+        for block in body.strip().split("\n\n"):
+            if words and words + len(block.split()) > 220:
+                break
+            kept.append(block); words += len(block.split())
+        articles[str(file.relative_to(folder))[:-3]] = (title, "\n\n".join(kept))
+    for name, question, pattern in handbook_questions:
+        if name not in articles or not re.search(pattern, articles[name][1]):
+            continue
+        others = [k for k in articles if k != name and k.split("/")[0] == name.split("/")[0]]
+        chosen = rng.sample(others, 2) + [name]
+        rng.shuffle(chosen)
+        out.append(([articles[k] for k in chosen], question, pattern, chosen.index(name) + 1))
+    return out
+
+
+def bare(answer):
+    return " ".join(re.sub(r"\[\d+\]", "", answer).split())
+
+
+def f1(answer, reference):
+    norm = lambda t: re.sub(r"\b(a|an|the)\b", " ", re.sub(r"[^\w\s]", "", bare(t).lower())).split()
+    a, r = norm(answer), norm(reference)
+    same = sum((collections.Counter(a) & collections.Counter(r)).values())
+    return 2 * same / (len(a) + len(r)) if same else float(a == r)
+
+
+@torch.no_grad()
+def generate(model, tokenizer, prompts, limit=110, rows=50):
+    """Greedy answers, in batches of prompts of similar length, padded on the left."""
+    end, pad = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|pad|>")
+    ids = [tokenizer.encode(p).ids for p in prompts]
+    order, answers = sorted(range(len(ids)), key=lambda i: len(ids[i])), [""] * len(ids)
+    for start in range(0, len(order), rows):
+        part = order[start:start + rows]
+        width = max(len(ids[i]) for i in part)
+        x = torch.tensor([[pad] * (width - len(ids[i])) + ids[i] for i in part], device=model.device)
+        y = model.generate(input_ids=x, attention_mask=(x != pad).long(), max_new_tokens=limit, do_sample=False, eos_token_id=end, pad_token_id=pad)
+        for i, row in zip(part, y[:, width:].tolist()):
+            row = row[:row.index(end)] if end in row else row
+            answers[i] = tokenizer.decode(row, skip_special_tokens=False).strip()
+    return answers
+
+
+def score(model, tokenizer, examples, handbook):
+    """Figures and generations of both sets."""
+    answers = generate(model, tokenizer, [samples.prompt(c, t[0][0]) for c, t, _ in examples])
+    kinds = collections.defaultdict(list)
+    records = []
+    for (context, [(question, reference)], kind), answer in zip(examples, answers):
+        row = (bare(answer) == bare(reference), f1(answer, reference), re.findall(r"\[\d+\]", answer)[-1:] == re.findall(r"\[\d+\]", reference)[-1:])
+        kinds[kind].append(row); kinds["all"].append(row)
+        records.append({"kind": kind, "question": question, "reference": reference, "answer": answer})
+    figures = {k: {"count": len(v), "exact": round(sum(r[0] for r in v) / len(v), 4), "f1": round(sum(r[1] for r in v) / len(v), 4),
+                   "cited": round(sum(r[2] for r in v) / len(v), 4)} for k, v in sorted(kinds.items())}
+    book, right, cited = [], 0, 0
+    for (context, question, pattern, number), answer in zip(handbook, generate(model, tokenizer, [samples.prompt(c, q) for c, q, _, _ in handbook])):
+        good = bool(re.search(pattern, answer)); right += good; cited += f"[{number}]" in answer
+        book.append({"question": question, "answer": answer, "right": good, "cited": f"[{number}]" in answer})
+    figures["handbook"] = {"count": len(handbook), "right": right, "cited": cited}
+    return figures, records, book
+
+
+def build(weights, c):
+    from transformers import LlamaConfig, LlamaForCausalLM
+    config = {k: v for k, v in c.items() if k != "rope_theta"}
+    model = LlamaForCausalLM(LlamaConfig(**config, rope_parameters={"rope_type": "default", "rope_theta": c["rope_theta"]}, tie_word_embeddings=True))
+    model.load_state_dict(weights, strict=False)
+    model.tie_weights()
+    return model
+
+
+def main_from_training(weights, c, options, examples, log):
+    """Scores the NF4-rounded weights at the end of a training run and writes generations.json."""
+    from tokenizers import Tokenizer
+    begin = time.time()
+    tokenizer = Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
+    model = build({k: v.float().cpu() for k, v in weights.items()}, c)
+    model = model.to("cpu" if options.toy else "cuda", torch.float32 if options.toy else torch.bfloat16).eval()
+    figures, records, book = score(model, tokenizer, examples, handbook_samples(options.handbook)[:2 if options.toy else None])
+    log(event="answers", weights="nf4", took=round(time.time() - begin, 1), **figures)
+    (options.out / "generations.json").write_text(json.dumps({"figures": figures, "handbook": book, "samples": records}, indent=1, ensure_ascii=False))
+    for r in book:
+        print(f"{'+' if r['right'] else '-'}{'+' if r['cited'] else '-'} {r['question']} -> {r['answer']}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", type=pathlib.Path, required=True)
+    parser.add_argument("--corpus", type=pathlib.Path, required=True)
+    parser.add_argument("--handbook", type=pathlib.Path, default=pathlib.Path("examples/data/handbook"))
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--out", type=pathlib.Path)
+    options = parser.parse_args()
+    from tokenizers import Tokenizer
+    from transformers import AutoModelForCausalLM
+    tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
+    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()
+    source = samples.Samples(list(samples.read(options.corpus, "valid")), 77)
+    figures, records, book = score(model, tokenizer, [source.sample() for _ in range(options.count)], handbook_samples(options.handbook))
+    print(json.dumps(figures, indent=1))
+    for r in book:
+        print(f"{'+' if r['right'] else '-'}{'+' if r['cited'] else '-'} {r['question']} -> {r['answer']}")
+    if options.out:
+        options.out.write_text(json.dumps({"figures": figures, "handbook": book, "samples": records}, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
