@@ -52,6 +52,9 @@ def main():
         randomise(model, 40 + n)
         model.peft_config["default"].base_model_name_or_path = "tests/golden/models/llama"
         model.save_pretrained(to)
+        config = json.loads((to / "adapter_config.json").read_text())
+        config["target_modules"] = sorted(config["target_modules"])  # a set: peft writes it in any order
+        write_json(to / "adapter_config.json", config)
         (to / "adapter_model.safetensors").chmod(0o644)
         (to / "README.md").unlink(missing_ok=True)  # the empty model card
         reloaded = PeftModel.from_pretrained(base(), to).eval()

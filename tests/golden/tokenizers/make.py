@@ -1,5 +1,5 @@
 """Trains small tokenizers with the structure of the published ones and records what `tokenizers` does with every string
-of strings.jsonl. See README.md. `make.py --keep` records again without training again."""
+of strings.jsonl. See README.md. Trains again only when asked: `make.py --train`."""
 import json
 import pathlib
 import pydoc_data.topics
@@ -193,7 +193,7 @@ if __name__ == "__main__":
         path = ROOT / name / "tokenizer.json"
         if name == "minilm":
             t = make()
-        elif "--keep" in sys.argv:
+        elif path.exists() and "--train" not in sys.argv:
             t = Tokenizer.from_file(str(path))
         else:
             t, written = make() if name == "mistral" else (make(), None)
