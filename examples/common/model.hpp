@@ -19,25 +19,24 @@ struct model_options {
 inline void add_model(CLI::App& app, model_options& o) {
   app.add_option("--model", o.directory, "Hugging Face directory: config.json, tokenizer.json, model.safetensors or shards")->required()->type_name("DIR");
   app.add_option("--weights", o.weights, "What the linear layers become in memory: as-stored, f32, bf16, nf4 or int8")
-      ->check(CLI::IsMember({"as-stored", "f32", "bf16", "nf4", "int8"}))->type_name("KIND")->capture_default_str();
-  app.add_option("--adapter", o.adapters, "PEFT (LoRA) directory; several are stacked in this order")->type_name("DIR")->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->check(one_of({"as-stored", "f32", "bf16", "nf4", "int8"}))->type_name("KIND")->capture_default_str();
+  app.add_option("--adapter", o.adapters, "PEFT (LoRA) directory; several are stacked in this order")->type_name("DIR")->allow_extra_args(false);
   add_threads(app, o.threads);
 }
 
 inline void add_context(CLI::App& app, model_options& o) {
   app.add_option("--context", o.context, "Tokens that prompt and answer may have together; 0: what the model was made for, at most 4096")
-      ->check(CLI::Range(0, 1 << 24))->type_name("TOKENS")->capture_default_str();
+      ->check(whole(0, 1 << 24))->type_name("TOKENS")->capture_default_str();
 }
 
 inline void add_sampling(CLI::App& app, smalti::sampling_options& o) {
   char const* const group = "Sampling";
-  app.add_option("--temperature", o.temperature, "0: always the most probable token (greedy)")->check(within(0, 100, "from 0 to 100"))->capture_default_str()->group(group);
-  app.add_option("--top-k", o.top_k, "Draw from the K most probable tokens; 0: all")->check(CLI::Range(0, 1 << 28))->type_name("K")->capture_default_str()->group(group);
-  app.add_option("--top-p", o.top_p, "Draw from the most probable tokens that together reach P")->check(within(0, 1, "from 0 to 1"))->type_name("P")->capture_default_str()->group(group);
-  app.add_option("--min-p", o.min_p, "Drop tokens less probable than P times the most probable one")->check(within(0, 1, "from 0 to 1"))->type_name("P")->capture_default_str()->group(group);
-  app.add_option("--repetition-penalty", o.repetition_penalty, "Above 1: discourage tokens that occurred")->check(within(0.01, 100, "from 0.01 to 100"))->type_name("X")->capture_default_str()->group(group);
-  app.add_option("--seed", o.seed, "The same seed gives the same text on every machine")->capture_default_str()->group(group);
+  app.add_option("--temperature", o.temperature, "0: always the most probable token (greedy)")->check(within(0, 100))->type_name("T")->capture_default_str()->group(group);
+  app.add_option("--top-k", o.top_k, "Draw from the K most probable tokens; 0: all")->check(whole(0, 1 << 28))->type_name("K")->capture_default_str()->group(group);
+  app.add_option("--top-p", o.top_p, "Draw from the most probable tokens that together reach P")->check(within(0, 1))->type_name("P")->capture_default_str()->group(group);
+  app.add_option("--min-p", o.min_p, "Drop tokens less probable than P times the most probable one")->check(within(0, 1))->type_name("P")->capture_default_str()->group(group);
+  app.add_option("--repetition-penalty", o.repetition_penalty, "Above 1: discourage tokens that occurred")->check(within(0.01, 100))->type_name("X")->capture_default_str()->group(group);
+  app.add_option("--seed", o.seed, "The same seed gives the same text on every machine")->type_name("N")->capture_default_str()->group(group);
 }
 
 inline smalti::weight_kind weight_kind_named(std::string const& name) {

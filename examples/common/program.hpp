@@ -4,7 +4,7 @@
 //   0    done
 //   1    failed while running: a missing or damaged file, a full disk, not enough memory; the reason is on standard error
 //   2    wrong usage; nothing was done
-//   130  interrupted (Ctrl-C or SIGTERM: 128 + its number); what was begun is taken back or ended cleanly
+//   130  interrupted (Ctrl-C; by SIGTERM 143: 128 + its number); what was begun is taken back or ended cleanly
 //   141  whoever read standard output has gone (128 + SIGPIPE), without a message: `program | head` is no failure of the program
 
 #include <atomic>
@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 #include <CLI/CLI.hpp>
 #include "terminal.hpp"
 
@@ -69,23 +70,40 @@ inline std::string read_standard_input() {
   }
 }
 
+namespace detail {
+template <class Number>
+CLI::Validator number_check(Number least, Number most, std::string const& expected) {
+  auto const check = [=](std::string& text) {
+    Number value;
+    bool const good = CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
+    return good ? std::string() : "expected a " + expected + ", found " + text;
+  };
+  return CLI::Validator(check, "");  // no description: the option's own says what is wanted
+}
+}  // namespace detail
+
+/// A number from `least` to `most`. (CLI::Range lets NaN through.)
+inline CLI::Validator within(double least, double most) { return detail::number_check(least, most, print("number from %g to %g", least, most)); }
+inline CLI::Validator whole(long long least, long long most) { return detail::number_check(least, most, print("whole number from %lld to %lld", least, most)); }
+/// One of some words.
+inline CLI::Validator one_of(std::vector<std::string> words) { return CLI::IsMember(std::move(words)).description(""); }
+
 /// `--threads`, by default as many as the machine runs at once.
 inline void add_threads(CLI::App& app, int& threads) {
   threads = std::max(1, int(std::thread::hardware_concurrency()));
-  app.add_option("--threads", threads, "Threads to compute with")->check(CLI::Range(1, 1024))->capture_default_str()->group("Machine");
+  app.add_option("--threads", threads, "Threads to compute with")->check(whole(1, 1024))->type_name("N")->capture_default_str();
 }
 
-/// A number from `least` to `most`. (CLI::Range lets NaN through.)
-inline CLI::Validator within(double least, double most, std::string const& shown) {
-  auto const check = [=](std::string& text) {
-    double value;
-    bool const good = CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
-    return good ? std::string() : "expected a number " + shown + ", found " + text;
-  };
-  return CLI::Validator(check, shown);
+/// What stands below the options in --help: how to use the program, and the statuses above.
+inline void add_footer(CLI::App& app, std::string const& text) {
+  app.footer(text + R"(
+
+Exit status: 0 done; 1 failed (the reason is on standard error); 2 wrong usage; 130 interrupted; 141 the reader of
+standard output has gone.)");
 }
 
-/// Parses, runs `body`, and turns whatever it throws into a message and an exit status (above). `body` returns the status.
+/// Parses, runs `body`, and turns whatever it throws into a message and an exit status (above). `body` returns the status; it
+/// may throw CLI::ValidationError where options contradict each other.
 template <class Body>
 int run(CLI::App& app, int argc, char** argv, Body&& body) {
   std::string const name = app.get_name();
@@ -99,12 +117,12 @@ int run(CLI::App& app, int argc, char** argv, Body&& body) {
   try {
     try {
       app.parse(argc, argv);
+      return body();
     } catch (CLI::CallForHelp const&) {
       return say(app.help()), 0;
     } catch (CLI::ParseError const& e) {
       return remark(name + ": " + e.what() + "\nTry " + name + " --help."), 2;
     }
-    return body();
   } catch (closed_pipe) {
     return 128 + SIGPIPE;
   } catch (interruption const& i) {
