@@ -1,5 +1,6 @@
 // Sentences to unit vectors, as JSON lines; or how similar two sentences are.
 
+#include <charconv>
 #include <smalti/encoder.hpp>
 #include "common/program.hpp"
 
@@ -27,13 +28,20 @@ encoder_weights weights_named(std::string const& name) {
   return name == "bf16" ? encoder_weights::bf16 : name == "int8" ? encoder_weights::int8 : encoder_weights::f32;
 }
 
+/// The shortest decimal that reads as this float again; converted as it is, a float would be printed with a double's 17 digits.
+double shortest(float v) {
+  char text[32] = {};
+  std::to_chars(text, text + sizeof text - 1, v);
+  return std::strtod(text, nullptr);
+}
+
 void write_vectors(sentence_encoder const& encoder, on_cpu const& where, std::span<std::string const> texts) {
   auto const all = encoder.encode(where, texts);  // (texts, dimension)
   std::size_t const d = std::size_t(encoder.dimension());
   std::string lines;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     json line = {{"text", texts[i]}, {"embedding", json::array()}};
-    for (float v : std::span(all.data() + i * d, d)) line["embedding"].push_back(v);
+    for (float v : std::span(all.data() + i * d, d)) line["embedding"].push_back(shortest(v));
     lines += line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   }
   say(lines);
