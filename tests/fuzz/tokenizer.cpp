@@ -15,8 +15,9 @@ void exercise(tokenizer const& t, std::string_view text) {
     token_stream stream(t);
     std::string all;
     for (int id : ids) {
-      all += stream.push(id);
-      if (!unicode::is_valid(all)) std::abort();
+      auto const fresh = stream.push(id);
+      if (!unicode::is_valid(fresh)) std::abort();
+      all += fresh;
     }
     all += stream.finish();
     if (decoded.find("\xef\xbf\xbd") == std::string::npos && all != decoded) std::abort();
@@ -43,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(uint8_t const* data, size_t size) {
   std::string_view const all(reinterpret_cast<char const*>(data), size);
   auto const zero = std::min(all.find('\0'), all.size());
   auto const text = all.substr(std::min(zero + 1, all.size()));
-  for (auto const& t : fixed()) exercise(t, text);
+  for (auto const& t : fixed()) exercise(t, text.substr(0, 64));  // streams decode again and again
   std::size_t covered = 0;
   for (auto c : split(text, {.limit = 3, .overlap = 1})) {
     if (c.begin >= c.end || c.end > text.size() || c.end <= covered) std::abort();

@@ -2,7 +2,9 @@
 // Split patterns of tokenizer files on PCRE2. They are written for Oniguruma, and Llama's need look-ahead, which rules out engines
 // without backtracking.
 
-#define PCRE2_CODE_UNIT_WIDTH 8
+#ifndef PCRE2_CODE_UNIT_WIDTH  // pcre2.h asks for it; a program that has chosen keeps its choice
+  #define PCRE2_CODE_UNIT_WIDTH 8
+#endif
 #include <functional>
 #include <memory>
 #include <vector>
@@ -72,7 +74,7 @@ class regex {
     pcre2_set_parens_nest_limit(context.get(), 100);
     // ^ and $ mean lines as in Oniguruma, and \C would cut characters.
     auto const options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
-    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), options, &code, &at, context.get()), [](pcre2_code* c) { pcre2_code_free(c); });
+    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), options, &code, &at, context.get()), [](pcre2_code* compiled) { pcre2_code_free(compiled); });
     if (!code_) throw error("text.2", where + ": expected a regular expression, found \"" + std::string(pattern) + "\": " + message(code));
     pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);  // where it cannot, the interpreter is used
   }

@@ -15,7 +15,7 @@ struct code_range {
 /// Whether a sorted table holds a code point.
 template <std::size_t N>
 constexpr bool holds(code_range const (&table)[N], char32_t c) {
-  auto const after = std::upper_bound(std::begin(table), std::end(table), c, [](char32_t c, code_range r) { return c < r.first; });
+  auto const after = std::upper_bound(std::begin(table), std::end(table), c, [](char32_t code, code_range r) { return code < r.first; });
   return after != std::begin(table) && c <= std::prev(after)->last;
 }
 
