@@ -1,5 +1,6 @@
 #pragma once
-// How a product is cut up: rows of x in slabs, rows of W in panels that threads take one by one.
+// How a product is cut up: rows of x in slabs, rows of W in panels that threads take one by one. A thread finishes its
+// rectangle of y before it takes the next, so that no two threads write one place and the result does not depend on their count.
 
 #include <span>
 #include "kernels.hpp"
@@ -39,11 +40,13 @@ struct prepared_term {
   index row_x;
 };
 
+// Two terms that prepare the same thing from x.
 inline bool same_input(term const& a, term const& b) {
   return a.x.at == b.x.at && a.x.type == b.x.type && a.x.columns == b.x.columns && a.x.row_stride == b.x.row_stride &&
          a.x.column_stride == b.x.column_stride && a.scale == b.scale;
 }
 
+/// x of a slab in the kernels' order, in the calling thread's scratch. A few rows of contiguous fp32 are used where they are.
 inline prepared_term prepare(on_cpu const& where, term const& t, index first, index rows) {
   bool const plain = t.w.form >= weight_form::rows_f32;
   prepared_term p{&t, rows <= few_rows_limit && (!plain || t.w.column_stride == 1), nullptr, t.x.columns};
@@ -65,7 +68,7 @@ inline prepared_term prepare(on_cpu const& where, term const& t, index first, in
       float* const to = x + (column * tiles + tile * depth) * tile_rows + i;
       index const row = tile * tile_rows + i;
       if (row < rows) widen_row(where, to, tile_rows, t.x, first + row, column, depth, t.scale);
-      else for (index j = 0; j < depth; ++j) to[j * tile_rows] = 0.f;
+      else for (index j = 0; j < depth; ++j) to[j * tile_rows] = 0.f;  // the last tile: its sums are computed and dropped
     }
   });
   return p;
@@ -91,7 +94,7 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
     }
     parallel_for(where, ceil_div(groups, panel_groups), [&](index task) {
       scratch::mark const here(thread_scratch());
-      index const group = task * panel_groups;
+      index const group = task * panel_groups;  // 64 rows of W: enough work for a task, and their sums fit the nearest cache
       int const count = int(min(panel_groups, groups - group));
       float* const panel = thread_scratch().take<float>(std::size_t(panel_groups * panel_depth * group_rows));
       tile<Sums> t{first, group * group_rows, rows, min(width, n - group * group_rows), width, {}};
