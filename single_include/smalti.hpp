@@ -37,7 +37,7 @@
 //   if (auto s = attention(on_cpu{threads}, p, causal{} & window{4096}); !s) log(s.id, s.why);
 //
 // A tile can be named (`attention<fixed<tile>>(…)`); otherwise the table `tuned` names it. A variant of your own is a struct
-// with three functions: see attention/variant.hpp.
+// with three functions: see attention/variant.hpp. For `attention(on_cuda{stream}, …)` include attention.cuh instead.
 
 // ---------------------------------------------------------------- smalti/attention/host.hpp
 #ifndef SMALTI_HAS_ATTENTION_HOST_HPP
@@ -717,7 +717,7 @@ inline f32x16 zero_below(f32x16 x, f32x16 bound, f32x16 v) {
 }
 
 template <int Bits>
-inline i32x16 shift_right(i32x16 v) { return {_mm512_maskz_srli_epi32(all, v.v, Bits)}; }
+inline i32x16 shift_right(i32x16 v) { return v.v = _mm512_maskz_srli_epi32(all, v.v, Bits), v; }  // nvcc 13 loses the braces of a plain return
 struct table16 { __m512 v; };
 inline table16 load_table(float const* p) { return {_mm512_loadu_ps(p)}; }
 inline f32x16 lookup(table16 const& t, i32x16 v) { return {_mm512_maskz_permutexvar_ps(all, v.v, t.v)}; }  // vpermps reads four bits
@@ -811,8 +811,20 @@ struct attention_kernels {
 
 }  // namespace smalti
 
+#if defined(__CUDACC__)
+  #pragma nv_diagnostic push
+  #pragma nv_diag_suppress 1675  // `#pragma GCC unroll`: nvcc hands it to the host compiler, whom it concerns
+#endif
 // Opens the namespace of kernels compiled for the compiler's own target. Close with end_generic.inc.
 namespace smalti::simd_generic {
+// Sixteen sums at once, for instruction sets without a quicker way.
+
+/// Lane i of the result: the sum of the lanes of v[i].
+inline f32x16 sum_each(f32x16 const* v) {
+  float s[16];
+  for (int i = 0; i < 16; ++i) s[i] = sum(v[i]);
+  return load(s);
+}
 // Kernels of host.hpp: compiled once for each instruction set (simd/lanes.hpp). S, P and O are f32 blocks in memory; K and V
 // are read where they lie (few rows) or from panels (many rows).
 
@@ -878,6 +890,7 @@ template <int C>
 inline void scores_strip(float const* q, index row_q, int rows, float const* panel, int d, float* s, index row_s) {
   int r = 0;
   for (; r + 6 <= rows; r += 6) scores_tile<6, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
+  for (; r + 4 <= rows; r += 4) scores_tile<4, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r + 2 <= rows; r += 2) scores_tile<2, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r < rows; ++r) scores_tile<1, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
 }
@@ -888,11 +901,52 @@ inline void scores(float const* q, index row_q, int rows, float const* panels, i
   for (; j + 16 * (C - 1) < n; j += 16 * C) scores_strip<C>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
   for (; j < n; j += 16) scores_strip<1>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
 }
+/// R rows × C keys, both along their own columns; the sums over the lanes are left to be taken together.
+template <int R, int C, class T>
+inline void dots_tile(float const* q, index row_q, T const* k, index row_k, int d, f32x16* sums, int row_sums) {
+  f32x16 x[R][C];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) x[r][c] = zero();
+  for (int i = 0; i < d; i += 16) {
+    f32x16 b[C];
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) b[c] = load(k + c * row_k + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      f32x16 const a = load(q + r * row_q + i);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) x[r][c] = fma(a, b[c], x[r][c]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) sums[r * row_sums + c] = x[r][c];
+}
 /// The same for few rows, K where it lies; d is a multiple of 16.                         k: (n, d) → s: (rows, n)
 template <class T>
 inline void scores_in_place(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s) {
-  for (int j = 0; j < n; ++j)
-    for (int r = 0; r < rows; ++r) s[r * row_s + j] = dot(q + r * row_q, k + j * row_k, d);
+  constexpr int R = accumulators >= 16 ? 4 : 2, C = accumulators >= 16 ? 4 : 2;
+  f32x16 sums[R * 16];
+  for (int j = 0; j < n; j += 16) {
+    int const m = n - j < 16 ? n - j : 16;
+    T const* const at = k + j * row_k;
+    int r = 0;
+    for (; r + R <= rows; r += R) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<R, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<R, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (int i = 0; i < R; ++i) store_first(s + (r + i) * row_s + j, sum_each(sums + 16 * i), m);
+    }
+    for (; r < rows; ++r) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<1, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<1, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      store_first(s + r * row_s + j, sum_each(sums), m);
+    }
+  }
 }
 
 /// R rows of O and one strip of 16 columns, over n keys.
@@ -913,13 +967,14 @@ inline void weigh_tile(float const* p, index row_p, V const* v, index row_v, int
 ///                                                              p: (rows, n), v: (n, dv) → o: (rows, dv)
 template <class V>
 inline void weigh(float const* p, index row_p, int rows, V const* v, index row_v, index strip, int n, int dv, float* o, index row_o) {
-  constexpr int block = 64;  // keys whose strip stays in L1 while all rows pass over it
+  constexpr int block = 32;  // keys whose strip stays in L1 while all rows pass over it
   for (int j = 0; j < n; j += block)
     for (int c = 0; c < dv; c += 16) {
       V const* const at = v + c / 16 * strip + j * row_v;
       int const m = n - j < block ? n - j : block;
       int r = 0;
       for (; r + 6 <= rows; r += 6) weigh_tile<6>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
+      for (; r + 4 <= rows; r += 4) weigh_tile<4>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r + 2 <= rows; r += 2) weigh_tile<2>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r < rows; ++r) weigh_tile<1>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
     }
@@ -969,6 +1024,18 @@ inline constexpr attention_kernels<T> attention_functions{
   #pragma GCC target("avx2,fma,f16c")
 #endif
 namespace smalti::simd_avx2 {
+// Sixteen sums at once: a tree of horizontal additions halves the vectors three times, where a sum by itself would waste
+// seven of every eight lanes.
+
+inline __m256 sum_each8(f32x16 const* v) {
+  __m256 a[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) a[i] = _mm256_add_ps(v[i].lo, v[i].hi);
+  __m256 const b0 = _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));  // 0 1 2 3 | 0 1 2 3
+  __m256 const b1 = _mm256_hadd_ps(_mm256_hadd_ps(a[4], a[5]), _mm256_hadd_ps(a[6], a[7]));
+  return _mm256_add_ps(_mm256_permute2f128_ps(b0, b1, 0x20), _mm256_permute2f128_ps(b0, b1, 0x31));
+}
+inline f32x16 sum_each(f32x16 const* v) { return {sum_each8(v), sum_each8(v + 8)}; }
 // Kernels of host.hpp: compiled once for each instruction set (simd/lanes.hpp). S, P and O are f32 blocks in memory; K and V
 // are read where they lie (few rows) or from panels (many rows).
 
@@ -1034,6 +1101,7 @@ template <int C>
 inline void scores_strip(float const* q, index row_q, int rows, float const* panel, int d, float* s, index row_s) {
   int r = 0;
   for (; r + 6 <= rows; r += 6) scores_tile<6, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
+  for (; r + 4 <= rows; r += 4) scores_tile<4, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r + 2 <= rows; r += 2) scores_tile<2, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r < rows; ++r) scores_tile<1, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
 }
@@ -1044,11 +1112,52 @@ inline void scores(float const* q, index row_q, int rows, float const* panels, i
   for (; j + 16 * (C - 1) < n; j += 16 * C) scores_strip<C>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
   for (; j < n; j += 16) scores_strip<1>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
 }
+/// R rows × C keys, both along their own columns; the sums over the lanes are left to be taken together.
+template <int R, int C, class T>
+inline void dots_tile(float const* q, index row_q, T const* k, index row_k, int d, f32x16* sums, int row_sums) {
+  f32x16 x[R][C];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) x[r][c] = zero();
+  for (int i = 0; i < d; i += 16) {
+    f32x16 b[C];
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) b[c] = load(k + c * row_k + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      f32x16 const a = load(q + r * row_q + i);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) x[r][c] = fma(a, b[c], x[r][c]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) sums[r * row_sums + c] = x[r][c];
+}
 /// The same for few rows, K where it lies; d is a multiple of 16.                         k: (n, d) → s: (rows, n)
 template <class T>
 inline void scores_in_place(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s) {
-  for (int j = 0; j < n; ++j)
-    for (int r = 0; r < rows; ++r) s[r * row_s + j] = dot(q + r * row_q, k + j * row_k, d);
+  constexpr int R = accumulators >= 16 ? 4 : 2, C = accumulators >= 16 ? 4 : 2;
+  f32x16 sums[R * 16];
+  for (int j = 0; j < n; j += 16) {
+    int const m = n - j < 16 ? n - j : 16;
+    T const* const at = k + j * row_k;
+    int r = 0;
+    for (; r + R <= rows; r += R) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<R, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<R, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (int i = 0; i < R; ++i) store_first(s + (r + i) * row_s + j, sum_each(sums + 16 * i), m);
+    }
+    for (; r < rows; ++r) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<1, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<1, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      store_first(s + r * row_s + j, sum_each(sums), m);
+    }
+  }
 }
 
 /// R rows of O and one strip of 16 columns, over n keys.
@@ -1069,13 +1178,14 @@ inline void weigh_tile(float const* p, index row_p, V const* v, index row_v, int
 ///                                                              p: (rows, n), v: (n, dv) → o: (rows, dv)
 template <class V>
 inline void weigh(float const* p, index row_p, int rows, V const* v, index row_v, index strip, int n, int dv, float* o, index row_o) {
-  constexpr int block = 64;  // keys whose strip stays in L1 while all rows pass over it
+  constexpr int block = 32;  // keys whose strip stays in L1 while all rows pass over it
   for (int j = 0; j < n; j += block)
     for (int c = 0; c < dv; c += 16) {
       V const* const at = v + c / 16 * strip + j * row_v;
       int const m = n - j < block ? n - j : block;
       int r = 0;
       for (; r + 6 <= rows; r += 6) weigh_tile<6>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
+      for (; r + 4 <= rows; r += 4) weigh_tile<4>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r + 2 <= rows; r += 2) weigh_tile<2>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r < rows; ++r) weigh_tile<1>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
     }
@@ -1132,6 +1242,14 @@ inline constexpr attention_kernels<T> attention_functions{
   #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 #endif
 namespace smalti::simd_avx512 {
+// Sixteen sums at once, for instruction sets without a quicker way.
+
+/// Lane i of the result: the sum of the lanes of v[i].
+inline f32x16 sum_each(f32x16 const* v) {
+  float s[16];
+  for (int i = 0; i < 16; ++i) s[i] = sum(v[i]);
+  return load(s);
+}
 // Kernels of host.hpp: compiled once for each instruction set (simd/lanes.hpp). S, P and O are f32 blocks in memory; K and V
 // are read where they lie (few rows) or from panels (many rows).
 
@@ -1197,6 +1315,7 @@ template <int C>
 inline void scores_strip(float const* q, index row_q, int rows, float const* panel, int d, float* s, index row_s) {
   int r = 0;
   for (; r + 6 <= rows; r += 6) scores_tile<6, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
+  for (; r + 4 <= rows; r += 4) scores_tile<4, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r + 2 <= rows; r += 2) scores_tile<2, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r < rows; ++r) scores_tile<1, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
 }
@@ -1207,11 +1326,52 @@ inline void scores(float const* q, index row_q, int rows, float const* panels, i
   for (; j + 16 * (C - 1) < n; j += 16 * C) scores_strip<C>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
   for (; j < n; j += 16) scores_strip<1>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
 }
+/// R rows × C keys, both along their own columns; the sums over the lanes are left to be taken together.
+template <int R, int C, class T>
+inline void dots_tile(float const* q, index row_q, T const* k, index row_k, int d, f32x16* sums, int row_sums) {
+  f32x16 x[R][C];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) x[r][c] = zero();
+  for (int i = 0; i < d; i += 16) {
+    f32x16 b[C];
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) b[c] = load(k + c * row_k + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      f32x16 const a = load(q + r * row_q + i);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) x[r][c] = fma(a, b[c], x[r][c]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) sums[r * row_sums + c] = x[r][c];
+}
 /// The same for few rows, K where it lies; d is a multiple of 16.                         k: (n, d) → s: (rows, n)
 template <class T>
 inline void scores_in_place(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s) {
-  for (int j = 0; j < n; ++j)
-    for (int r = 0; r < rows; ++r) s[r * row_s + j] = dot(q + r * row_q, k + j * row_k, d);
+  constexpr int R = accumulators >= 16 ? 4 : 2, C = accumulators >= 16 ? 4 : 2;
+  f32x16 sums[R * 16];
+  for (int j = 0; j < n; j += 16) {
+    int const m = n - j < 16 ? n - j : 16;
+    T const* const at = k + j * row_k;
+    int r = 0;
+    for (; r + R <= rows; r += R) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<R, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<R, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (int i = 0; i < R; ++i) store_first(s + (r + i) * row_s + j, sum_each(sums + 16 * i), m);
+    }
+    for (; r < rows; ++r) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<1, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<1, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      store_first(s + r * row_s + j, sum_each(sums), m);
+    }
+  }
 }
 
 /// R rows of O and one strip of 16 columns, over n keys.
@@ -1232,13 +1392,14 @@ inline void weigh_tile(float const* p, index row_p, V const* v, index row_v, int
 ///                                                              p: (rows, n), v: (n, dv) → o: (rows, dv)
 template <class V>
 inline void weigh(float const* p, index row_p, int rows, V const* v, index row_v, index strip, int n, int dv, float* o, index row_o) {
-  constexpr int block = 64;  // keys whose strip stays in L1 while all rows pass over it
+  constexpr int block = 32;  // keys whose strip stays in L1 while all rows pass over it
   for (int j = 0; j < n; j += block)
     for (int c = 0; c < dv; c += 16) {
       V const* const at = v + c / 16 * strip + j * row_v;
       int const m = n - j < block ? n - j : block;
       int r = 0;
       for (; r + 6 <= rows; r += 6) weigh_tile<6>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
+      for (; r + 4 <= rows; r += 4) weigh_tile<4>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r + 2 <= rows; r += 2) weigh_tile<2>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r < rows; ++r) weigh_tile<1>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
     }
@@ -1285,6 +1446,9 @@ inline constexpr attention_kernels<T> attention_functions{
   #pragma GCC pop_options
   #pragma GCC diagnostic pop
 #endif
+#endif
+#if defined(__CUDACC__)
+  #pragma nv_diagnostic pop
 #endif
 
 namespace smalti {
@@ -2509,7 +2673,8 @@ SMALTI_HD constexpr composed<A, B> operator|(A a, B b) { return {a, b}; }
 // ---------------------------------------------------------------- smalti/gemm/run.hpp
 #ifndef SMALTI_HAS_GEMM_RUN_HPP
 #define SMALTI_HAS_GEMM_RUN_HPP
-// How a product is cut up: rows of x in slabs, rows of W in panels that threads take one by one.
+// How a product is cut up: rows of x in slabs, rows of W in panels that threads take one by one. A thread finishes its
+// rectangle of y before it takes the next, so that no two threads write one place and the result does not depend on their count.
 
 #include <span>
 // ---------------------------------------------------------------- smalti/gemm/kernels.hpp
@@ -2580,7 +2745,7 @@ int8_data quantise_int8(on_cpu const& where, view<T, 2> w) {
   index const n = w.extent[0], k = w.extent[1];
   if (n < 1 || k < 1 || n > INT32_MAX || k > INT32_MAX)
     throw error("quant.3", "INT8 weight is (" + std::to_string(n) + ", " + std::to_string(k) + "), expected at least one row and column");
-  int8_data q{int(n), int(k), buffer<int8_t>(std::size_t(n * k)), buffer<float>(std::size_t(n))};
+  int8_data q{int(n), int(k), buffer<int8_t>(std::size_t(n * k), int8_t(0)), buffer<float>(std::size_t(n))};
   parallel_for(where, n, [&](index row) {
     float largest = 0, poison = 0;
     for (index j = 0; j < k; ++j) {
@@ -2588,8 +2753,12 @@ int8_data quantise_int8(on_cpu const& where, view<T, 2> w) {
       largest = std::fmax(largest, std::fabs(v)), poison += v * 0.f;
     }
     if (poison != 0) throw error("quant.1", "row " + std::to_string(row) + " holds NaN or infinity");
-    // double: 127 / absmax may overflow in fp32, and the quotient is rounded once
-    for (index j = 0; j < k; ++j) q.code[std::size_t(row * k + j)] = largest > 0 ? int8_t(std::lrint(double(float(w(row, j))) * 127 / largest)) : int8_t(0);
+    // The reference's order of operations decides the ties. In double where its reciprocal would overflow.
+    float const steps = 1.f / largest * 127.f;
+    for (index j = 0; j < k && largest > 0; ++j) {
+      float const v = float(w(row, j));
+      q.code[std::size_t(row * k + j)] = int8_t(std::isfinite(steps) ? std::lrint(v * steps) : std::lrint(double(v) * 127 / largest));
+    }
     q.scale[std::size_t(row)] = largest;
   });
   return q;
@@ -2638,8 +2807,10 @@ inline dynamic_map make_dynamic_map(bool with_sign) {
   for (int decade = 0; decade < 7; ++decade) {
     int const points = with_sign ? 1 << decade : 2 << decade;
     float const step = 0.9f / float(points), power = float(std::pow(10.0, decade - 6));
-    // linspace counts from both ends, so that it is symmetric in rounding too
-    auto const boundary = [&](int j) { return j < (points + 1) / 2 ? 0.1f + step * float(j) : 1.f - step * float(points - j); };
+    // The reference counts from both ends, each step a fused multiply-add: in double, then rounded, is the same.
+    auto const boundary = [&](int j) {
+      return float(j < (points + 1) / 2 ? double(0.1f) + double(step) * j : 1 - double(step) * (points - j));
+    };
     for (int j = 0; j < points; ++j) {
       float const v = power * ((boundary(j) + boundary(j + 1)) / 2.f);
       map[filled++] = v;
@@ -3166,7 +3337,8 @@ inline void nf4_block_sums(f32x16 (&sum)[M], uint32_t const* code, float const* 
 #pragma GCC unroll 4
   for (int i = 0; i < M; ++i) sum[i] = s.even[i] + s.odd[i];
 }
-// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored.
+// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored. This is the
+// time of a decode step, and it should be the time of reading W: what limits it is memory for 16 and 32 bits, decoding for 4.
 
 /// acc[i] += scale · s, for row i.
 inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
@@ -3174,7 +3346,8 @@ inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
   store(to, fma(broadcast(t.scale), s, load(to)));
 }
 
-/// Dense or int8 weights (k, 16) at `w`. Unrolled along k so that at least four sums are in flight.
+/// Dense or int8 weights (k, 16) at `w`. Unrolled along k: a fused multiply-add takes four cycles and two begin in each, so
+/// that eight vectors must be in flight. The scales of int8 rows multiply the finished sums.
 template <int M, class T>
 inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_scale) {
   constexpr int depth = M == 1 ? 8 : M == 2 ? 4 : 2;
@@ -3192,7 +3365,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 #pragma GCC unroll 4
       for (int i = 0; i < M; ++i) s[d][i] = fma(column, broadcast(t.x[i * t.row_x + j + d]), s[d][i]);
     }
-  for (; j < k; ++j) {
+  for (; j < k; ++j) {  // the rest of k
     f32x16 const column = load(w + j * group_rows);
     for (int i = 0; i < M; ++i) s[0][i] = fma(column, broadcast(t.x[i * t.row_x + j]), s[0][i]);
   }
@@ -3208,7 +3381,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 template <int M>
 inline void few_rows_nf4(few_rows_task const& t) {
   constexpr index chunk = 64;  // blocks whose scales are at hand
-  float decoded[chunk * group_rows];
+  float decoded[chunk * group_rows];  // 4 KiB of stack, used when they are nested
   index const blocks = t.w.k / t.w.block, words = t.w.block / 8;
   uint32_t const* code = static_cast<uint32_t const*>(t.w.at) + t.group * (t.w.k / 8) * group_rows;
   f32x16 s[M];
@@ -3225,7 +3398,7 @@ inline void few_rows_nf4(few_rows_task const& t) {
   for (int i = 0; i < M; ++i) add_sums(t, i, s[i]);
 }
 
-/// A plain matrix with contiguous rows: one dot product per output.
+/// A plain matrix with contiguous rows: one dot product per output. For small or passing operands, such as LoRA's A and B.
 template <class T>
 inline void few_rows_plain(few_rows_task const& t, T const* w) {
   index const first = t.group * group_rows, count = t.w.n - first < group_rows ? t.w.n - first : group_rows;
@@ -3233,6 +3406,7 @@ inline void few_rows_plain(few_rows_task const& t, T const* w) {
     for (int i = 0; i < t.m; ++i) t.acc[i * t.row_acc + r] += t.scale * dot(w + (first + r) * t.w.row_stride, t.x + i * t.row_x, t.w.k);
 }
 
+// The form and m become template arguments once for a whole group.
 template <int M>
 inline void few_rows_packed(few_rows_task const& t) {
   index const at = t.group * t.w.k * group_rows;
@@ -3259,7 +3433,11 @@ inline void few_rows(few_rows_task const& t) {
     default: return few_rows_packed<4>(t);
   }
 }
-// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers.
+// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers
+// (the "GEBP" of Goto & van de Geijn 2008, with W in the part of the packed operand).
+
+// Decoders: a group's columns first … first + depth − 1 as fp32. Here scales are multiplied in, for every weight is used by
+// many rows of x; with few rows they multiply the sums instead.
 
 /// panel (depth, 16) ← columns first … first + depth − 1 of a group of dense weights.
 template <class T>
@@ -3316,7 +3494,7 @@ inline float const* decode_panel(float* panel, weight_view const& w, index group
 /// acc (Rows, 16 · Groups) += x (depth, tile_rows)ᵀ · panel (depth, 16 · Groups): one column of W and one of x at a time.
 template <int Rows, int Groups>
 inline void outer_product(float* acc, index row_acc, float const* const* panel, float const* x, index depth) {
-  f32x16 s[Rows][Groups];
+  f32x16 s[Rows][Groups];  // stays in registers: the loops over it must be unrolled whole, also where -O2 would not
 #pragma GCC unroll 6
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
@@ -3366,7 +3544,7 @@ inline void panel_product(panel_task const& t) {
   }
 }
 
-/// to[j · step] = scale · x[j], j < count, as fp32.
+/// to[j · step] = scale · x[j], j < count, as fp32: a row of x on its way into a tile (step = tile_rows) or as it is (1).
 template <class T>
 inline void widen(float* to, index step, T const* x, index count, float scale) {
   index j = 0;
@@ -3379,6 +3557,7 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
+// Plain functions, so that their addresses can be picked.
 inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
@@ -3494,7 +3673,8 @@ inline void nf4_block_sums(f32x16 (&sum)[M], uint32_t const* code, float const* 
     sum[M - 1] = {low[0], high[0]};
   }
 }
-// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored.
+// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored. This is the
+// time of a decode step, and it should be the time of reading W: what limits it is memory for 16 and 32 bits, decoding for 4.
 
 /// acc[i] += scale · s, for row i.
 inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
@@ -3502,7 +3682,8 @@ inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
   store(to, fma(broadcast(t.scale), s, load(to)));
 }
 
-/// Dense or int8 weights (k, 16) at `w`. Unrolled along k so that at least four sums are in flight.
+/// Dense or int8 weights (k, 16) at `w`. Unrolled along k: a fused multiply-add takes four cycles and two begin in each, so
+/// that eight vectors must be in flight. The scales of int8 rows multiply the finished sums.
 template <int M, class T>
 inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_scale) {
   constexpr int depth = M == 1 ? 8 : M == 2 ? 4 : 2;
@@ -3520,7 +3701,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 #pragma GCC unroll 4
       for (int i = 0; i < M; ++i) s[d][i] = fma(column, broadcast(t.x[i * t.row_x + j + d]), s[d][i]);
     }
-  for (; j < k; ++j) {
+  for (; j < k; ++j) {  // the rest of k
     f32x16 const column = load(w + j * group_rows);
     for (int i = 0; i < M; ++i) s[0][i] = fma(column, broadcast(t.x[i * t.row_x + j]), s[0][i]);
   }
@@ -3536,7 +3717,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 template <int M>
 inline void few_rows_nf4(few_rows_task const& t) {
   constexpr index chunk = 64;  // blocks whose scales are at hand
-  float decoded[chunk * group_rows];
+  float decoded[chunk * group_rows];  // 4 KiB of stack, used when they are nested
   index const blocks = t.w.k / t.w.block, words = t.w.block / 8;
   uint32_t const* code = static_cast<uint32_t const*>(t.w.at) + t.group * (t.w.k / 8) * group_rows;
   f32x16 s[M];
@@ -3553,7 +3734,7 @@ inline void few_rows_nf4(few_rows_task const& t) {
   for (int i = 0; i < M; ++i) add_sums(t, i, s[i]);
 }
 
-/// A plain matrix with contiguous rows: one dot product per output.
+/// A plain matrix with contiguous rows: one dot product per output. For small or passing operands, such as LoRA's A and B.
 template <class T>
 inline void few_rows_plain(few_rows_task const& t, T const* w) {
   index const first = t.group * group_rows, count = t.w.n - first < group_rows ? t.w.n - first : group_rows;
@@ -3561,6 +3742,7 @@ inline void few_rows_plain(few_rows_task const& t, T const* w) {
     for (int i = 0; i < t.m; ++i) t.acc[i * t.row_acc + r] += t.scale * dot(w + (first + r) * t.w.row_stride, t.x + i * t.row_x, t.w.k);
 }
 
+// The form and m become template arguments once for a whole group.
 template <int M>
 inline void few_rows_packed(few_rows_task const& t) {
   index const at = t.group * t.w.k * group_rows;
@@ -3587,7 +3769,11 @@ inline void few_rows(few_rows_task const& t) {
     default: return few_rows_packed<4>(t);
   }
 }
-// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers.
+// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers
+// (the "GEBP" of Goto & van de Geijn 2008, with W in the part of the packed operand).
+
+// Decoders: a group's columns first … first + depth − 1 as fp32. Here scales are multiplied in, for every weight is used by
+// many rows of x; with few rows they multiply the sums instead.
 
 /// panel (depth, 16) ← columns first … first + depth − 1 of a group of dense weights.
 template <class T>
@@ -3644,7 +3830,7 @@ inline float const* decode_panel(float* panel, weight_view const& w, index group
 /// acc (Rows, 16 · Groups) += x (depth, tile_rows)ᵀ · panel (depth, 16 · Groups): one column of W and one of x at a time.
 template <int Rows, int Groups>
 inline void outer_product(float* acc, index row_acc, float const* const* panel, float const* x, index depth) {
-  f32x16 s[Rows][Groups];
+  f32x16 s[Rows][Groups];  // stays in registers: the loops over it must be unrolled whole, also where -O2 would not
 #pragma GCC unroll 6
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
@@ -3694,7 +3880,7 @@ inline void panel_product(panel_task const& t) {
   }
 }
 
-/// to[j · step] = scale · x[j], j < count, as fp32.
+/// to[j · step] = scale · x[j], j < count, as fp32: a row of x on its way into a tile (step = tile_rows) or as it is (1).
 template <class T>
 inline void widen(float* to, index step, T const* x, index count, float scale) {
   index j = 0;
@@ -3707,6 +3893,7 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
+// Plain functions, so that their addresses can be picked.
 inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
@@ -3784,7 +3971,8 @@ inline void nf4_block_sums(f32x16 (&sum)[M], uint32_t const* code, float const* 
 #pragma GCC unroll 4
   for (int i = 0; i < M; ++i) sum[i] = s.even[i] + s.odd[i];
 }
-// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored.
+// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored. This is the
+// time of a decode step, and it should be the time of reading W: what limits it is memory for 16 and 32 bits, decoding for 4.
 
 /// acc[i] += scale · s, for row i.
 inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
@@ -3792,7 +3980,8 @@ inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
   store(to, fma(broadcast(t.scale), s, load(to)));
 }
 
-/// Dense or int8 weights (k, 16) at `w`. Unrolled along k so that at least four sums are in flight.
+/// Dense or int8 weights (k, 16) at `w`. Unrolled along k: a fused multiply-add takes four cycles and two begin in each, so
+/// that eight vectors must be in flight. The scales of int8 rows multiply the finished sums.
 template <int M, class T>
 inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_scale) {
   constexpr int depth = M == 1 ? 8 : M == 2 ? 4 : 2;
@@ -3810,7 +3999,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 #pragma GCC unroll 4
       for (int i = 0; i < M; ++i) s[d][i] = fma(column, broadcast(t.x[i * t.row_x + j + d]), s[d][i]);
     }
-  for (; j < k; ++j) {
+  for (; j < k; ++j) {  // the rest of k
     f32x16 const column = load(w + j * group_rows);
     for (int i = 0; i < M; ++i) s[0][i] = fma(column, broadcast(t.x[i * t.row_x + j]), s[0][i]);
   }
@@ -3826,7 +4015,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 template <int M>
 inline void few_rows_nf4(few_rows_task const& t) {
   constexpr index chunk = 64;  // blocks whose scales are at hand
-  float decoded[chunk * group_rows];
+  float decoded[chunk * group_rows];  // 4 KiB of stack, used when they are nested
   index const blocks = t.w.k / t.w.block, words = t.w.block / 8;
   uint32_t const* code = static_cast<uint32_t const*>(t.w.at) + t.group * (t.w.k / 8) * group_rows;
   f32x16 s[M];
@@ -3843,7 +4032,7 @@ inline void few_rows_nf4(few_rows_task const& t) {
   for (int i = 0; i < M; ++i) add_sums(t, i, s[i]);
 }
 
-/// A plain matrix with contiguous rows: one dot product per output.
+/// A plain matrix with contiguous rows: one dot product per output. For small or passing operands, such as LoRA's A and B.
 template <class T>
 inline void few_rows_plain(few_rows_task const& t, T const* w) {
   index const first = t.group * group_rows, count = t.w.n - first < group_rows ? t.w.n - first : group_rows;
@@ -3851,6 +4040,7 @@ inline void few_rows_plain(few_rows_task const& t, T const* w) {
     for (int i = 0; i < t.m; ++i) t.acc[i * t.row_acc + r] += t.scale * dot(w + (first + r) * t.w.row_stride, t.x + i * t.row_x, t.w.k);
 }
 
+// The form and m become template arguments once for a whole group.
 template <int M>
 inline void few_rows_packed(few_rows_task const& t) {
   index const at = t.group * t.w.k * group_rows;
@@ -3877,7 +4067,11 @@ inline void few_rows(few_rows_task const& t) {
     default: return few_rows_packed<4>(t);
   }
 }
-// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers.
+// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers
+// (the "GEBP" of Goto & van de Geijn 2008, with W in the part of the packed operand).
+
+// Decoders: a group's columns first … first + depth − 1 as fp32. Here scales are multiplied in, for every weight is used by
+// many rows of x; with few rows they multiply the sums instead.
 
 /// panel (depth, 16) ← columns first … first + depth − 1 of a group of dense weights.
 template <class T>
@@ -3934,7 +4128,7 @@ inline float const* decode_panel(float* panel, weight_view const& w, index group
 /// acc (Rows, 16 · Groups) += x (depth, tile_rows)ᵀ · panel (depth, 16 · Groups): one column of W and one of x at a time.
 template <int Rows, int Groups>
 inline void outer_product(float* acc, index row_acc, float const* const* panel, float const* x, index depth) {
-  f32x16 s[Rows][Groups];
+  f32x16 s[Rows][Groups];  // stays in registers: the loops over it must be unrolled whole, also where -O2 would not
 #pragma GCC unroll 6
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
@@ -3984,7 +4178,7 @@ inline void panel_product(panel_task const& t) {
   }
 }
 
-/// to[j · step] = scale · x[j], j < count, as fp32.
+/// to[j · step] = scale · x[j], j < count, as fp32: a row of x on its way into a tile (step = tile_rows) or as it is (1).
 template <class T>
 inline void widen(float* to, index step, T const* x, index count, float scale) {
   index j = 0;
@@ -3997,6 +4191,7 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
+// Plain functions, so that their addresses can be picked.
 inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
@@ -4147,11 +4342,13 @@ struct prepared_term {
   index row_x;
 };
 
+// Two terms that prepare the same thing from x.
 inline bool same_input(term const& a, term const& b) {
   return a.x.at == b.x.at && a.x.type == b.x.type && a.x.columns == b.x.columns && a.x.row_stride == b.x.row_stride &&
          a.x.column_stride == b.x.column_stride && a.scale == b.scale;
 }
 
+/// x of a slab in the kernels' order, in the calling thread's scratch. A few rows of contiguous fp32 are used where they are.
 inline prepared_term prepare(on_cpu const& where, term const& t, index first, index rows) {
   bool const plain = t.w.form >= weight_form::rows_f32;
   prepared_term p{&t, rows <= few_rows_limit && (!plain || t.w.column_stride == 1), nullptr, t.x.columns};
@@ -4173,7 +4370,7 @@ inline prepared_term prepare(on_cpu const& where, term const& t, index first, in
       float* const to = x + (column * tiles + tile * depth) * tile_rows + i;
       index const row = tile * tile_rows + i;
       if (row < rows) widen_row(where, to, tile_rows, t.x, first + row, column, depth, t.scale);
-      else for (index j = 0; j < depth; ++j) to[j * tile_rows] = 0.f;
+      else for (index j = 0; j < depth; ++j) to[j * tile_rows] = 0.f;  // the last tile: its sums are computed and dropped
     }
   });
   return p;
@@ -4199,7 +4396,7 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
     }
     parallel_for(where, ceil_div(groups, panel_groups), [&](index task) {
       scratch::mark const here(thread_scratch());
-      index const group = task * panel_groups;
+      index const group = task * panel_groups;  // 64 rows of W: enough work for a task, and their sums fit the nearest cache
       int const count = int(min(panel_groups, groups - group));
       float* const panel = thread_scratch().take<float>(std::size_t(panel_groups * panel_depth * group_rows));
       tile<Sums> t{first, group * group_rows, rows, min(width, n - group * group_rows), width, {}};
@@ -4363,39 +4560,67 @@ status linear(on_cpu const& where, view<Y, 2> y, view<X, 2> x, W const& w, std::
   return gemm(where, y, std::span<term const>(sum), out);
 }
 
-/// w (n, k) += sign · s·B·A, T float, bf16 or f16: the sum is fp32 and rounded once. Errors: gemm.7; then w is untouched.
-template <class T>
-status add_update(on_cpu const& where, view<T, 2> w, lora const& l, float sign) {
-  if (!detail::fits(l, w.extent[0], w.extent[1])) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  view<float const, 2> const a_transposed{l.a.data(), {w.extent[1], l.rank}, {1, w.extent[1]}};                         // (k, rank)
-  return gemm(where, w, sign * l.scale * product(row_major(l.b.data(), w.extent[0], l.rank), a_transposed), residual{w});
+namespace detail {
+/// out (n, k) = e(sign · Σ s·B·A): e adds what the adapters are merged into. One rounding, however many adapters.
+template <class T, epilogue E>
+status write_update(on_cpu const& where, view<T, 2> out, std::span<lora const* const> adapters, float sign, E const& e) {
+  index const n = out.extent[0], k = out.extent[1];
+  for (lora const* l : adapters)
+    if (!l || !fits(*l, n, k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
+  scratch::mark const here(thread_scratch());
+  std::span<term> const sum(thread_scratch().take<term>(adapters.size()), adapters.size());
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    lora const& l = *adapters[i];
+    view<float const, 2> const transposed{l.a.data(), {k, l.rank}, {1, k}};                                              // (k, rank)
+    sum[i] = (sign * l.scale * product(row_major(l.b.data(), n, l.rank), transposed)).all[0];
+  }
+  return gemm(where, out, std::span<term const>(sum), e);
 }
 
-/// W + s·B·A in place, W (n, k): the adapter becomes part of the weight. Errors: gemm.7.
-template <class T>
-status merge(on_cpu const& where, view<T, 2> w, lora const& l) { return add_update(where, w, l, 1.f); }
-/// Takes a merged adapter out again, up to the rounding of T.
-template <class T>
-status unmerge(on_cpu const& where, view<T, 2> w, lora const& l) { return add_update(where, w, l, -1.f); }
+/// Adds Ŵ(row, column), decoded here: a 16-bit Ŵ in between would be a second rounding.
+struct plus_nf4 {
+  nf4_data const& w;
+  float operator()(float v, index row, index column) const {
+    index const at = row * w.k + column;
+    return v + nf4_level[nf4_code_at(w.code.data(), at)] * w.scale(at / w.block);
+  }
+};
+struct plus_int8 {
+  int8_data const& w;
+  float operator()(float v, index row, index column) const {
+    return v + float(w.code[std::size_t(row * w.k + column)]) * (w.scale[std::size_t(row)] * int8_step);
+  }
+};
+inline plus_nf4 plus(nf4_data const& w) { return {w}; }
+inline plus_int8 plus(int8_data const& w) { return {w}; }
+}  // namespace detail
 
-/// The adapters merged into the 16-bit (or fp32) weight that was quantised: W16 + Σ s·B·A. The usual file to publish.
+/// W + s·B·A in place, W (n, k), T float, bf16 or f16: the adapter becomes part of the weight. Summed in fp32, rounded once.
+/// Errors: gemm.7; then w is untouched.
+template <class T>
+status merge(on_cpu const& where, view<T, 2> w, lora const& l) {
+  lora const* const one[] = {&l};
+  return detail::write_update(where, w, one, 1.f, residual{w});
+}
+/// Takes a merged adapter out again, up to the rounding of T. Errors: gemm.7.
+template <class T>
+status unmerge(on_cpu const& where, view<T, 2> w, lora const& l) {
+  lora const* const one[] = {&l};
+  return detail::write_update(where, w, one, -1.f, residual{w});
+}
+
+/// All adapters merged into the 16-bit (or fp32) weight that was quantised for training: W16 + Σ s·B·A. The usual file to
+/// publish, though not quite what was trained. In place; errors: gemm.3 (no adapter), gemm.7.
 template <class T>
 status merge_into_original(on_cpu const& where, view<T, 2> w, std::span<lora const* const> adapters) {
-  for (lora const* l : adapters)
-    if (!l || !detail::fits(*l, w.extent[0], w.extent[1])) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  for (lora const* l : adapters)
-    if (status s = merge(where, w, *l); !s) return s;
-  return {};
+  return detail::write_update(where, w, adapters, 1.f, residual{w});
 }
-/// The adapters merged into dequantise(W4), the weight that a QLoRA adapter was trained against: exact with respect to training.
-/// out (n, k), T float, bf16 or f16; Quantised is nf4_data or int8_data. Errors: gemm.2 (out's shape), gemm.7.
+/// All adapters merged into dequantise(W4) + Σ s·B·A: the weight that a QLoRA adapter was trained against.
+/// out (n, k), T float, bf16 or f16; Quantised is nf4_data or int8_data. Errors: gemm.2 (out's shape), gemm.3, gemm.7.
 template <class T, class Quantised>
 status merge_into_dequantised(on_cpu const& where, view<T, 2> out, Quantised const& w, std::span<lora const* const> adapters) {
   if (out.extent[0] != w.n || out.extent[1] != w.k) return {"gemm.2", "the output must have the shape of the weight"};
-  for (lora const* l : adapters)
-    if (!l || !detail::fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  dequantise(where, w, out);
-  return merge_into_original(where, out, adapters);
+  return detail::write_update(where, out, adapters, 1.f, detail::plus(w));
 }
 
 }  // namespace smalti

@@ -37,7 +37,7 @@
 //   if (auto s = attention(on_cpu{threads}, p, causal{} & window{4096}); !s) log(s.id, s.why);
 //
 // A tile can be named (`attention<fixed<tile>>(…)`); otherwise the table `tuned` names it. A variant of your own is a struct
-// with three functions: see attention/variant.hpp.
+// with three functions: see attention/variant.hpp. For `attention(on_cuda{stream}, …)` include attention.cuh instead.
 
 // ---------------------------------------------------------------- smalti/attention/host.hpp
 #ifndef SMALTI_HAS_ATTENTION_HOST_HPP
@@ -717,7 +717,7 @@ inline f32x16 zero_below(f32x16 x, f32x16 bound, f32x16 v) {
 }
 
 template <int Bits>
-inline i32x16 shift_right(i32x16 v) { return {_mm512_maskz_srli_epi32(all, v.v, Bits)}; }
+inline i32x16 shift_right(i32x16 v) { return v.v = _mm512_maskz_srli_epi32(all, v.v, Bits), v; }  // nvcc 13 loses the braces of a plain return
 struct table16 { __m512 v; };
 inline table16 load_table(float const* p) { return {_mm512_loadu_ps(p)}; }
 inline f32x16 lookup(table16 const& t, i32x16 v) { return {_mm512_maskz_permutexvar_ps(all, v.v, t.v)}; }  // vpermps reads four bits
@@ -811,8 +811,20 @@ struct attention_kernels {
 
 }  // namespace smalti
 
+#if defined(__CUDACC__)
+  #pragma nv_diagnostic push
+  #pragma nv_diag_suppress 1675  // `#pragma GCC unroll`: nvcc hands it to the host compiler, whom it concerns
+#endif
 // Opens the namespace of kernels compiled for the compiler's own target. Close with end_generic.inc.
 namespace smalti::simd_generic {
+// Sixteen sums at once, for instruction sets without a quicker way.
+
+/// Lane i of the result: the sum of the lanes of v[i].
+inline f32x16 sum_each(f32x16 const* v) {
+  float s[16];
+  for (int i = 0; i < 16; ++i) s[i] = sum(v[i]);
+  return load(s);
+}
 // Kernels of host.hpp: compiled once for each instruction set (simd/lanes.hpp). S, P and O are f32 blocks in memory; K and V
 // are read where they lie (few rows) or from panels (many rows).
 
@@ -878,6 +890,7 @@ template <int C>
 inline void scores_strip(float const* q, index row_q, int rows, float const* panel, int d, float* s, index row_s) {
   int r = 0;
   for (; r + 6 <= rows; r += 6) scores_tile<6, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
+  for (; r + 4 <= rows; r += 4) scores_tile<4, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r + 2 <= rows; r += 2) scores_tile<2, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r < rows; ++r) scores_tile<1, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
 }
@@ -888,11 +901,52 @@ inline void scores(float const* q, index row_q, int rows, float const* panels, i
   for (; j + 16 * (C - 1) < n; j += 16 * C) scores_strip<C>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
   for (; j < n; j += 16) scores_strip<1>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
 }
+/// R rows × C keys, both along their own columns; the sums over the lanes are left to be taken together.
+template <int R, int C, class T>
+inline void dots_tile(float const* q, index row_q, T const* k, index row_k, int d, f32x16* sums, int row_sums) {
+  f32x16 x[R][C];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) x[r][c] = zero();
+  for (int i = 0; i < d; i += 16) {
+    f32x16 b[C];
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) b[c] = load(k + c * row_k + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      f32x16 const a = load(q + r * row_q + i);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) x[r][c] = fma(a, b[c], x[r][c]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) sums[r * row_sums + c] = x[r][c];
+}
 /// The same for few rows, K where it lies; d is a multiple of 16.                         k: (n, d) → s: (rows, n)
 template <class T>
 inline void scores_in_place(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s) {
-  for (int j = 0; j < n; ++j)
-    for (int r = 0; r < rows; ++r) s[r * row_s + j] = dot(q + r * row_q, k + j * row_k, d);
+  constexpr int R = accumulators >= 16 ? 4 : 2, C = accumulators >= 16 ? 4 : 2;
+  f32x16 sums[R * 16];
+  for (int j = 0; j < n; j += 16) {
+    int const m = n - j < 16 ? n - j : 16;
+    T const* const at = k + j * row_k;
+    int r = 0;
+    for (; r + R <= rows; r += R) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<R, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<R, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (int i = 0; i < R; ++i) store_first(s + (r + i) * row_s + j, sum_each(sums + 16 * i), m);
+    }
+    for (; r < rows; ++r) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<1, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<1, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      store_first(s + r * row_s + j, sum_each(sums), m);
+    }
+  }
 }
 
 /// R rows of O and one strip of 16 columns, over n keys.
@@ -913,13 +967,14 @@ inline void weigh_tile(float const* p, index row_p, V const* v, index row_v, int
 ///                                                              p: (rows, n), v: (n, dv) → o: (rows, dv)
 template <class V>
 inline void weigh(float const* p, index row_p, int rows, V const* v, index row_v, index strip, int n, int dv, float* o, index row_o) {
-  constexpr int block = 64;  // keys whose strip stays in L1 while all rows pass over it
+  constexpr int block = 32;  // keys whose strip stays in L1 while all rows pass over it
   for (int j = 0; j < n; j += block)
     for (int c = 0; c < dv; c += 16) {
       V const* const at = v + c / 16 * strip + j * row_v;
       int const m = n - j < block ? n - j : block;
       int r = 0;
       for (; r + 6 <= rows; r += 6) weigh_tile<6>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
+      for (; r + 4 <= rows; r += 4) weigh_tile<4>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r + 2 <= rows; r += 2) weigh_tile<2>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r < rows; ++r) weigh_tile<1>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
     }
@@ -969,6 +1024,18 @@ inline constexpr attention_kernels<T> attention_functions{
   #pragma GCC target("avx2,fma,f16c")
 #endif
 namespace smalti::simd_avx2 {
+// Sixteen sums at once: a tree of horizontal additions halves the vectors three times, where a sum by itself would waste
+// seven of every eight lanes.
+
+inline __m256 sum_each8(f32x16 const* v) {
+  __m256 a[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) a[i] = _mm256_add_ps(v[i].lo, v[i].hi);
+  __m256 const b0 = _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));  // 0 1 2 3 | 0 1 2 3
+  __m256 const b1 = _mm256_hadd_ps(_mm256_hadd_ps(a[4], a[5]), _mm256_hadd_ps(a[6], a[7]));
+  return _mm256_add_ps(_mm256_permute2f128_ps(b0, b1, 0x20), _mm256_permute2f128_ps(b0, b1, 0x31));
+}
+inline f32x16 sum_each(f32x16 const* v) { return {sum_each8(v), sum_each8(v + 8)}; }
 // Kernels of host.hpp: compiled once for each instruction set (simd/lanes.hpp). S, P and O are f32 blocks in memory; K and V
 // are read where they lie (few rows) or from panels (many rows).
 
@@ -1034,6 +1101,7 @@ template <int C>
 inline void scores_strip(float const* q, index row_q, int rows, float const* panel, int d, float* s, index row_s) {
   int r = 0;
   for (; r + 6 <= rows; r += 6) scores_tile<6, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
+  for (; r + 4 <= rows; r += 4) scores_tile<4, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r + 2 <= rows; r += 2) scores_tile<2, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r < rows; ++r) scores_tile<1, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
 }
@@ -1044,11 +1112,52 @@ inline void scores(float const* q, index row_q, int rows, float const* panels, i
   for (; j + 16 * (C - 1) < n; j += 16 * C) scores_strip<C>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
   for (; j < n; j += 16) scores_strip<1>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
 }
+/// R rows × C keys, both along their own columns; the sums over the lanes are left to be taken together.
+template <int R, int C, class T>
+inline void dots_tile(float const* q, index row_q, T const* k, index row_k, int d, f32x16* sums, int row_sums) {
+  f32x16 x[R][C];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) x[r][c] = zero();
+  for (int i = 0; i < d; i += 16) {
+    f32x16 b[C];
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) b[c] = load(k + c * row_k + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      f32x16 const a = load(q + r * row_q + i);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) x[r][c] = fma(a, b[c], x[r][c]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) sums[r * row_sums + c] = x[r][c];
+}
 /// The same for few rows, K where it lies; d is a multiple of 16.                         k: (n, d) → s: (rows, n)
 template <class T>
 inline void scores_in_place(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s) {
-  for (int j = 0; j < n; ++j)
-    for (int r = 0; r < rows; ++r) s[r * row_s + j] = dot(q + r * row_q, k + j * row_k, d);
+  constexpr int R = accumulators >= 16 ? 4 : 2, C = accumulators >= 16 ? 4 : 2;
+  f32x16 sums[R * 16];
+  for (int j = 0; j < n; j += 16) {
+    int const m = n - j < 16 ? n - j : 16;
+    T const* const at = k + j * row_k;
+    int r = 0;
+    for (; r + R <= rows; r += R) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<R, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<R, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (int i = 0; i < R; ++i) store_first(s + (r + i) * row_s + j, sum_each(sums + 16 * i), m);
+    }
+    for (; r < rows; ++r) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<1, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<1, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      store_first(s + r * row_s + j, sum_each(sums), m);
+    }
+  }
 }
 
 /// R rows of O and one strip of 16 columns, over n keys.
@@ -1069,13 +1178,14 @@ inline void weigh_tile(float const* p, index row_p, V const* v, index row_v, int
 ///                                                              p: (rows, n), v: (n, dv) → o: (rows, dv)
 template <class V>
 inline void weigh(float const* p, index row_p, int rows, V const* v, index row_v, index strip, int n, int dv, float* o, index row_o) {
-  constexpr int block = 64;  // keys whose strip stays in L1 while all rows pass over it
+  constexpr int block = 32;  // keys whose strip stays in L1 while all rows pass over it
   for (int j = 0; j < n; j += block)
     for (int c = 0; c < dv; c += 16) {
       V const* const at = v + c / 16 * strip + j * row_v;
       int const m = n - j < block ? n - j : block;
       int r = 0;
       for (; r + 6 <= rows; r += 6) weigh_tile<6>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
+      for (; r + 4 <= rows; r += 4) weigh_tile<4>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r + 2 <= rows; r += 2) weigh_tile<2>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r < rows; ++r) weigh_tile<1>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
     }
@@ -1132,6 +1242,14 @@ inline constexpr attention_kernels<T> attention_functions{
   #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 #endif
 namespace smalti::simd_avx512 {
+// Sixteen sums at once, for instruction sets without a quicker way.
+
+/// Lane i of the result: the sum of the lanes of v[i].
+inline f32x16 sum_each(f32x16 const* v) {
+  float s[16];
+  for (int i = 0; i < 16; ++i) s[i] = sum(v[i]);
+  return load(s);
+}
 // Kernels of host.hpp: compiled once for each instruction set (simd/lanes.hpp). S, P and O are f32 blocks in memory; K and V
 // are read where they lie (few rows) or from panels (many rows).
 
@@ -1197,6 +1315,7 @@ template <int C>
 inline void scores_strip(float const* q, index row_q, int rows, float const* panel, int d, float* s, index row_s) {
   int r = 0;
   for (; r + 6 <= rows; r += 6) scores_tile<6, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
+  for (; r + 4 <= rows; r += 4) scores_tile<4, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r + 2 <= rows; r += 2) scores_tile<2, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
   for (; r < rows; ++r) scores_tile<1, C>(q + r * row_q, row_q, panel, d, s + r * row_s, row_s);
 }
@@ -1207,11 +1326,52 @@ inline void scores(float const* q, index row_q, int rows, float const* panels, i
   for (; j + 16 * (C - 1) < n; j += 16 * C) scores_strip<C>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
   for (; j < n; j += 16) scores_strip<1>(q, row_q, rows, panels + index(j) * d, d, s + j, row_s);
 }
+/// R rows × C keys, both along their own columns; the sums over the lanes are left to be taken together.
+template <int R, int C, class T>
+inline void dots_tile(float const* q, index row_q, T const* k, index row_k, int d, f32x16* sums, int row_sums) {
+  f32x16 x[R][C];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) x[r][c] = zero();
+  for (int i = 0; i < d; i += 16) {
+    f32x16 b[C];
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) b[c] = load(k + c * row_k + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      f32x16 const a = load(q + r * row_q + i);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) x[r][c] = fma(a, b[c], x[r][c]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) sums[r * row_sums + c] = x[r][c];
+}
 /// The same for few rows, K where it lies; d is a multiple of 16.                         k: (n, d) → s: (rows, n)
 template <class T>
 inline void scores_in_place(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s) {
-  for (int j = 0; j < n; ++j)
-    for (int r = 0; r < rows; ++r) s[r * row_s + j] = dot(q + r * row_q, k + j * row_k, d);
+  constexpr int R = accumulators >= 16 ? 4 : 2, C = accumulators >= 16 ? 4 : 2;
+  f32x16 sums[R * 16];
+  for (int j = 0; j < n; j += 16) {
+    int const m = n - j < 16 ? n - j : 16;
+    T const* const at = k + j * row_k;
+    int r = 0;
+    for (; r + R <= rows; r += R) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<R, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<R, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (int i = 0; i < R; ++i) store_first(s + (r + i) * row_s + j, sum_each(sums + 16 * i), m);
+    }
+    for (; r < rows; ++r) {
+      int c = 0;
+      for (; c + C <= m; c += C) dots_tile<1, C>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      for (; c < m; ++c) dots_tile<1, 1>(q + r * row_q, row_q, at + c * row_k, row_k, d, sums + c, 16);
+      store_first(s + r * row_s + j, sum_each(sums), m);
+    }
+  }
 }
 
 /// R rows of O and one strip of 16 columns, over n keys.
@@ -1232,13 +1392,14 @@ inline void weigh_tile(float const* p, index row_p, V const* v, index row_v, int
 ///                                                              p: (rows, n), v: (n, dv) → o: (rows, dv)
 template <class V>
 inline void weigh(float const* p, index row_p, int rows, V const* v, index row_v, index strip, int n, int dv, float* o, index row_o) {
-  constexpr int block = 64;  // keys whose strip stays in L1 while all rows pass over it
+  constexpr int block = 32;  // keys whose strip stays in L1 while all rows pass over it
   for (int j = 0; j < n; j += block)
     for (int c = 0; c < dv; c += 16) {
       V const* const at = v + c / 16 * strip + j * row_v;
       int const m = n - j < block ? n - j : block;
       int r = 0;
       for (; r + 6 <= rows; r += 6) weigh_tile<6>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
+      for (; r + 4 <= rows; r += 4) weigh_tile<4>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r + 2 <= rows; r += 2) weigh_tile<2>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
       for (; r < rows; ++r) weigh_tile<1>(p + r * row_p + j, row_p, at, row_v, m, o + r * row_o + c, row_o);
     }
@@ -1285,6 +1446,9 @@ inline constexpr attention_kernels<T> attention_functions{
   #pragma GCC pop_options
   #pragma GCC diagnostic pop
 #endif
+#endif
+#if defined(__CUDACC__)
+  #pragma nv_diagnostic pop
 #endif
 
 namespace smalti {
@@ -2509,7 +2673,8 @@ SMALTI_HD constexpr composed<A, B> operator|(A a, B b) { return {a, b}; }
 // ---------------------------------------------------------------- smalti/gemm/run.hpp
 #ifndef SMALTI_HAS_GEMM_RUN_HPP
 #define SMALTI_HAS_GEMM_RUN_HPP
-// How a product is cut up: rows of x in slabs, rows of W in panels that threads take one by one.
+// How a product is cut up: rows of x in slabs, rows of W in panels that threads take one by one. A thread finishes its
+// rectangle of y before it takes the next, so that no two threads write one place and the result does not depend on their count.
 
 #include <span>
 // ---------------------------------------------------------------- smalti/gemm/kernels.hpp
@@ -2580,7 +2745,7 @@ int8_data quantise_int8(on_cpu const& where, view<T, 2> w) {
   index const n = w.extent[0], k = w.extent[1];
   if (n < 1 || k < 1 || n > INT32_MAX || k > INT32_MAX)
     throw error("quant.3", "INT8 weight is (" + std::to_string(n) + ", " + std::to_string(k) + "), expected at least one row and column");
-  int8_data q{int(n), int(k), buffer<int8_t>(std::size_t(n * k)), buffer<float>(std::size_t(n))};
+  int8_data q{int(n), int(k), buffer<int8_t>(std::size_t(n * k), int8_t(0)), buffer<float>(std::size_t(n))};
   parallel_for(where, n, [&](index row) {
     float largest = 0, poison = 0;
     for (index j = 0; j < k; ++j) {
@@ -2588,8 +2753,12 @@ int8_data quantise_int8(on_cpu const& where, view<T, 2> w) {
       largest = std::fmax(largest, std::fabs(v)), poison += v * 0.f;
     }
     if (poison != 0) throw error("quant.1", "row " + std::to_string(row) + " holds NaN or infinity");
-    // double: 127 / absmax may overflow in fp32, and the quotient is rounded once
-    for (index j = 0; j < k; ++j) q.code[std::size_t(row * k + j)] = largest > 0 ? int8_t(std::lrint(double(float(w(row, j))) * 127 / largest)) : int8_t(0);
+    // The reference's order of operations decides the ties. In double where its reciprocal would overflow.
+    float const steps = 1.f / largest * 127.f;
+    for (index j = 0; j < k && largest > 0; ++j) {
+      float const v = float(w(row, j));
+      q.code[std::size_t(row * k + j)] = int8_t(std::isfinite(steps) ? std::lrint(v * steps) : std::lrint(double(v) * 127 / largest));
+    }
     q.scale[std::size_t(row)] = largest;
   });
   return q;
@@ -2638,8 +2807,10 @@ inline dynamic_map make_dynamic_map(bool with_sign) {
   for (int decade = 0; decade < 7; ++decade) {
     int const points = with_sign ? 1 << decade : 2 << decade;
     float const step = 0.9f / float(points), power = float(std::pow(10.0, decade - 6));
-    // linspace counts from both ends, so that it is symmetric in rounding too
-    auto const boundary = [&](int j) { return j < (points + 1) / 2 ? 0.1f + step * float(j) : 1.f - step * float(points - j); };
+    // The reference counts from both ends, each step a fused multiply-add: in double, then rounded, is the same.
+    auto const boundary = [&](int j) {
+      return float(j < (points + 1) / 2 ? double(0.1f) + double(step) * j : 1 - double(step) * (points - j));
+    };
     for (int j = 0; j < points; ++j) {
       float const v = power * ((boundary(j) + boundary(j + 1)) / 2.f);
       map[filled++] = v;
@@ -3166,7 +3337,8 @@ inline void nf4_block_sums(f32x16 (&sum)[M], uint32_t const* code, float const* 
 #pragma GCC unroll 4
   for (int i = 0; i < M; ++i) sum[i] = s.even[i] + s.odd[i];
 }
-// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored.
+// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored. This is the
+// time of a decode step, and it should be the time of reading W: what limits it is memory for 16 and 32 bits, decoding for 4.
 
 /// acc[i] += scale · s, for row i.
 inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
@@ -3174,7 +3346,8 @@ inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
   store(to, fma(broadcast(t.scale), s, load(to)));
 }
 
-/// Dense or int8 weights (k, 16) at `w`. Unrolled along k so that at least four sums are in flight.
+/// Dense or int8 weights (k, 16) at `w`. Unrolled along k: a fused multiply-add takes four cycles and two begin in each, so
+/// that eight vectors must be in flight. The scales of int8 rows multiply the finished sums.
 template <int M, class T>
 inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_scale) {
   constexpr int depth = M == 1 ? 8 : M == 2 ? 4 : 2;
@@ -3192,7 +3365,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 #pragma GCC unroll 4
       for (int i = 0; i < M; ++i) s[d][i] = fma(column, broadcast(t.x[i * t.row_x + j + d]), s[d][i]);
     }
-  for (; j < k; ++j) {
+  for (; j < k; ++j) {  // the rest of k
     f32x16 const column = load(w + j * group_rows);
     for (int i = 0; i < M; ++i) s[0][i] = fma(column, broadcast(t.x[i * t.row_x + j]), s[0][i]);
   }
@@ -3208,7 +3381,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 template <int M>
 inline void few_rows_nf4(few_rows_task const& t) {
   constexpr index chunk = 64;  // blocks whose scales are at hand
-  float decoded[chunk * group_rows];
+  float decoded[chunk * group_rows];  // 4 KiB of stack, used when they are nested
   index const blocks = t.w.k / t.w.block, words = t.w.block / 8;
   uint32_t const* code = static_cast<uint32_t const*>(t.w.at) + t.group * (t.w.k / 8) * group_rows;
   f32x16 s[M];
@@ -3225,7 +3398,7 @@ inline void few_rows_nf4(few_rows_task const& t) {
   for (int i = 0; i < M; ++i) add_sums(t, i, s[i]);
 }
 
-/// A plain matrix with contiguous rows: one dot product per output.
+/// A plain matrix with contiguous rows: one dot product per output. For small or passing operands, such as LoRA's A and B.
 template <class T>
 inline void few_rows_plain(few_rows_task const& t, T const* w) {
   index const first = t.group * group_rows, count = t.w.n - first < group_rows ? t.w.n - first : group_rows;
@@ -3233,6 +3406,7 @@ inline void few_rows_plain(few_rows_task const& t, T const* w) {
     for (int i = 0; i < t.m; ++i) t.acc[i * t.row_acc + r] += t.scale * dot(w + (first + r) * t.w.row_stride, t.x + i * t.row_x, t.w.k);
 }
 
+// The form and m become template arguments once for a whole group.
 template <int M>
 inline void few_rows_packed(few_rows_task const& t) {
   index const at = t.group * t.w.k * group_rows;
@@ -3259,7 +3433,11 @@ inline void few_rows(few_rows_task const& t) {
     default: return few_rows_packed<4>(t);
   }
 }
-// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers.
+// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers
+// (the "GEBP" of Goto & van de Geijn 2008, with W in the part of the packed operand).
+
+// Decoders: a group's columns first … first + depth − 1 as fp32. Here scales are multiplied in, for every weight is used by
+// many rows of x; with few rows they multiply the sums instead.
 
 /// panel (depth, 16) ← columns first … first + depth − 1 of a group of dense weights.
 template <class T>
@@ -3316,7 +3494,7 @@ inline float const* decode_panel(float* panel, weight_view const& w, index group
 /// acc (Rows, 16 · Groups) += x (depth, tile_rows)ᵀ · panel (depth, 16 · Groups): one column of W and one of x at a time.
 template <int Rows, int Groups>
 inline void outer_product(float* acc, index row_acc, float const* const* panel, float const* x, index depth) {
-  f32x16 s[Rows][Groups];
+  f32x16 s[Rows][Groups];  // stays in registers: the loops over it must be unrolled whole, also where -O2 would not
 #pragma GCC unroll 6
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
@@ -3366,7 +3544,7 @@ inline void panel_product(panel_task const& t) {
   }
 }
 
-/// to[j · step] = scale · x[j], j < count, as fp32.
+/// to[j · step] = scale · x[j], j < count, as fp32: a row of x on its way into a tile (step = tile_rows) or as it is (1).
 template <class T>
 inline void widen(float* to, index step, T const* x, index count, float scale) {
   index j = 0;
@@ -3379,6 +3557,7 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
+// Plain functions, so that their addresses can be picked.
 inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
@@ -3494,7 +3673,8 @@ inline void nf4_block_sums(f32x16 (&sum)[M], uint32_t const* code, float const* 
     sum[M - 1] = {low[0], high[0]};
   }
 }
-// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored.
+// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored. This is the
+// time of a decode step, and it should be the time of reading W: what limits it is memory for 16 and 32 bits, decoding for 4.
 
 /// acc[i] += scale · s, for row i.
 inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
@@ -3502,7 +3682,8 @@ inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
   store(to, fma(broadcast(t.scale), s, load(to)));
 }
 
-/// Dense or int8 weights (k, 16) at `w`. Unrolled along k so that at least four sums are in flight.
+/// Dense or int8 weights (k, 16) at `w`. Unrolled along k: a fused multiply-add takes four cycles and two begin in each, so
+/// that eight vectors must be in flight. The scales of int8 rows multiply the finished sums.
 template <int M, class T>
 inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_scale) {
   constexpr int depth = M == 1 ? 8 : M == 2 ? 4 : 2;
@@ -3520,7 +3701,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 #pragma GCC unroll 4
       for (int i = 0; i < M; ++i) s[d][i] = fma(column, broadcast(t.x[i * t.row_x + j + d]), s[d][i]);
     }
-  for (; j < k; ++j) {
+  for (; j < k; ++j) {  // the rest of k
     f32x16 const column = load(w + j * group_rows);
     for (int i = 0; i < M; ++i) s[0][i] = fma(column, broadcast(t.x[i * t.row_x + j]), s[0][i]);
   }
@@ -3536,7 +3717,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 template <int M>
 inline void few_rows_nf4(few_rows_task const& t) {
   constexpr index chunk = 64;  // blocks whose scales are at hand
-  float decoded[chunk * group_rows];
+  float decoded[chunk * group_rows];  // 4 KiB of stack, used when they are nested
   index const blocks = t.w.k / t.w.block, words = t.w.block / 8;
   uint32_t const* code = static_cast<uint32_t const*>(t.w.at) + t.group * (t.w.k / 8) * group_rows;
   f32x16 s[M];
@@ -3553,7 +3734,7 @@ inline void few_rows_nf4(few_rows_task const& t) {
   for (int i = 0; i < M; ++i) add_sums(t, i, s[i]);
 }
 
-/// A plain matrix with contiguous rows: one dot product per output.
+/// A plain matrix with contiguous rows: one dot product per output. For small or passing operands, such as LoRA's A and B.
 template <class T>
 inline void few_rows_plain(few_rows_task const& t, T const* w) {
   index const first = t.group * group_rows, count = t.w.n - first < group_rows ? t.w.n - first : group_rows;
@@ -3561,6 +3742,7 @@ inline void few_rows_plain(few_rows_task const& t, T const* w) {
     for (int i = 0; i < t.m; ++i) t.acc[i * t.row_acc + r] += t.scale * dot(w + (first + r) * t.w.row_stride, t.x + i * t.row_x, t.w.k);
 }
 
+// The form and m become template arguments once for a whole group.
 template <int M>
 inline void few_rows_packed(few_rows_task const& t) {
   index const at = t.group * t.w.k * group_rows;
@@ -3587,7 +3769,11 @@ inline void few_rows(few_rows_task const& t) {
     default: return few_rows_packed<4>(t);
   }
 }
-// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers.
+// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers
+// (the "GEBP" of Goto & van de Geijn 2008, with W in the part of the packed operand).
+
+// Decoders: a group's columns first … first + depth − 1 as fp32. Here scales are multiplied in, for every weight is used by
+// many rows of x; with few rows they multiply the sums instead.
 
 /// panel (depth, 16) ← columns first … first + depth − 1 of a group of dense weights.
 template <class T>
@@ -3644,7 +3830,7 @@ inline float const* decode_panel(float* panel, weight_view const& w, index group
 /// acc (Rows, 16 · Groups) += x (depth, tile_rows)ᵀ · panel (depth, 16 · Groups): one column of W and one of x at a time.
 template <int Rows, int Groups>
 inline void outer_product(float* acc, index row_acc, float const* const* panel, float const* x, index depth) {
-  f32x16 s[Rows][Groups];
+  f32x16 s[Rows][Groups];  // stays in registers: the loops over it must be unrolled whole, also where -O2 would not
 #pragma GCC unroll 6
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
@@ -3694,7 +3880,7 @@ inline void panel_product(panel_task const& t) {
   }
 }
 
-/// to[j · step] = scale · x[j], j < count, as fp32.
+/// to[j · step] = scale · x[j], j < count, as fp32: a row of x on its way into a tile (step = tile_rows) or as it is (1).
 template <class T>
 inline void widen(float* to, index step, T const* x, index count, float scale) {
   index j = 0;
@@ -3707,6 +3893,7 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
+// Plain functions, so that their addresses can be picked.
 inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
@@ -3784,7 +3971,8 @@ inline void nf4_block_sums(f32x16 (&sum)[M], uint32_t const* code, float const* 
 #pragma GCC unroll 4
   for (int i = 0; i < M; ++i) sum[i] = s.even[i] + s.odd[i];
 }
-// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored.
+// acc (m, 16) += scale · x · Wᵀ for m ≤ 4: every weight is read once, decoded in registers and never stored. This is the
+// time of a decode step, and it should be the time of reading W: what limits it is memory for 16 and 32 bits, decoding for 4.
 
 /// acc[i] += scale · s, for row i.
 inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
@@ -3792,7 +3980,8 @@ inline void add_sums(few_rows_task const& t, int i, f32x16 s) {
   store(to, fma(broadcast(t.scale), s, load(to)));
 }
 
-/// Dense or int8 weights (k, 16) at `w`. Unrolled along k so that at least four sums are in flight.
+/// Dense or int8 weights (k, 16) at `w`. Unrolled along k: a fused multiply-add takes four cycles and two begin in each, so
+/// that eight vectors must be in flight. The scales of int8 rows multiply the finished sums.
 template <int M, class T>
 inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_scale) {
   constexpr int depth = M == 1 ? 8 : M == 2 ? 4 : 2;
@@ -3810,7 +3999,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 #pragma GCC unroll 4
       for (int i = 0; i < M; ++i) s[d][i] = fma(column, broadcast(t.x[i * t.row_x + j + d]), s[d][i]);
     }
-  for (; j < k; ++j) {
+  for (; j < k; ++j) {  // the rest of k
     f32x16 const column = load(w + j * group_rows);
     for (int i = 0; i < M; ++i) s[0][i] = fma(column, broadcast(t.x[i * t.row_x + j]), s[0][i]);
   }
@@ -3826,7 +4015,7 @@ inline void few_rows_dense(few_rows_task const& t, T const* w, float const* row_
 template <int M>
 inline void few_rows_nf4(few_rows_task const& t) {
   constexpr index chunk = 64;  // blocks whose scales are at hand
-  float decoded[chunk * group_rows];
+  float decoded[chunk * group_rows];  // 4 KiB of stack, used when they are nested
   index const blocks = t.w.k / t.w.block, words = t.w.block / 8;
   uint32_t const* code = static_cast<uint32_t const*>(t.w.at) + t.group * (t.w.k / 8) * group_rows;
   f32x16 s[M];
@@ -3843,7 +4032,7 @@ inline void few_rows_nf4(few_rows_task const& t) {
   for (int i = 0; i < M; ++i) add_sums(t, i, s[i]);
 }
 
-/// A plain matrix with contiguous rows: one dot product per output.
+/// A plain matrix with contiguous rows: one dot product per output. For small or passing operands, such as LoRA's A and B.
 template <class T>
 inline void few_rows_plain(few_rows_task const& t, T const* w) {
   index const first = t.group * group_rows, count = t.w.n - first < group_rows ? t.w.n - first : group_rows;
@@ -3851,6 +4040,7 @@ inline void few_rows_plain(few_rows_task const& t, T const* w) {
     for (int i = 0; i < t.m; ++i) t.acc[i * t.row_acc + r] += t.scale * dot(w + (first + r) * t.w.row_stride, t.x + i * t.row_x, t.w.k);
 }
 
+// The form and m become template arguments once for a whole group.
 template <int M>
 inline void few_rows_packed(few_rows_task const& t) {
   index const at = t.group * t.w.k * group_rows;
@@ -3877,7 +4067,11 @@ inline void few_rows(few_rows_task const& t) {
     default: return few_rows_packed<4>(t);
   }
 }
-// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers.
+// acc += x · Wᵀ for many rows of x: a panel of W is decoded to fp32 once, then every tile of x meets it in registers
+// (the "GEBP" of Goto & van de Geijn 2008, with W in the part of the packed operand).
+
+// Decoders: a group's columns first … first + depth − 1 as fp32. Here scales are multiplied in, for every weight is used by
+// many rows of x; with few rows they multiply the sums instead.
 
 /// panel (depth, 16) ← columns first … first + depth − 1 of a group of dense weights.
 template <class T>
@@ -3934,7 +4128,7 @@ inline float const* decode_panel(float* panel, weight_view const& w, index group
 /// acc (Rows, 16 · Groups) += x (depth, tile_rows)ᵀ · panel (depth, 16 · Groups): one column of W and one of x at a time.
 template <int Rows, int Groups>
 inline void outer_product(float* acc, index row_acc, float const* const* panel, float const* x, index depth) {
-  f32x16 s[Rows][Groups];
+  f32x16 s[Rows][Groups];  // stays in registers: the loops over it must be unrolled whole, also where -O2 would not
 #pragma GCC unroll 6
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
@@ -3984,7 +4178,7 @@ inline void panel_product(panel_task const& t) {
   }
 }
 
-/// to[j · step] = scale · x[j], j < count, as fp32.
+/// to[j · step] = scale · x[j], j < count, as fp32: a row of x on its way into a tile (step = tile_rows) or as it is (1).
 template <class T>
 inline void widen(float* to, index step, T const* x, index count, float scale) {
   index j = 0;
@@ -3997,6 +4191,7 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
+// Plain functions, so that their addresses can be picked.
 inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
 inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
@@ -4147,11 +4342,13 @@ struct prepared_term {
   index row_x;
 };
 
+// Two terms that prepare the same thing from x.
 inline bool same_input(term const& a, term const& b) {
   return a.x.at == b.x.at && a.x.type == b.x.type && a.x.columns == b.x.columns && a.x.row_stride == b.x.row_stride &&
          a.x.column_stride == b.x.column_stride && a.scale == b.scale;
 }
 
+/// x of a slab in the kernels' order, in the calling thread's scratch. A few rows of contiguous fp32 are used where they are.
 inline prepared_term prepare(on_cpu const& where, term const& t, index first, index rows) {
   bool const plain = t.w.form >= weight_form::rows_f32;
   prepared_term p{&t, rows <= few_rows_limit && (!plain || t.w.column_stride == 1), nullptr, t.x.columns};
@@ -4173,7 +4370,7 @@ inline prepared_term prepare(on_cpu const& where, term const& t, index first, in
       float* const to = x + (column * tiles + tile * depth) * tile_rows + i;
       index const row = tile * tile_rows + i;
       if (row < rows) widen_row(where, to, tile_rows, t.x, first + row, column, depth, t.scale);
-      else for (index j = 0; j < depth; ++j) to[j * tile_rows] = 0.f;
+      else for (index j = 0; j < depth; ++j) to[j * tile_rows] = 0.f;  // the last tile: its sums are computed and dropped
     }
   });
   return p;
@@ -4199,7 +4396,7 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
     }
     parallel_for(where, ceil_div(groups, panel_groups), [&](index task) {
       scratch::mark const here(thread_scratch());
-      index const group = task * panel_groups;
+      index const group = task * panel_groups;  // 64 rows of W: enough work for a task, and their sums fit the nearest cache
       int const count = int(min(panel_groups, groups - group));
       float* const panel = thread_scratch().take<float>(std::size_t(panel_groups * panel_depth * group_rows));
       tile<Sums> t{first, group * group_rows, rows, min(width, n - group * group_rows), width, {}};
@@ -4363,39 +4560,67 @@ status linear(on_cpu const& where, view<Y, 2> y, view<X, 2> x, W const& w, std::
   return gemm(where, y, std::span<term const>(sum), out);
 }
 
-/// w (n, k) += sign · s·B·A, T float, bf16 or f16: the sum is fp32 and rounded once. Errors: gemm.7; then w is untouched.
-template <class T>
-status add_update(on_cpu const& where, view<T, 2> w, lora const& l, float sign) {
-  if (!detail::fits(l, w.extent[0], w.extent[1])) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  view<float const, 2> const a_transposed{l.a.data(), {w.extent[1], l.rank}, {1, w.extent[1]}};                         // (k, rank)
-  return gemm(where, w, sign * l.scale * product(row_major(l.b.data(), w.extent[0], l.rank), a_transposed), residual{w});
+namespace detail {
+/// out (n, k) = e(sign · Σ s·B·A): e adds what the adapters are merged into. One rounding, however many adapters.
+template <class T, epilogue E>
+status write_update(on_cpu const& where, view<T, 2> out, std::span<lora const* const> adapters, float sign, E const& e) {
+  index const n = out.extent[0], k = out.extent[1];
+  for (lora const* l : adapters)
+    if (!l || !fits(*l, n, k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
+  scratch::mark const here(thread_scratch());
+  std::span<term> const sum(thread_scratch().take<term>(adapters.size()), adapters.size());
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    lora const& l = *adapters[i];
+    view<float const, 2> const transposed{l.a.data(), {k, l.rank}, {1, k}};                                              // (k, rank)
+    sum[i] = (sign * l.scale * product(row_major(l.b.data(), n, l.rank), transposed)).all[0];
+  }
+  return gemm(where, out, std::span<term const>(sum), e);
 }
 
-/// W + s·B·A in place, W (n, k): the adapter becomes part of the weight. Errors: gemm.7.
-template <class T>
-status merge(on_cpu const& where, view<T, 2> w, lora const& l) { return add_update(where, w, l, 1.f); }
-/// Takes a merged adapter out again, up to the rounding of T.
-template <class T>
-status unmerge(on_cpu const& where, view<T, 2> w, lora const& l) { return add_update(where, w, l, -1.f); }
+/// Adds Ŵ(row, column), decoded here: a 16-bit Ŵ in between would be a second rounding.
+struct plus_nf4 {
+  nf4_data const& w;
+  float operator()(float v, index row, index column) const {
+    index const at = row * w.k + column;
+    return v + nf4_level[nf4_code_at(w.code.data(), at)] * w.scale(at / w.block);
+  }
+};
+struct plus_int8 {
+  int8_data const& w;
+  float operator()(float v, index row, index column) const {
+    return v + float(w.code[std::size_t(row * w.k + column)]) * (w.scale[std::size_t(row)] * int8_step);
+  }
+};
+inline plus_nf4 plus(nf4_data const& w) { return {w}; }
+inline plus_int8 plus(int8_data const& w) { return {w}; }
+}  // namespace detail
 
-/// The adapters merged into the 16-bit (or fp32) weight that was quantised: W16 + Σ s·B·A. The usual file to publish.
+/// W + s·B·A in place, W (n, k), T float, bf16 or f16: the adapter becomes part of the weight. Summed in fp32, rounded once.
+/// Errors: gemm.7; then w is untouched.
+template <class T>
+status merge(on_cpu const& where, view<T, 2> w, lora const& l) {
+  lora const* const one[] = {&l};
+  return detail::write_update(where, w, one, 1.f, residual{w});
+}
+/// Takes a merged adapter out again, up to the rounding of T. Errors: gemm.7.
+template <class T>
+status unmerge(on_cpu const& where, view<T, 2> w, lora const& l) {
+  lora const* const one[] = {&l};
+  return detail::write_update(where, w, one, -1.f, residual{w});
+}
+
+/// All adapters merged into the 16-bit (or fp32) weight that was quantised for training: W16 + Σ s·B·A. The usual file to
+/// publish, though not quite what was trained. In place; errors: gemm.3 (no adapter), gemm.7.
 template <class T>
 status merge_into_original(on_cpu const& where, view<T, 2> w, std::span<lora const* const> adapters) {
-  for (lora const* l : adapters)
-    if (!l || !detail::fits(*l, w.extent[0], w.extent[1])) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  for (lora const* l : adapters)
-    if (status s = merge(where, w, *l); !s) return s;
-  return {};
+  return detail::write_update(where, w, adapters, 1.f, residual{w});
 }
-/// The adapters merged into dequantise(W4), the weight that a QLoRA adapter was trained against: exact with respect to training.
-/// out (n, k), T float, bf16 or f16; Quantised is nf4_data or int8_data. Errors: gemm.2 (out's shape), gemm.7.
+/// All adapters merged into dequantise(W4) + Σ s·B·A: the weight that a QLoRA adapter was trained against.
+/// out (n, k), T float, bf16 or f16; Quantised is nf4_data or int8_data. Errors: gemm.2 (out's shape), gemm.3, gemm.7.
 template <class T, class Quantised>
 status merge_into_dequantised(on_cpu const& where, view<T, 2> out, Quantised const& w, std::span<lora const* const> adapters) {
   if (out.extent[0] != w.n || out.extent[1] != w.k) return {"gemm.2", "the output must have the shape of the weight"};
-  for (lora const* l : adapters)
-    if (!l || !detail::fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  dequantise(where, w, out);
-  return merge_into_original(where, out, adapters);
+  return detail::write_update(where, out, adapters, 1.f, detail::plus(w));
 }
 
 }  // namespace smalti
@@ -4412,6 +4637,4724 @@ status merge_into_dequantised(on_cpu const& where, view<T, 2> out, Quantised con
 
 #endif  // SMALTI_HAS_NF4_HPP
 #endif  // SMALTI_HAS_SMALTI_HPP
+// ---------------------------------------------------------------- smalti/decoder.hpp
+#ifndef SMALTI_HAS_DECODER_HPP
+#define SMALTI_HAS_DECODER_HPP
+// Language models on the ops: load, adapt, generate, measure, quantise. The public header.
+//
+//   thread_pool threads{4};
+//   auto model = load_decoder("models/granite-3.1-8b-instruct", {.weights = weight_kind::nf4}, on_cpu{threads});
+//   model.attach(load_adapter("adapters/finance"));
+//   generate(model, "How is NPV calculated?", {.max_tokens = 64}, [](std::string_view piece) { std::cout << piece; return true; });
+
+// ---------------------------------------------------------------- smalti/decoder/language_model.hpp
+#ifndef SMALTI_HAS_DECODER_LANGUAGE_MODEL_HPP
+#define SMALTI_HAS_DECODER_LANGUAGE_MODEL_HPP
+// A model with its tokenizer and a cache: what a program needs to go from text to text.
+
+// ---------------------------------------------------------------- smalti/text/tokenizer.hpp
+#ifndef SMALTI_HAS_TEXT_TOKENIZER_HPP
+#define SMALTI_HAS_TEXT_TOKENIZER_HPP
+// Tokenizers of tokenizer.json files, with the ids of the huggingface/tokenizers library (0.23), except in one thing: text never
+// becomes a special token unless the caller says so.
+
+#include <span>
+#include <variant>
+// ---------------------------------------------------------------- smalti/text/added_tokens.hpp
+#ifndef SMALTI_HAS_TEXT_ADDED_TOKENS_HPP
+#define SMALTI_HAS_TEXT_ADDED_TOKENS_HPP
+// Tokens that are found in the text itself, before the model sees it: control tokens such as <|eot_id|>, and plain additions.
+
+#include <map>
+// ---------------------------------------------------------------- smalti/text/normalizer.hpp
+#ifndef SMALTI_HAS_TEXT_NORMALIZER_HPP
+#define SMALTI_HAS_TEXT_NORMALIZER_HPP
+// The "normalizer" of a tokenizer file: text to text, before anything is split (huggingface/tokenizers, normalizers).
+
+// ---------------------------------------------------------------- smalti/text/byte_level.hpp
+#ifndef SMALTI_HAS_TEXT_BYTE_LEVEL_HPP
+#define SMALTI_HAS_TEXT_BYTE_LEVEL_HPP
+// Bytes written as printable characters, so that any text is a word over 256 letters (Radford et al. 2019, GPT-2): the printable
+// Latin-1 characters stand for themselves, the other 68 bytes for U+0100 … U+0143.
+
+#include <array>
+#include <optional>
+// ---------------------------------------------------------------- smalti/text/unicode.hpp
+#ifndef SMALTI_HAS_TEXT_UNICODE_HPP
+#define SMALTI_HAS_TEXT_UNICODE_HPP
+// UTF-8 and the Unicode properties that tokenizers ask for (The Unicode Standard 15, ch. 3.9 and UAX #44; data by utf8proc).
+
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <utf8proc.h>
+// ---------------------------------------------------------------- smalti/text/unicode_age.hpp
+#ifndef SMALTI_HAS_TEXT_UNICODE_AGE_HPP
+#define SMALTI_HAS_TEXT_UNICODE_AGE_HPP
+// Where the property tables that the reference library was built with differ from utf8proc's of Unicode 15. It reads general
+// categories from tables of about Unicode 8; BERT's tokens depend on them, so that a newer answer would be a wrong one.
+// Found by asking tokenizers 0.23.3 about all 1,112,064 code points; what utf8proc does not know as assigned is left alone.
+
+#include <algorithm>
+#include <iterator>
+
+namespace smalti::unicode {
+
+struct code_range {
+  char32_t first, last;
+};
+
+/// Whether a sorted table holds a code point.
+template <std::size_t N>
+constexpr bool holds(code_range const (&table)[N], char32_t c) {
+  auto const after = std::upper_bound(std::begin(table), std::end(table), c, [](char32_t code, code_range r) { return code < r.first; });
+  return after != std::begin(table) && c <= std::prev(after)->last;
+}
+
+// Punctuation for one and not for the other.
+inline constexpr code_range other_punctuation[] = {
+    {0x61d, 0x61d}, {0x9fd, 0x9fd}, {0xa76, 0xa76}, {0xc77, 0xc77}, {0xc84, 0xc84}, {0x166d, 0x166d}, {0x1b7d, 0x1b7e}, {0x2e43, 0x2e4f},
+    {0x2e52, 0x2e5d}, {0x10ead, 0x10ead}, {0x10f55, 0x10f59}, {0x10f86, 0x10f89}, {0x111c9, 0x111c9}, {0x1144b, 0x1144f}, {0x1145a, 0x1145b},
+    {0x1145d, 0x1145d}, {0x11660, 0x1166c}, {0x116b9, 0x116b9}, {0x1183b, 0x1183b}, {0x11944, 0x11946}, {0x119e2, 0x119e2}, {0x11a3f, 0x11a46},
+    {0x11a9a, 0x11a9c}, {0x11a9e, 0x11aa2}, {0x11b00, 0x11b09}, {0x11c41, 0x11c45}, {0x11c70, 0x11c71}, {0x11ef7, 0x11ef8}, {0x11f43, 0x11f4f},
+    {0x11fff, 0x11fff}, {0x12ff1, 0x12ff2}, {0x16e97, 0x16e9a}, {0x16fe2, 0x16fe2}, {0x1e95e, 0x1e95f},
+};
+
+// Mn for one and not for the other.
+inline constexpr code_range other_nonspacing[] = {
+    {0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8e1}, {0x9fe, 0x9fe}, {0xafa, 0xaff}, {0xb55, 0xb55}, {0xc04, 0xc04}, {0xc3c, 0xc3c}, {0xd00, 0xd00},
+    {0xd3b, 0xd3c}, {0xd81, 0xd81}, {0xeba, 0xeba}, {0xece, 0xece}, {0x1734, 0x1734}, {0x180f, 0x180f}, {0x1885, 0x1886}, {0x1abf, 0x1ace},
+    {0x1df6, 0x1dfb}, {0xa82c, 0xa82c}, {0xa8c5, 0xa8c5}, {0xa8ff, 0xa8ff}, {0xa9bd, 0xa9bd}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac},
+    {0x10efd, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x11073, 0x11074}, {0x110c2, 0x110c2}, {0x111c9, 0x111c9},
+    {0x111cf, 0x111cf}, {0x1123e, 0x1123e}, {0x11241, 0x11241}, {0x1133b, 0x1133b}, {0x11438, 0x1143f}, {0x11442, 0x11444}, {0x11446, 0x11446},
+    {0x1145e, 0x1145e}, {0x1182f, 0x11837}, {0x11839, 0x1183a}, {0x11938, 0x11938}, {0x1193b, 0x1193c}, {0x1193e, 0x1193e}, {0x11943, 0x11943},
+    {0x119d4, 0x119d7}, {0x119da, 0x119db}, {0x119e0, 0x119e0}, {0x11a01, 0x11a0a}, {0x11a33, 0x11a38}, {0x11a3b, 0x11a3e}, {0x11a47, 0x11a47},
+    {0x11a51, 0x11a56}, {0x11a59, 0x11a5b}, {0x11a8a, 0x11a96}, {0x11a98, 0x11a99}, {0x11c30, 0x11c36}, {0x11c38, 0x11c3d}, {0x11c3f, 0x11c3f},
+    {0x11c92, 0x11ca7}, {0x11caa, 0x11cb0}, {0x11cb2, 0x11cb3}, {0x11cb5, 0x11cb6}, {0x11d31, 0x11d36}, {0x11d3a, 0x11d3a}, {0x11d3c, 0x11d3d},
+    {0x11d3f, 0x11d45}, {0x11d47, 0x11d47}, {0x11d90, 0x11d91}, {0x11d95, 0x11d95}, {0x11d97, 0x11d97}, {0x11ef3, 0x11ef4}, {0x11f00, 0x11f01},
+    {0x11f36, 0x11f3a}, {0x11f40, 0x11f40}, {0x11f42, 0x11f42}, {0x13440, 0x13440}, {0x13447, 0x13455}, {0x16f4f, 0x16f4f}, {0x16fe4, 0x16fe4},
+    {0x1cf00, 0x1cf2d}, {0x1cf30, 0x1cf46}, {0x1e000, 0x1e006}, {0x1e008, 0x1e018}, {0x1e01b, 0x1e021}, {0x1e023, 0x1e024}, {0x1e026, 0x1e02a},
+    {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef}, {0x1e944, 0x1e94a},
+};
+
+// Combining marks (M*) for one and not for the other.
+inline constexpr code_range other_marks[] = {
+    {0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xafa, 0xaff}, {0xb55, 0xb55}, {0xc04, 0xc04}, {0xc3c, 0xc3c}, {0xcf3, 0xcf3},
+    {0xd00, 0xd00}, {0xd3b, 0xd3c}, {0xd81, 0xd81}, {0xeba, 0xeba}, {0xece, 0xece}, {0x1715, 0x1715}, {0x180f, 0x180f}, {0x1abf, 0x1ace},
+    {0x1cf2, 0x1cf3}, {0x1cf7, 0x1cf7}, {0x1df6, 0x1dfa}, {0xa82c, 0xa82c}, {0xa8ff, 0xa8ff}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac},
+    {0x10efd, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x11073, 0x11074}, {0x110c2, 0x110c2}, {0x11145, 0x11146},
+    {0x111c9, 0x111c9}, {0x111ce, 0x111cf}, {0x11241, 0x11241}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x1182c, 0x1183a}, {0x11930, 0x11935},
+    {0x11937, 0x11938}, {0x1193b, 0x1193e}, {0x11940, 0x11940}, {0x11942, 0x11943}, {0x119d1, 0x119d7}, {0x119da, 0x119e0}, {0x119e4, 0x119e4},
+    {0x11a01, 0x11a0a}, {0x11a33, 0x11a39}, {0x11a3b, 0x11a3e}, {0x11a47, 0x11a47}, {0x11a51, 0x11a5b}, {0x11a8a, 0x11a99}, {0x11d31, 0x11d36},
+    {0x11d3a, 0x11d3a}, {0x11d3c, 0x11d3d}, {0x11d3f, 0x11d45}, {0x11d47, 0x11d47}, {0x11d8a, 0x11d8e}, {0x11d90, 0x11d91}, {0x11d93, 0x11d97},
+    {0x11ef3, 0x11ef6}, {0x11f00, 0x11f01}, {0x11f03, 0x11f03}, {0x11f34, 0x11f3a}, {0x11f3e, 0x11f42}, {0x13440, 0x13440}, {0x13447, 0x13455},
+    {0x16f4f, 0x16f4f}, {0x16f7f, 0x16f87}, {0x16fe4, 0x16fe4}, {0x16ff0, 0x16ff1}, {0x1cf00, 0x1cf2d}, {0x1cf30, 0x1cf46}, {0x1e08f, 0x1e08f},
+    {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
+};
+
+// Controls and formats for one and not for the other.
+inline constexpr code_range other_controls[] = {
+    {0x890, 0x891}, {0x8e2, 0x8e2}, {0x110cd, 0x110cd}, {0x13430, 0x1343f},
+};
+
+}  // namespace smalti::unicode
+#endif  // SMALTI_HAS_TEXT_UNICODE_AGE_HPP
+
+namespace smalti::unicode {
+
+struct decoded {
+  char32_t code;
+  int bytes;          ///< consumed, at least 1
+  bool valid = true;  ///< false: the bytes are an ill-formed piece, to be shown as one U+FFFD
+};
+
+/// The code point at the start of a non-empty text. An ill-formed sequence takes its maximal subpart (Unicode 3.9, table 3-8): what
+/// Rust's from_utf8_lossy and Python's errors="replace" do.
+inline decoded decode(std::string_view s) {
+  auto const byte = [&](std::size_t i) { return i < s.size() ? uint8_t(s[i]) : 0u; };
+  unsigned const b = byte(0);
+  if (b < 0x80) return {b, 1};
+  int const length = b >= 0xc2 && b <= 0xdf ? 2 : (b & 0xf0) == 0xe0 ? 3 : b >= 0xf0 && b <= 0xf4 ? 4 : 0;
+  if (!length) return {0xfffd, 1, false};
+  // The second byte excludes overlong forms, surrogates, and what lies beyond U+10FFFF.
+  unsigned const low = b == 0xe0 ? 0xa0 : b == 0xf0 ? 0x90 : 0x80, high = b == 0xed ? 0x9f : b == 0xf4 ? 0x8f : 0xbf;
+  if (byte(1) < low || byte(1) > high) return {0xfffd, 1, false};
+  char32_t code = (b & (0xff >> (length + 1))) << 6 | (byte(1) & 0x3f);
+  for (int i = 2; i < length; ++i) {
+    if ((byte(std::size_t(i)) & 0xc0) != 0x80) return {0xfffd, i, false};
+    code = code << 6 | (byte(std::size_t(i)) & 0x3f);
+  }
+  return {code, length};
+}
+
+inline void append(std::string& to, char32_t c) {
+  if (c < 0x80) to += char(c);
+  else if (c < 0x800) to += {char(0xc0 | c >> 6), char(0x80 | (c & 0x3f))};
+  else if (c < 0x10000) to += {char(0xe0 | c >> 12), char(0x80 | (c >> 6 & 0x3f)), char(0x80 | (c & 0x3f))};
+  else to += {char(0xf0 | c >> 18), char(0x80 | (c >> 12 & 0x3f)), char(0x80 | (c >> 6 & 0x3f)), char(0x80 | (c & 0x3f))};
+}
+
+/// Calls f(code point, byte offset, bytes) for each of a text; ill-formed pieces arrive as U+FFFD.
+template <class F>
+void for_each(std::string_view s, F&& f) {
+  for (std::size_t i = 0; i < s.size();) {
+    auto const d = decode(s.substr(i));
+    f(d.code, i, std::size_t(d.bytes));
+    i += std::size_t(d.bytes);
+  }
+}
+
+inline bool is_valid(std::string_view s) {
+  for (std::size_t i = 0; i < s.size();) {
+    auto const d = decode(s.substr(i));
+    if (!d.valid) return false;
+    i += std::size_t(d.bytes);
+  }
+  return true;
+}
+
+inline bool is_ascii(std::string_view s) {
+  for (char c : s)
+    if (uint8_t(c) >= 0x80) return false;
+  return true;
+}
+
+/// Ill-formed pieces become U+FFFD.
+inline std::string lossy(std::string_view s) {
+  std::string out;
+  out.reserve(s.size());
+  for_each(s, [&](char32_t c, std::size_t, std::size_t) { append(out, c); });
+  return out;
+}
+
+inline std::size_t count(std::string_view s) {
+  std::size_t n = 0;
+  for (char c : s) n += (uint8_t(c) & 0xc0) != 0x80;
+  return n;
+}
+
+/// The property White_Space.
+constexpr bool is_space(char32_t c) {
+  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+inline utf8proc_category_t category(char32_t c) { return utf8proc_category(utf8proc_int32_t(c)); }
+// The four with `holds` are as the reference library sees them, see unicode_age.hpp.
+inline bool is_nonspacing_mark(char32_t c) { return (category(c) == UTF8PROC_CATEGORY_MN) != holds(other_nonspacing, c); }
+inline bool is_mark(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_MN && category(c) <= UTF8PROC_CATEGORY_ME; }
+inline bool is_combining_mark(char32_t c) { return is_mark(c) != holds(other_marks, c); }
+inline bool is_letter(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_LU && category(c) <= UTF8PROC_CATEGORY_LO; }
+inline bool is_number(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_ND && category(c) <= UTF8PROC_CATEGORY_NO; }
+inline bool is_control(char32_t c) { return (category(c) >= UTF8PROC_CATEGORY_CC) != holds(other_controls, c); }  // Cc, Cf, Co
+
+/// ASCII's punctuation and symbols, and the categories P*: what BERT calls punctuation.
+inline bool is_punctuation(char32_t c) {
+  if (c < 0x80) return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+  return (category(c) >= UTF8PROC_CATEGORY_PC && category(c) <= UTF8PROC_CATEGORY_PO) != holds(other_punctuation, c);
+}
+
+/// Alphabetic, marks, decimal digits, connectors, joiners (UTS #18, annex C: \w).
+inline bool is_word(char32_t c) {
+  auto const k = category(c);
+  return is_letter(c) || is_mark(c) || k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_PC ||
+         c == 0x200c || c == 0x200d || (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) ||
+         (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189);
+}
+
+enum class form { nfc, nfd, nfkc, nfkd };
+
+/// Normalisation forms (UAX #15) of valid UTF-8.
+inline std::string normalised(std::string_view s, form f) {
+  if (is_ascii(s)) return std::string(s);
+  int options = UTF8PROC_STABLE | (f == form::nfc || f == form::nfkc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE);
+  if (f == form::nfkc || f == form::nfkd) options |= UTF8PROC_COMPAT;
+  utf8proc_uint8_t* out = nullptr;
+  auto const n = utf8proc_map(reinterpret_cast<utf8proc_uint8_t const*>(s.data()), utf8proc_ssize_t(s.size()), &out, utf8proc_option_t(options));
+  std::string result = n < 0 ? std::string(s) : std::string(reinterpret_cast<char const*>(out), std::size_t(n));
+  return std::free(out), result;
+}
+
+/// Character by character, without context (a final Σ becomes σ), as tokenizers do.
+inline void append_lowercase(std::string& to, char32_t c) {
+  if (c == 0x130) to += "i\xcc\x87";  // İ is the one character whose lower case is two
+  else append(to, char32_t(utf8proc_tolower(utf8proc_int32_t(c))));
+}
+
+}  // namespace smalti::unicode
+#endif  // SMALTI_HAS_TEXT_UNICODE_HPP
+
+namespace smalti {
+
+namespace detail {
+constexpr bool stands_for_itself(int byte) { return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae; }
+
+inline constexpr auto byte_letters = [] {
+  std::array<char32_t, 256> letter{};
+  char32_t next = 0x100;
+  for (int b = 0; b < 256; ++b) letter[std::size_t(b)] = stands_for_itself(b) ? char32_t(b) : next++;
+  return letter;
+}();
+
+inline constexpr auto bytes_of_letters = [] {
+  std::array<int, 0x144> byte{};
+  for (auto& b : byte) b = -1;
+  for (int b = 0; b < 256; ++b) byte[byte_letters[std::size_t(b)]] = b;
+  return byte;
+}();
+}  // namespace detail
+
+inline std::string to_byte_level(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size() * 2);
+  for (char b : bytes) unicode::append(out, detail::byte_letters[uint8_t(b)]);
+  return out;
+}
+
+/// The bytes, or nothing when a character stands for none.
+inline std::optional<std::string> from_byte_level(std::string_view letters) {
+  std::string out;
+  for (std::size_t i = 0; i < letters.size();) {
+    auto const d = unicode::decode(letters.substr(i));
+    if (d.code >= detail::bytes_of_letters.size() || detail::bytes_of_letters[d.code] < 0) return std::nullopt;
+    out += char(detail::bytes_of_letters[d.code]), i += std::size_t(d.bytes);
+  }
+  return out;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_BYTE_LEVEL_HPP
+// ---------------------------------------------------------------- smalti/text/regex.hpp
+#ifndef SMALTI_HAS_TEXT_REGEX_HPP
+#define SMALTI_HAS_TEXT_REGEX_HPP
+// Split patterns of tokenizer files on PCRE2. They are written for Oniguruma, and Llama's need look-ahead, which rules out engines
+// without backtracking.
+
+#ifndef PCRE2_CODE_UNIT_WIDTH  // pcre2.h asks for it; a program that has chosen keeps its choice
+  #define PCRE2_CODE_UNIT_WIDTH 8
+#endif
+#include <functional>
+#include <memory>
+#include <vector>
+#include <pcre2.h>
+// ---------------------------------------------------------------- smalti/io/json.hpp
+#ifndef SMALTI_HAS_IO_JSON_HPP
+#define SMALTI_HAS_IO_JSON_HPP
+// JSON from files that nobody vouches for (RFC 8259): bounded depth, no duplicate keys, and messages that name the file, the
+// field, what was expected and what was found.
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <optional>
+#include <type_traits>
+#include <vector>
+#include <nlohmann/json.hpp>
+// ---------------------------------------------------------------- smalti/io/file.hpp
+#ifndef SMALTI_HAS_IO_FILE_HPP
+#define SMALTI_HAS_IO_FILE_HPP
+// Files in and out: read-only memory maps, and replacement that leaves the old content or the new one, never a mixture
+// (POSIX.1-2017 rename, fsync). Linux and other POSIX systems.
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace smalti {
+
+namespace detail {
+[[noreturn]] inline void fail_with_errno(char const* id, std::string const& path, char const* what, int code = errno) {
+  throw error(id, path + ": " + what + ": " + std::strerror(code));
+}
+
+/// A file descriptor that closes itself.
+struct descriptor {
+  int number = -1;
+  explicit descriptor(int n = -1) : number(n) {}
+  descriptor(descriptor&& d) noexcept : number(std::exchange(d.number, -1)) {}
+  descriptor& operator=(descriptor&& d) noexcept { return std::swap(number, d.number), *this; }
+  ~descriptor() { if (number >= 0) ::close(number); }
+};
+
+// Writing to a pipe whose reader has gone raises SIGPIPE, which ends the program. A library may not change the process's
+// handlers, so the signal is held back in this thread for the call, and taken off the queue if the call caused it.
+class held_back_sigpipe {
+ public:
+  held_back_sigpipe() {
+    sigemptyset(&pipe_), sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE);
+    if (!was_pending_) pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  held_back_sigpipe(held_back_sigpipe const&) = delete;
+  ~held_back_sigpipe() {
+    if (was_pending_) return;
+    timespec const at_once{};
+    while (sigtimedwait(&pipe_, nullptr, &at_once) < 0 && errno == EINTR) {}
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t pipe_, before_;
+  bool was_pending_ = false;
+};
+}  // namespace detail
+
+/// A whole regular file, mapped read-only; bytes() stay valid while the object (or what it was moved to) lives. Another
+/// process that truncates the file meanwhile raises SIGBUS: replace files by rename, as atomic_file does. Errors: io.1.
+class mapped_file {
+ public:
+  mapped_file() = default;
+  explicit mapped_file(std::string path) : path_(std::move(path)) {
+    detail::descriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a FIFO must not hang the open
+    if (file.number < 0) detail::fail_with_errno("io.1", path_, "cannot be opened");
+    struct stat about {};
+    if (::fstat(file.number, &about) < 0) detail::fail_with_errno("io.1", path_, "cannot be examined");
+    if (!S_ISREG(about.st_mode))
+      throw error("io.1", path_ + ": expected a regular file, found a " + (S_ISDIR(about.st_mode) ? "directory" : "special file"));
+    if (about.st_size == 0) return;  // mmap refuses a length of 0
+    size_ = std::size_t(about.st_size);
+    void* const at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.number, 0);
+    if (at == MAP_FAILED) detail::fail_with_errno("io.1", path_, "cannot be mapped");
+    at_ = static_cast<std::byte const*>(at);
+  }
+  mapped_file(mapped_file&& f) noexcept
+      : path_(std::move(f.path_)), at_(std::exchange(f.at_, nullptr)), size_(std::exchange(f.size_, 0)) {}
+  mapped_file& operator=(mapped_file&& f) noexcept {
+    return std::swap(path_, f.path_), std::swap(at_, f.at_), std::swap(size_, f.size_), *this;
+  }
+  ~mapped_file() { if (at_) ::munmap(const_cast<std::byte*>(at_), size_); }
+
+  std::span<std::byte const> bytes() const { return {at_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<char const*>(at_), size_}; }
+  std::string const& path() const { return path_; }
+
+ private:
+  std::string path_;
+  std::byte const* at_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// The replacement of a file: written beside it, and put in its place by commit(); without commit() nothing changes and the
+/// temporary file goes away. A path that names a device or a pipe is written through (rename must never replace one), and
+/// a symbolic link is itself replaced, not what it points at. Errors: io.2, naming the path and the system's reason.
+class atomic_file {
+ public:
+  explicit atomic_file(std::string path) : path_(std::move(path)) {
+    struct stat about {};
+    bool const exists = ::stat(path_.c_str(), &about) == 0;
+    if (exists && S_ISDIR(about.st_mode)) throw error("io.2", path_ + ": expected a file to replace, found a directory");
+    if (exists && !S_ISREG(about.st_mode)) {
+      file_ = detail::descriptor(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+      if (file_.number < 0) detail::fail_with_errno("io.2", path_, "cannot be opened for writing");
+      return;
+    }
+    static std::atomic<unsigned> count = 0;  // two writers of one path, in two threads, take two names
+    do {
+      temporary_ = path_ + '.' + std::to_string(::getpid()) + '.' + std::to_string(count++) + ".tmp";
+      file_ = detail::descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
+    } while (file_.number < 0 && errno == EEXIST);
+    if (file_.number < 0) {
+      int const code = errno;
+      temporary_.clear();
+      detail::fail_with_errno("io.2", path_, "no temporary file can be made beside it", code);
+    }
+    if (exists) (void)!::fchmod(file_.number, about.st_mode & 07777);  // keeping the mode is a courtesy: failing is no error
+  }
+  atomic_file(atomic_file&& f) noexcept
+      : path_(std::move(f.path_)), temporary_(std::exchange(f.temporary_, {})), file_(std::move(f.file_)), waiting_(std::move(f.waiting_)), flushed_(f.flushed_) {}
+  ~atomic_file() { if (!temporary_.empty()) ::unlink(temporary_.c_str()); }
+
+  /// Appends. Small pieces are gathered; an error may therefore appear at a later call, at commit() at the latest.
+  void write(std::string_view bytes) {
+    if (waiting_.size() + bytes.size() < gather) return void(waiting_.append(bytes));
+    flush(), put(bytes, -1), flushed_ += (long long)bytes.size();
+  }
+  void write(std::span<std::byte const> bytes) { write({reinterpret_cast<char const*>(bytes.data()), bytes.size()}); }
+  /// Writes at a byte offset and leaves the place of write() where it was. Not for pipes.
+  void write_at(long long offset, std::span<std::byte const> bytes) {
+    flush(), put({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, offset);
+  }
+  /// Bytes appended so far.
+  long long size() const { return flushed_ + (long long)waiting_.size(); }
+
+  /// Makes the new content durable and visible, in this order: file data, name, directory. Call once.
+  void commit() {
+    flush();
+    if (temporary_.empty()) return;
+    if (::fsync(file_.number) < 0) detail::fail_with_errno("io.2", path_, "cannot be made durable");
+    if (::rename(temporary_.c_str(), path_.c_str()) < 0) detail::fail_with_errno("io.2", path_, "cannot be replaced");
+    temporary_.clear();
+    auto const slash = path_.rfind('/');
+    std::string const folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
+    detail::descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    // Some file systems cannot sync a directory (EINVAL); the rename has happened all the same.
+    if (directory.number >= 0 && ::fsync(directory.number) < 0 && errno != EINVAL)
+      detail::fail_with_errno("io.2", folder, "the directory cannot be made durable");
+  }
+
+ private:
+  static constexpr std::size_t gather = 1 << 16;
+
+  void flush() {
+    if (waiting_.empty()) return;
+    put(waiting_, -1), flushed_ += (long long)waiting_.size(), waiting_.clear();
+  }
+  // offset −1: at the current place. The place is kept explicitly for regular files, so that both kinds can be mixed.
+  void put(std::string_view bytes, long long offset) {
+    detail::held_back_sigpipe const guard;
+    bool const streams = temporary_.empty() && offset < 0;
+    if (offset < 0) offset = flushed_;
+    while (!bytes.empty()) {
+      auto const n = streams ? ::write(file_.number, bytes.data(), bytes.size())
+                             : ::pwrite(file_.number, bytes.data(), bytes.size(), offset);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) detail::fail_with_errno("io.2", path_, "cannot be written");
+      if (n == 0) throw error("io.2", path_ + ": cannot be written: no progress");
+      bytes.remove_prefix(std::size_t(n)), offset += n;
+    }
+  }
+
+  std::string path_, temporary_;
+  detail::descriptor file_;
+  std::string waiting_;     // appended, not yet handed to the system
+  long long flushed_ = 0;
+};
+
+/// Replaces a whole file atomically. Errors: io.2.
+inline void write_file(std::string path, std::string_view content) {
+  atomic_file file(std::move(path));
+  file.write(content), file.commit();
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_FILE_HPP
+
+namespace smalti {
+
+using json = nlohmann::json;
+
+namespace detail {
+// Builds the value by events instead of nlohmann's own builder, because that one keeps the last of two equal keys without a
+// word: two readers of one file could then see two different tensors.
+class json_builder {
+ public:
+  explicit json_builder(std::string const& name) : name_(name) {}
+  json take() { return std::move(root_); }
+
+  bool null() { return add(nullptr), true; }
+  bool boolean(bool v) { return add(v), true; }
+  bool number_integer(json::number_integer_t v) { return add(v), true; }
+  bool number_unsigned(json::number_unsigned_t v) { return add(v), true; }
+  bool number_float(json::number_float_t v, std::string const&) { return add(v), true; }
+  bool string(std::string& v) { return add(std::move(v)), true; }
+  bool binary(json::binary_t&) { return false; }
+  bool start_object(std::size_t) { return open(json::object()); }
+  bool start_array(std::size_t) { return open(json::array()); }
+  bool end_object() { return open_.pop_back(), true; }
+  bool end_array() { return open_.pop_back(), true; }
+  bool key(std::string& v) {
+    auto [at, fresh] = open_.back()->get_ref<json::object_t&>().emplace(v, nullptr);
+    if (!fresh) throw error("io.3", name_ + ": expected each key once, found \"" + v + "\" twice in one object");
+    return slot_ = &at->second, true;
+  }
+  template <class Exception>
+  bool parse_error(std::size_t position, std::string const&, Exception const& e) {
+    std::string const why = e.what();  // "[json.exception.parse_error.101] parse error at …: reason"
+    throw error("io.3", name_ + ": not JSON at byte " + std::to_string(position) + why.substr(std::min(why.size(), why.find("]") + 1)));
+  }
+
+ private:
+  static constexpr std::size_t deepest = 256;
+
+  json* add(json v) {
+    if (open_.empty()) return root_ = std::move(v), &root_;
+    if (open_.back()->is_array()) return &open_.back()->get_ref<json::array_t&>().emplace_back(std::move(v));
+    return *slot_ = std::move(v), slot_;
+  }
+  bool open(json v) {
+    if (open_.size() == deepest)
+      throw error("io.3", name_ + ": expected at most " + std::to_string(deepest) + " levels of nesting, found more");
+    return open_.push_back(add(std::move(v))), true;
+  }
+
+  std::string const& name_;
+  json root_;
+  std::vector<json*> open_;  // arrays and objects not yet closed; only the last grows, so the pointers hold
+  json* slot_ = nullptr;     // where the value of the last key goes
+};
+
+inline std::string shown(json const& v) {
+  auto s = v.dump(-1, ' ', false, json::error_handler_t::replace);
+  return s.size() > 80 ? s.substr(0, 77) + "..." : s;
+}
+
+template <class T> inline constexpr bool is_vector = false;
+template <class T> inline constexpr bool is_vector<std::vector<T>> = true;
+
+template <class T>
+std::string kind_of() {
+  if constexpr (std::is_same_v<T, bool>) return "true or false";
+  else if constexpr (std::is_integral_v<T>)
+    return "an integer in " + std::to_string(std::numeric_limits<T>::min()) + " … " + std::to_string(std::numeric_limits<T>::max());
+  else if constexpr (std::is_floating_point_v<T>) return "a finite number";
+  else if constexpr (std::is_same_v<T, std::string>) return "a string";
+  else if constexpr (is_vector<T>) return "an array, each element " + kind_of<typename T::value_type>();
+  else return "an object";
+}
+
+// No conversion that nlohmann would do silently (3.7 → 3, true → 1, 2³² → 0) passes.
+template <class T>
+std::optional<T> converted(json const& v) {
+  if constexpr (std::is_same_v<T, json>) return v;
+  else if constexpr (std::is_same_v<T, bool>) return v.is_boolean() ? std::optional<T>(v.get<bool>()) : std::nullopt;
+  else if constexpr (std::is_integral_v<T>) {
+    if (v.is_number_unsigned() && std::in_range<T>(v.get<uint64_t>())) return T(v.get<uint64_t>());
+    if (v.is_number_integer() && !v.is_number_unsigned() && std::in_range<T>(v.get<int64_t>())) return T(v.get<int64_t>());
+    return std::nullopt;
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return v.is_number() && std::isfinite(T(v.get<double>())) ? std::optional<T>(T(v.get<double>())) : std::nullopt;
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return v.is_string() ? std::optional<T>(v.get_ref<std::string const&>()) : std::nullopt;
+  } else if constexpr (is_vector<T>) {
+    if (!v.is_array()) return std::nullopt;
+    T all;
+    for (auto const& element : v)
+      if (auto e = converted<typename T::value_type>(element)) all.push_back(std::move(*e));
+      else return std::nullopt;
+    return all;
+  } else static_assert(std::is_same_v<T, void>, "io.4: bool, integers, floats, std::string, json, and vectors of these");
+}
+}  // namespace detail
+
+/// One JSON value from text; `name` stands in messages. Errors: io.3 (not JSON, a duplicate key, nested deeper than 256).
+inline json parse_json(std::string_view text, std::string const& name) {
+  detail::json_builder builder(name);
+  json::sax_parse(text.begin(), text.end(), &builder);
+  return builder.take();
+}
+
+/// The JSON file at `path`. Errors: io.1 (cannot be read), io.3.
+inline json read_json(std::string const& path) {
+  mapped_file const file(path);
+  return parse_json(file.text(), path);
+}
+
+/// The value of a field that must be there; `file` stands in messages. T: bool, an integer, a float, std::string, json or a
+/// vector of these. Errors: io.4 (not an object, no such field, another type, out of range).
+template <class T>
+T field(json const& object, std::string const& file, std::string const& name) {
+  if (!object.is_object()) throw error("io.4", file + ": expected an object with the field \"" + name + "\", found " + detail::shown(object));
+  auto const at = object.find(name);
+  if (at == object.end()) throw error("io.4", file + ": field \"" + name + "\": expected " + detail::kind_of<T>() + ", found no such field");
+  if (auto v = detail::converted<T>(*at)) return std::move(*v);
+  throw error("io.4", file + ": field \"" + name + "\": expected " + detail::kind_of<T>() + ", found " + detail::shown(*at));
+}
+
+/// The same with a value for a field that is absent or null; a field of another type is still an error.
+template <class T>
+T field(json const& object, std::string const& file, std::string const& name, std::type_identity_t<T> absent) {
+  if (object.is_object())
+    if (auto const at = object.find(name); at == object.end() || at->is_null()) return absent;
+  return field<T>(object, file, name);
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_JSON_HPP
+
+namespace smalti {
+
+struct span_of_text {
+  std::size_t begin, end;  ///< bytes
+  bool match;              ///< found by the pattern, or between two finds
+};
+
+namespace detail {
+// Oniguruma and PCRE2 disagree on three things that split patterns use: \s (PCRE2 adds U+180E), \w (PCRE2 leaves out marks), \h.
+// Nested classes and && would be read as plain characters: refused.
+inline std::string for_pcre2(std::string_view pattern, std::string const& where) {
+  constexpr auto spaces = R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+  constexpr auto words = R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24b6}-\x{24e9})";
+  std::string out;
+  bool in_class = false;
+  auto const add = [&](char const* members, bool negated) {
+    if (in_class) out += members;
+    else out.append(negated ? "[^" : "[").append(members).append("]");
+  };
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    char const c = pattern[i], next = i + 1 < pattern.size() ? pattern[i + 1] : '\0';
+    if (c == '\\' && next) {
+      ++i;
+      if (next == 's' || (next == 'S' && !in_class)) add(spaces, next == 'S');
+      else if (next == 'w' || (next == 'W' && !in_class)) add(words, next == 'W');
+      else if (next == 'h' || (next == 'H' && !in_class)) add("0-9a-fA-F", next == 'H');
+      else out += c, out += next;
+      continue;
+    }
+    if (in_class && ((c == '&' && next == '&') || (c == '[' && next != ':')))
+      throw error("text.2", where + ": expected a pattern without nested classes or &&, found \"" + std::string(pattern) + "\"");
+    if (in_class && c == '[') {  // [:name:]
+      auto const end = std::min(pattern.find(":]", i), pattern.size() - 2);
+      out += pattern.substr(i, end + 2 - i), i = end + 1;
+      continue;
+    }
+    if (!in_class && c == '[') {
+      in_class = true, out += c;
+      if (next == '^') out += next, ++i;
+      if (i + 1 < pattern.size() && pattern[i + 1] == ']') out += "\\]", ++i;  // ] right after the bracket is a member
+      continue;
+    }
+    if (c == ']') in_class = false;
+    out += c;
+  }
+  return out;
+}
+}  // namespace detail
+
+/// A compiled pattern; shared by copies, used from any number of threads.
+class regex {
+ public:
+  /// `where` stands in messages. Errors: text.2 (not a pattern, or one that means something else here).
+  regex(std::string_view pattern, std::string const& where) : where_(where) {
+    auto const text = detail::for_pcre2(pattern, where);
+    int code = 0;
+    PCRE2_SIZE at = 0;
+    std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(pcre2_compile_context_create(nullptr), &pcre2_compile_context_free);
+    pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+    pcre2_set_parens_nest_limit(context.get(), 100);
+    // ^ and $ mean lines as in Oniguruma, and \C would cut characters.
+    auto const options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
+    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), options, &code, &at, context.get()), [](pcre2_code* compiled) { pcre2_code_free(compiled); });
+    if (!code_) throw error("text.2", where + ": expected a regular expression, found \"" + std::string(pattern) + "\": " + message(code));
+    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);  // where it cannot, the interpreter is used
+  }
+
+  /// The text (valid UTF-8) as an unbroken row of finds and what is between them; an empty find may appear. Errors: text.5 (the
+  /// pattern backtracks without end on this text).
+  std::vector<span_of_text> split(std::string_view text) const {
+    if (text.empty()) return {{0, 0, false}};
+    std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> found(pcre2_match_data_create_from_pattern(code_.get(), nullptr), &pcre2_match_data_free);
+    std::vector<span_of_text> all;
+    std::size_t from = 0, end = 0;  // where to search, and how far the row reaches
+    bool any = false;
+    while (from <= text.size()) {
+      int const n = match(text, from, found.get());
+      if (n == PCRE2_ERROR_NOMATCH) break;
+      if (n < 0) throw error("text.5", where_ + ": the pattern could not be matched on a text of " + std::to_string(text.size()) + " bytes: " + message(n));
+      auto const* at = pcre2_get_ovector_pointer(found.get());
+      std::size_t const begin = at[0], stop = at[1];
+      if (stop < begin || begin < end) break;  // \K can do this
+      if (begin == stop && any && begin == end) {  // an empty find right behind the last one would never end
+        from = begin < text.size() ? begin + std::size_t(unicode::decode(text.substr(begin)).bytes) : text.size() + 1;
+        continue;
+      }
+      if (begin > end) all.push_back({end, begin, false});
+      all.push_back({begin, stop, true});
+      any = true, end = stop;
+      from = begin == stop ? (begin < text.size() ? begin + std::size_t(unicode::decode(text.substr(begin)).bytes) : text.size() + 1) : stop;
+    }
+    if (end < text.size()) all.push_back({end, text.size(), false});
+    return all;
+  }
+
+ private:
+  int match(std::string_view text, std::size_t from, pcre2_match_data* found) const {
+    auto const at = reinterpret_cast<PCRE2_SPTR>(text.data());
+    int const n = pcre2_match(code_.get(), at, text.size(), from, PCRE2_NO_UTF_CHECK, found, nullptr);
+    if (n != PCRE2_ERROR_JIT_STACKLIMIT) return n;
+    return pcre2_match(code_.get(), at, text.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, found, nullptr);
+  }
+  static std::string message(int code) {
+    PCRE2_UCHAR text[256];
+    pcre2_get_error_message(code, text, sizeof text);
+    return reinterpret_cast<char const*>(text);
+  }
+
+  std::shared_ptr<pcre2_code> code_;
+  std::string where_;
+};
+
+namespace detail {
+/// Every occurrence of a string, as regex::split would give it.
+inline std::vector<span_of_text> split_at_string(std::string_view text, std::string_view what) {
+  if (text.empty()) return {{0, 0, false}};
+  std::vector<span_of_text> all;
+  std::size_t end = 0;
+  if (!what.empty())
+    for (std::size_t at; (at = text.find(what, end)) != std::string_view::npos; end = at + what.size()) {
+      if (at > end) all.push_back({end, at, false});
+      all.push_back({at, at + what.size(), true});
+    }
+  if (end < text.size()) all.push_back({end, text.size(), false});
+  return all;
+}
+
+/// Every single character that satisfies a predicate.
+template <class Predicate>
+std::vector<span_of_text> split_at_characters(std::string_view text, Predicate is) {
+  std::vector<span_of_text> all;
+  std::size_t end = 0;
+  unicode::for_each(text, [&](char32_t c, std::size_t at, std::size_t bytes) {
+    if (!is(c)) return;
+    if (at > end) all.push_back({end, at, false});
+    all.push_back({at, at + bytes, true}), end = at + bytes;
+  });
+  if (end < text.size()) all.push_back({end, text.size(), false});
+  return all;
+}
+
+using splitter = std::function<std::vector<span_of_text>(std::string_view)>;
+
+/// {"String": s} or {"Regex": r}, the form in which components of a tokenizer file name a pattern.
+inline splitter parse_pattern(json const& component, std::string const& where) {
+  auto const pattern = field<json>(component, where, "pattern");
+  if (pattern.is_object() && pattern.contains("String"))
+    return [s = field<std::string>(pattern, where, "String")](std::string_view text) { return split_at_string(text, s); };
+  return [r = regex(field<std::string>(pattern, where, "Regex"), where)](std::string_view text) { return r.split(text); };
+}
+}  // namespace detail
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_REGEX_HPP
+
+namespace smalti {
+
+/// Steps in order. Valid UTF-8 in, valid UTF-8 out.
+class normalizer {
+ public:
+  normalizer() = default;
+  /// `j` may be null: nothing is changed. Errors: io.4, text.1 (an unknown kind), text.2.
+  normalizer(json const& j, std::string const& file) { add(j, file + ": normalizer"); }
+
+  std::string operator()(std::string text) const {
+    for (auto const& step : steps_) step(text);
+    return text;
+  }
+  bool empty() const { return steps_.empty(); }
+
+ private:
+  using step = std::function<void(std::string&)>;
+
+  // Each character by f(out, c).
+  template <class F>
+  static step map(F f) {
+    return [f](std::string& text) {
+      std::string out;
+      out.reserve(text.size());
+      unicode::for_each(text, [&](char32_t c, std::size_t, std::size_t) { f(out, c); });
+      text = std::move(out);
+    };
+  }
+  template <class F>
+  static step keep(F f) {
+    return map([f](std::string& out, char32_t c) { if (f(c)) unicode::append(out, c); });
+  }
+  static step normalise(unicode::form f) { return [f](std::string& text) { text = unicode::normalised(text, f); }; }
+
+  // BERT, Devlin et al. 2018 (arXiv 1810.04805): clean, set CJK apart, strip accents, lower the case.
+  void add_bert(json const& j, std::string const& where) {
+    bool const lower = field<bool>(j, where, "lowercase", true);
+    if (field<bool>(j, where, "clean_text", true))
+      steps_.push_back(map([](std::string& out, char32_t c) {
+        if (unicode::is_space(c) && (c < 0x80 ? c == ' ' || c == '\t' || c == '\n' || c == '\r' : c != 0x85)) out += ' ';  // the others are controls
+        else if (c != 0 && c != 0xfffd && !unicode::is_control(c)) unicode::append(out, c);
+      }));
+    if (field<bool>(j, where, "handle_chinese_chars", true))
+      steps_.push_back(map([](std::string& out, char32_t c) {
+        bool const apart = (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
+                           (c >= 0x2a700 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) || (c >= 0xf900 && c <= 0xfaff) ||
+                           (c >= 0x2f800 && c <= 0x2fa1f);
+        if (apart) out += ' ';
+        unicode::append(out, c);
+        if (apart) out += ' ';
+      }));
+    if (field<bool>(j, where, "strip_accents", lower))
+      steps_.push_back(normalise(unicode::form::nfd)), steps_.push_back(keep([](char32_t c) { return !unicode::is_nonspacing_mark(c); }));
+    if (lower) steps_.push_back(map(unicode::append_lowercase));
+  }
+
+  static void trim(std::string& text, bool left, bool right) {
+    std::size_t begin = text.size(), end = 0;
+    unicode::for_each(text, [&](char32_t c, std::size_t at, std::size_t bytes) {
+      if (!unicode::is_space(c)) begin = std::min(begin, at), end = at + bytes;
+    });
+    if (begin == text.size()) return void((left || right) && (text.clear(), true));
+    if (right) text.resize(end);
+    if (left) text.erase(0, begin);
+  }
+
+  void add(json const& j, std::string const& where) {
+    if (j.is_null()) return;
+    auto const type = field<std::string>(j, where, "type");
+    auto const at = where + ": " + type;
+    if (type == "Sequence") {
+      for (auto const& part : field<std::vector<json>>(j, at, "normalizers")) add(part, where);
+    } else if (type == "NFC") steps_.push_back(normalise(unicode::form::nfc));
+    else if (type == "NFD") steps_.push_back(normalise(unicode::form::nfd));
+    else if (type == "NFKC") steps_.push_back(normalise(unicode::form::nfkc));
+    else if (type == "NFKD") steps_.push_back(normalise(unicode::form::nfkd));
+    else if (type == "Lowercase") steps_.push_back(map(unicode::append_lowercase));
+    else if (type == "StripAccents") steps_.push_back(keep([](char32_t c) { return !unicode::is_combining_mark(c); }));
+    else if (type == "BertNormalizer") add_bert(j, at);
+    else if (type == "ByteLevel") steps_.push_back([](std::string& text) { text = to_byte_level(text); });
+    else if (type == "Prepend") {
+      steps_.push_back([head = field<std::string>(j, at, "prepend")](std::string& text) { if (!text.empty()) text.insert(0, head); });
+    } else if (type == "Strip") {
+      bool const left = field<bool>(j, at, "strip_left"), right = field<bool>(j, at, "strip_right");
+      steps_.push_back([left, right](std::string& text) { trim(text, left, right); });
+    } else if (type == "Replace") {
+      steps_.push_back([split = detail::parse_pattern(j, at), by = field<std::string>(j, at, "content")](std::string& text) {
+        std::string out;
+        for (auto const& s : split(text)) s.match ? out += by : out.append(text, s.begin, s.end - s.begin);
+        text = std::move(out);
+      });
+    } else
+      throw error("text.1", where + ": expected Sequence, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, BertNormalizer, ByteLevel, Prepend, Strip or Replace, found \"" + type + "\"");
+  }
+
+  std::vector<step> steps_;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_NORMALIZER_HPP
+// ---------------------------------------------------------------- smalti/text/pre_tokenizer.hpp
+#ifndef SMALTI_HAS_TEXT_PRE_TOKENIZER_HPP
+#define SMALTI_HAS_TEXT_PRE_TOKENIZER_HPP
+// The "pre_tokenizer" of a tokenizer file: normalised text to words, each of which the model encodes alone
+// (huggingface/tokenizers, pre_tokenizers).
+
+
+namespace smalti {
+
+/// Part of a text on its way to tokens.
+struct piece {
+  std::string text;
+  bool first = false;  ///< begins where the text began
+  int id = -1;         ///< already a token (an added one)
+};
+
+/// What becomes of a delimiter that a pattern finds.
+enum class split_behaviour { isolated, removed, merged_with_previous, merged_with_next, contiguous };
+
+namespace detail {
+inline std::vector<span_of_text> arranged(std::vector<span_of_text> found, split_behaviour behaviour) {
+  std::vector<span_of_text> out;
+  bool previous = false;
+  switch (behaviour) {
+    case split_behaviour::isolated: return found;
+    case split_behaviour::removed:
+      std::erase_if(found, [](auto const& s) { return s.match; });
+      return found;
+    case split_behaviour::contiguous:
+    case split_behaviour::merged_with_previous:
+      for (auto const& s : found) {
+        bool const joins = behaviour == split_behaviour::contiguous ? s.match == previous : s.match && !previous;
+        if (joins && !out.empty()) out.back().end = s.end;
+        else out.push_back(s);
+        previous = s.match;
+      }
+      return out;
+    case split_behaviour::merged_with_next:
+      for (auto s = found.rbegin(); s != found.rend(); ++s) {
+        if (s->match && !previous && !out.empty()) out.back().begin = s->begin;
+        else out.push_back(*s);
+        previous = s->match;
+      }
+      std::reverse(out.begin(), out.end());
+      return out;
+  }
+  return out;
+}
+
+/// Replaces every piece that is no token yet by its parts; empty parts vanish.
+inline void split_pieces(std::vector<piece>& pieces, splitter const& split, split_behaviour behaviour, bool invert = false) {
+  std::vector<piece> out;
+  out.reserve(pieces.size());
+  for (auto& p : pieces) {
+    if (p.id >= 0) {
+      out.push_back(std::move(p));
+      continue;
+    }
+    auto found = split(p.text);
+    if (invert)
+      for (auto& s : found) s.match = !s.match;
+    for (auto const& s : arranged(std::move(found), behaviour))
+      if (s.end > s.begin) out.push_back({p.text.substr(s.begin, s.end - s.begin), p.first && s.begin == 0});
+  }
+  pieces = std::move(out);
+}
+
+inline split_behaviour parse_behaviour(json const& j, std::string const& where) {
+  auto const name = field<std::string>(j, where, "behavior");
+  constexpr char const* names[] = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+  for (int i = 0; i < 5; ++i)
+    if (name == names[i]) return split_behaviour(i);
+  throw error("text.1", where + ": behavior: expected Isolated, Removed, MergedWithPrevious, MergedWithNext or Contiguous, found \"" + name + "\"");
+}
+
+/// When a metaspace (▁) or a space is put before a piece.
+enum class prepending { first, never, always };
+
+inline prepending parse_prepending(json const& j, std::string const& where) {
+  auto const name = field<std::string>(j, where, "prepend_scheme", "always");
+  if (name != "first" && name != "never" && name != "always")
+    throw error("text.1", where + ": prepend_scheme: expected first, never or always, found \"" + name + "\"");
+  if (!field<bool>(j, where, "add_prefix_space", true)) return prepending::never;  // the older spelling
+  return name == "first" ? prepending::first : name == "never" ? prepending::never : prepending::always;
+}
+
+inline std::string parse_character(json const& j, std::string const& where, char const* name) {
+  auto c = field<std::string>(j, where, name);
+  if (unicode::count(c) != 1) throw error("text.2", where + ": " + name + ": expected one character, found \"" + c + "\"");
+  return c;
+}
+}  // namespace detail
+
+/// Steps in order.
+class pre_tokenizer {
+ public:
+  pre_tokenizer() = default;
+  /// `j` may be null: each text is one word. Errors: io.4, text.1, text.2.
+  pre_tokenizer(json const& j, std::string const& file) { add(j, file + ": pre_tokenizer"); }
+
+  /// Errors: text.5.
+  void operator()(std::vector<piece>& pieces) const {
+    for (auto const& step : steps_) step(pieces);
+  }
+
+ private:
+  using step = std::function<void(std::vector<piece>&)>;
+
+  void add_split(detail::splitter split, split_behaviour behaviour, bool invert = false) {
+    steps_.push_back([split = std::move(split), behaviour, invert](auto& pieces) { detail::split_pieces(pieces, split, behaviour, invert); });
+  }
+  template <class Predicate>
+  void add_characters(Predicate is, split_behaviour behaviour) {
+    add_split([is](std::string_view text) { return detail::split_at_characters(text, is); }, behaviour);
+  }
+  // f(piece) on what is no token yet.
+  template <class F>
+  void add_edit(F f) {
+    steps_.push_back([f](auto& pieces) {
+      for (auto& p : pieces)
+        if (p.id < 0) f(p);
+    });
+  }
+
+  void add_byte_level(json const& j, std::string const& at) {
+    if (field<bool>(j, at, "add_prefix_space", true))
+      add_edit([](piece& p) { if (!p.text.starts_with(' ')) p.text.insert(0, 1, ' '); });
+    if (field<bool>(j, at, "use_regex", true)) {
+      // GPT-2's words: contractions, letters, numbers, the rest, each with one space before it; of a run of spaces the last stays free.
+      regex const words(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", at);
+      add_split([words](std::string_view text) { return words.split(text); }, split_behaviour::isolated);
+    }
+    add_edit([](piece& p) { p.text = to_byte_level(p.text); });
+  }
+
+  void add_metaspace(json const& j, std::string const& at) {
+    auto const mark = detail::parse_character(j, at, "replacement");
+    auto const scheme = detail::parse_prepending(j, at);
+    add_edit([mark, scheme](piece& p) {
+      std::string out;
+      for (char c : p.text) c == ' ' ? out += mark : out += c;
+      bool const wanted = scheme == detail::prepending::always || (scheme == detail::prepending::first && p.first);
+      p.text = wanted && !out.starts_with(mark) ? mark + out : out;
+    });
+    if (field<bool>(j, at, "split", true))
+      add_split([mark](std::string_view text) { return detail::split_at_string(text, mark); }, split_behaviour::merged_with_next);
+  }
+
+  // Runs of word characters and runs of what is neither word nor space.
+  static std::vector<span_of_text> words_and_signs(std::string_view text) {
+    std::vector<span_of_text> all;
+    int before = -1;
+    unicode::for_each(text, [&](char32_t c, std::size_t at, std::size_t bytes) {
+      int const kind = unicode::is_word(c) ? 1 : unicode::is_space(c) ? 0 : 2;
+      if (kind == before) all.back().end = at + bytes;
+      else all.push_back({at, at + bytes, kind != 0});
+      before = kind;
+    });
+    return all;
+  }
+
+  void add(json const& j, std::string const& where) {
+    if (j.is_null()) return;
+    auto const type = field<std::string>(j, where, "type");
+    auto const at = where + ": " + type;
+    if (type == "Sequence") {
+      for (auto const& part : field<std::vector<json>>(j, at, "pretokenizers")) add(part, where);
+    } else if (type == "Split") add_split(detail::parse_pattern(j, at), detail::parse_behaviour(j, at), field<bool>(j, at, "invert", false));
+    else if (type == "ByteLevel") add_byte_level(j, at);
+    else if (type == "Metaspace") add_metaspace(j, at);
+    else if (type == "BertPreTokenizer") {
+      add_characters(unicode::is_space, split_behaviour::removed), add_characters(unicode::is_punctuation, split_behaviour::isolated);
+    } else if (type == "Whitespace") add_split(words_and_signs, split_behaviour::removed, true);
+    else if (type == "WhitespaceSplit") add_characters(unicode::is_space, split_behaviour::removed);
+    else if (type == "Digits")
+      add_characters(unicode::is_number, field<bool>(j, at, "individual_digits") ? split_behaviour::isolated : split_behaviour::contiguous);
+    else if (type == "Punctuation")
+      add_characters(unicode::is_punctuation, j.contains("behavior") ? detail::parse_behaviour(j, at) : split_behaviour::isolated);
+    else if (type == "CharDelimiterSplit")
+      add_split([c = detail::parse_character(j, at, "delimiter")](std::string_view text) { return detail::split_at_string(text, c); }, split_behaviour::removed);
+    else
+      throw error("text.1", where + ": expected Sequence, Split, ByteLevel, Metaspace, BertPreTokenizer, Whitespace, WhitespaceSplit, Digits, Punctuation or CharDelimiterSplit, found \"" + type + "\"");
+  }
+
+  std::vector<step> steps_;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_PRE_TOKENIZER_HPP
+// ---------------------------------------------------------------- smalti/text/vocabulary.hpp
+#ifndef SMALTI_HAS_TEXT_VOCABULARY_HPP
+#define SMALTI_HAS_TEXT_VOCABULARY_HPP
+// Tokens by text and by id.
+
+#include <functional>
+#include <optional>
+#include <unordered_map>
+
+namespace smalti {
+
+/// A two-way table; ids may leave gaps.
+class vocabulary {
+ public:
+  /// More would only be met in a damaged file, and the table by id takes memory for each.
+  static constexpr int most = 1 << 24;
+
+  vocabulary() = default;
+  /// {"token": id, …}. Errors: io.4, text.2.
+  vocabulary(json const& j, std::string const& where) {
+    if (!j.is_object()) throw error("io.4", where + ": expected an object of ids, found " + detail::shown(j));
+    ids_.reserve(j.size());
+    for (auto const& [text, id] : j.items()) add(text, detail::converted<int>(id).value_or(-1), where);
+  }
+
+  /// A text that is there keeps its id. Errors: text.2.
+  void add(std::string const& text, int id, std::string const& where) {
+    if (id < 0 || id >= most)
+      throw error("text.2", where + ": \"" + text + "\": expected an id of 0 … " + std::to_string(most - 1) + ", found " + (id < 0 ? "none" : std::to_string(id)));
+    if (!ids_.emplace(text, id).second) return;
+    if (std::size_t(id) >= texts_.size()) texts_.resize(std::size_t(id) + 1), used_.resize(texts_.size());
+    if (!used_[std::size_t(id)]) texts_[std::size_t(id)] = text, used_[std::size_t(id)] = true;
+  }
+
+  std::optional<int> id_of(std::string_view text) const {
+    auto const at = ids_.find(text);
+    return at == ids_.end() ? std::nullopt : std::optional(at->second);
+  }
+  bool contains(int id) const { return id >= 0 && id < size() && used_[std::size_t(id)]; }
+  /// Empty for an id that is not used.
+  std::string const& text(int id) const {
+    static std::string const none;
+    return contains(id) ? texts_[std::size_t(id)] : none;
+  }
+  /// One more than the highest id.
+  int size() const { return int(texts_.size()); }
+
+ private:
+  struct hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>()(s); }
+  };
+  std::unordered_map<std::string, int, hash, std::equal_to<>> ids_;
+  std::vector<std::string> texts_;
+  std::vector<bool> used_;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_VOCABULARY_HPP
+
+namespace smalti {
+
+struct added_token {
+  int id;
+  std::string content;
+  bool single_word, strip_left, strip_right, normalised, special;
+};
+
+/// Finds added tokens: leftmost first, of those the longest.
+class added_tokens {
+ public:
+  added_tokens() = default;
+  /// Adds them to `tokens`, too. Errors: io.4, text.2.
+  added_tokens(json const& j, std::string const& file, normalizer const& normalise, vocabulary& tokens) {
+    auto const where = file + ": added_tokens";
+    if (!j.is_array()) throw error("io.4", where + ": expected an array, found " + detail::shown(j));
+    for (auto const& entry : j) {
+      added_token t{field<int>(entry, where, "id"), field<std::string>(entry, where, "content"), field<bool>(entry, where, "single_word", false),
+                    field<bool>(entry, where, "lstrip", false), field<bool>(entry, where, "rstrip", false),
+                    field<bool>(entry, where, "normalized", true), field<bool>(entry, where, "special", false)};
+      if (t.content.empty()) continue;
+      tokens.add(t.content, t.id, where);
+      t.id = *tokens.id_of(t.content);  // the model's id, where it knows the token
+      auto const sought = t.normalised ? normalise(t.content) : t.content;
+      (t.normalised ? in_normalised_ : in_text_).add(sought, t.id);
+      if (sought != t.content) shown_.emplace(t.id, sought);
+      by_id_.insert_or_assign(t.id, std::move(t));
+    }
+  }
+
+  added_token const* find(int id) const {
+    auto const at = by_id_.find(id);
+    return at == by_id_.end() ? nullptr : &at->second;
+  }
+  bool is_special(int id) const {
+    auto const t = find(id);
+    return t && t->special;
+  }
+  /// The text that decoders see: normalised as it was when it was found.
+  std::string const* shown(int id) const {
+    if (auto const at = shown_.find(id); at != shown_.end()) return &at->second;
+    auto const t = find(id);
+    return t ? &t->content : nullptr;
+  }
+
+  /// Cuts the pieces around the tokens sought in the given or in the normalised text. With `special` false the special ones are
+  /// left in the text.
+  void extract(std::vector<piece>& pieces, bool normalised, bool special) const {
+    auto const& sought = normalised ? in_normalised_ : in_text_;
+    if (sought.empty()) return;
+    std::vector<piece> out;
+    for (auto& p : pieces)
+      if (p.id >= 0) out.push_back(std::move(p));
+      else cut(p, sought, special, out);
+    pieces = std::move(out);
+  }
+
+ private:
+  // A tree over bytes; one walk from a place finds the longest token that begins there.
+  class tree {
+   public:
+    void add(std::string_view text, int id) {
+      if (text.empty()) return;
+      std::size_t at = 0;
+      for (char c : text) {
+        auto const [next, fresh] = nodes_[at].next.emplace(uint8_t(c), nodes_.size());
+        at = next->second;
+        if (fresh) nodes_.emplace_back();
+      }
+      if (nodes_[at].id < 0) nodes_[at].id = id;
+    }
+    bool empty() const { return nodes_.size() == 1; }
+    /// Bytes and id; 0 bytes when none begins here.
+    std::pair<std::size_t, int> longest(std::string_view text) const {
+      std::pair<std::size_t, int> best{0, -1};
+      std::size_t at = 0;
+      for (std::size_t i = 0; i < text.size(); ++i) {
+        auto const next = nodes_[at].next.find(uint8_t(text[i]));
+        if (next == nodes_[at].next.end()) break;
+        at = next->second;
+        if (nodes_[at].id >= 0) best = {i + 1, nodes_[at].id};
+      }
+      return best;
+    }
+
+   private:
+    struct node {
+      std::map<uint8_t, std::size_t> next;
+      int id = -1;
+    };
+    std::vector<node> nodes_{1};
+  };
+
+  static char32_t last_of(std::string_view s) {
+    std::size_t i = s.size() - 1;
+    while (i > 0 && (uint8_t(s[i]) & 0xc0) == 0x80) --i;
+    return unicode::decode(s.substr(i)).code;
+  }
+  static bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
+    return (begin == 0 || !unicode::is_word(last_of(text.substr(0, begin)))) && (end == text.size() || !unicode::is_word(unicode::decode(text.substr(end)).code));
+  }
+
+  void cut(piece const& p, tree const& sought, bool special, std::vector<piece>& out) const {
+    std::string_view const text = p.text;
+    std::size_t done = 0;
+    auto const add_text = [&](std::size_t end) {
+      if (end > done) out.push_back({std::string(text.substr(done, end - done)), p.first && done == 0});
+    };
+    for (std::size_t at = 0; at < text.size();) {
+      auto const [bytes, id] = sought.longest(text.substr(at));
+      if (!bytes) {
+        ++at;
+        continue;
+      }
+      auto const& token = by_id_.at(id);
+      std::size_t begin = at, end = at + bytes;
+      at = end;
+      if ((token.special && !special) || (token.single_word && !stands_alone(text, begin, end))) continue;
+      if (token.strip_left)
+        while (begin > done && unicode::is_space(last_of(text.substr(0, begin)))) do --begin; while ((uint8_t(text[begin]) & 0xc0) == 0x80);
+      if (token.strip_right)
+        for (; end < text.size(); end += std::size_t(unicode::decode(text.substr(end)).bytes))
+          if (!unicode::is_space(unicode::decode(text.substr(end)).code)) break;
+      add_text(begin);
+      out.push_back({{}, false, id});
+      done = std::max(done, end);
+    }
+    add_text(text.size());
+  }
+
+  std::map<int, added_token> by_id_;
+  std::map<int, std::string> shown_;
+  tree in_text_, in_normalised_;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_ADDED_TOKENS_HPP
+// ---------------------------------------------------------------- smalti/text/bpe.hpp
+#ifndef SMALTI_HAS_TEXT_BPE_HPP
+#define SMALTI_HAS_TEXT_BPE_HPP
+// Byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909): the pair of the lowest rank merges first, the leftmost of equals.
+// O(n log n) in the length of a word.
+
+#include <queue>
+
+namespace smalti {
+
+/// The model "BPE" of a tokenizer file.
+class bpe {
+ public:
+  bpe() = default;
+  /// Errors: io.4, text.2 (a merge of what is not in the vocabulary).
+  bpe(json const& j, std::string const& where, vocabulary const& tokens)
+      : prefix_(field<std::string>(j, where, "continuing_subword_prefix", "")), suffix_(field<std::string>(j, where, "end_of_word_suffix", "")),
+        byte_fallback_(field<bool>(j, where, "byte_fallback", false)), fuse_unknown_(field<bool>(j, where, "fuse_unk", false)),
+        ignore_merges_(field<bool>(j, where, "ignore_merges", false)) {
+    if (auto const text = field<std::string>(j, where, "unk_token", ""); !text.empty()) {
+      auto const id = tokens.id_of(text);
+      if (!id) throw error("text.2", where + ": unk_token: expected a token of the vocabulary, found \"" + text + "\"");
+      unknown_ = *id;
+    }
+    char code[8];
+    for (int b = 0; b < 256; ++b) std::snprintf(code, sizeof code, "<0x%02X>", b), bytes_[b] = tokens.id_of(code).value_or(-1);
+    auto const at = j.find("merges");
+    if (at == j.end() || !at->is_array()) throw error("io.4", where + ": field \"merges\": expected an array, found " + (at == j.end() ? "no such field" : detail::shown(*at)));
+    merges_.reserve(at->size());
+    int rank = 0;
+    for (auto const& merge : *at) {
+      if (merge.is_string() && merge.get_ref<std::string const&>().starts_with("#version")) continue;
+      auto const [a, b] = parse_pair(merge, where);
+      auto const left = tokens.id_of(a), right = tokens.id_of(b);
+      auto const whole = b.size() < prefix_.size() ? std::nullopt : tokens.id_of(a + b.substr(prefix_.size()));
+      if (!left || !right || !whole)
+        throw error("text.2", where + ": merge " + std::to_string(rank) + ": expected tokens of the vocabulary, found \"" + a + "\" and \"" + b + "\"");
+      merges_.insert_or_assign(pair(*left, *right), result{rank++, *whole});
+    }
+  }
+
+  /// Appends the ids of one word (valid UTF-8). No id for which forbidden(id) holds comes of it, except the unknown token's.
+  template <class Forbidden>
+  void encode(std::string_view word, vocabulary const& tokens, Forbidden&& forbidden, std::vector<int>& out) const {
+    auto const find = [&](std::string_view text) {
+      auto id = tokens.id_of(text);
+      return id && forbidden(*id) ? std::nullopt : id;
+    };
+    if (ignore_merges_)
+      if (auto id = find(word)) return out.push_back(*id);
+    auto symbols = characters(word, find);
+    merge(symbols, forbidden);
+    for (auto const& s : symbols)
+      if (s.alive) out.push_back(s.id);
+  }
+
+ private:
+  struct result {
+    int rank, id;
+  };
+  struct symbol {
+    int id, previous, next;
+    bool alive = true;
+  };
+  struct candidate {
+    int rank, at, id;
+    bool operator<(candidate const& c) const { return rank != c.rank ? rank > c.rank : at > c.at; }
+  };
+  static uint64_t pair(int a, int b) { return uint64_t(uint32_t(a)) << 32 | uint32_t(b); }
+
+  static std::pair<std::string, std::string> parse_pair(json const& merge, std::string const& where) {
+    if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) return {merge[0], merge[1]};
+    if (merge.is_string()) {
+      auto const& text = merge.get_ref<std::string const&>();
+      auto const space = text.find(' ');
+      if (space != std::string::npos && text.find(' ', space + 1) == std::string::npos) return {text.substr(0, space), text.substr(space + 1)};
+    }
+    throw error("text.2", where + ": merges: expected \"a b\" or [\"a\", \"b\"], found " + detail::shown(merge));
+  }
+
+  template <class Find>
+  std::vector<symbol> characters(std::string_view word, Find&& find) const {
+    std::vector<symbol> symbols;
+    symbols.reserve(word.size());
+    auto const add = [&](int id) {
+      int const n = int(symbols.size());
+      symbols.push_back({id, n - 1, n + 1});
+    };
+    bool waiting = false;  // an unknown token not yet added, so that the next can fuse with it
+    std::string text;
+    unicode::for_each(word, [&](char32_t, std::size_t at, std::size_t bytes) {
+      text.assign(at ? prefix_ : "").append(word, at, bytes);
+      if (at + bytes == word.size()) text += suffix_;
+      if (auto id = find(text)) {
+        if (waiting) add(unknown_), waiting = false;
+        return add(*id);
+      }
+      if (byte_fallback_ && std::all_of(text.begin(), text.end(), [&](char b) { return bytes_[uint8_t(b)] >= 0; })) {
+        for (char b : text) add(bytes_[uint8_t(b)]);
+        return;
+      }
+      if (unknown_ < 0) return;  // without an unknown token the character is lost, as in the reference
+      if (waiting && !fuse_unknown_) add(unknown_);
+      waiting = true;
+    });
+    if (waiting) add(unknown_);
+    return symbols;
+  }
+
+  template <class Forbidden>
+  void merge(std::vector<symbol>& symbols, Forbidden&& forbidden) const {
+    std::priority_queue<candidate> queue;
+    int const count = int(symbols.size());
+    auto const consider = [&](int left) {
+      if (left < 0 || symbols[std::size_t(left)].next >= count) return;
+      auto const found = merges_.find(pair(symbols[std::size_t(left)].id, symbols[std::size_t(symbols[std::size_t(left)].next)].id));
+      if (found != merges_.end() && !forbidden(found->second.id)) queue.push({found->second.rank, left, found->second.id});
+    };
+    for (int i = 0; i + 1 < count; ++i) consider(i);
+    while (!queue.empty()) {
+      auto const top = queue.top();
+      queue.pop();
+      auto& left = symbols[std::size_t(top.at)];
+      if (!left.alive || left.next >= count) continue;
+      auto& right = symbols[std::size_t(left.next)];
+      // An entry outlives its pair when a neighbour merged first.
+      auto const found = merges_.find(pair(left.id, right.id));
+      if (found == merges_.end() || found->second.id != top.id) continue;
+      left.id = top.id, left.next = right.next, right.alive = false;
+      if (right.next < count) symbols[std::size_t(right.next)].previous = top.at;
+      consider(left.previous), consider(top.at);
+    }
+  }
+
+  std::string prefix_, suffix_;
+  bool byte_fallback_ = false, fuse_unknown_ = false, ignore_merges_ = false;
+  int unknown_ = -1, bytes_[256] = {};
+  std::unordered_map<uint64_t, result> merges_;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_BPE_HPP
+// ---------------------------------------------------------------- smalti/text/post_processor.hpp
+#ifndef SMALTI_HAS_TEXT_POST_PROCESSOR_HPP
+#define SMALTI_HAS_TEXT_POST_PROCESSOR_HPP
+// The "post_processor" of a tokenizer file: control tokens around a whole text, such as BOS or [CLS] … [SEP].
+
+
+namespace smalti {
+
+/// For one text (not a pair of texts) every kind comes down to ids before it and ids behind it.
+struct post_processor {
+  std::vector<int> before, after;
+
+  post_processor() = default;
+  /// `j` may be null: nothing is added. Errors: io.4, text.1, text.2.
+  post_processor(json const& j, std::string const& file) { add(j, file + ": post_processor"); }
+
+ private:
+  void surround(std::vector<int> head, std::vector<int> const& tail) {
+    head.insert(head.end(), before.begin(), before.end());
+    before = std::move(head);
+    after.insert(after.end(), tail.begin(), tail.end());
+  }
+
+  static int id_in(json const& j, std::string const& at, char const* name) {
+    auto const pair = field<json>(j, at, name);  // ["[CLS]", 101]
+    auto const id = pair.is_array() && pair.size() == 2 ? detail::converted<int>(pair[1]) : std::nullopt;
+    if (!id || *id < 0) throw error("text.2", at + ": " + name + ": expected [token, id], found " + detail::shown(pair));
+    return *id;
+  }
+
+  void add_template(json const& j, std::string const& at) {
+    auto const known = field<json>(j, at, "special_tokens", json::object());
+    std::vector<int> head, tail;
+    int texts = 0;
+    for (auto const& part : field<std::vector<json>>(j, at, "single")) {
+      if (part.is_object() && part.contains("Sequence")) {
+        ++texts;
+        continue;
+      }
+      auto const name = field<std::string>(field<json>(part, at, "SpecialToken"), at, "id");
+      auto const ids = field<std::vector<int>>(field<json>(known, at, name), at, "ids");
+      for (int id : ids)
+        if (id < 0) throw error("text.2", at + ": \"" + name + "\": expected ids of 0 or more, found " + std::to_string(id));
+      auto& side = texts ? tail : head;
+      side.insert(side.end(), ids.begin(), ids.end());
+    }
+    if (texts != 1) throw error("text.2", at + ": single: expected the text once, found it " + std::to_string(texts) + " times");
+    surround(std::move(head), tail);
+  }
+
+  void add(json const& j, std::string const& where) {
+    if (j.is_null()) return;
+    auto const type = field<std::string>(j, where, "type");
+    auto const at = where + ": " + type;
+    if (type == "Sequence") {
+      for (auto const& part : field<std::vector<json>>(j, at, "processors")) add(part, where);
+    } else if (type == "TemplateProcessing") add_template(j, at);
+    else if (type == "BertProcessing" || type == "RobertaProcessing") surround({id_in(j, at, "cls")}, {id_in(j, at, "sep")});
+    else if (type != "ByteLevel")  // which only moves offsets
+      throw error("text.1", where + ": expected Sequence, TemplateProcessing, BertProcessing, RobertaProcessing or ByteLevel, found \"" + type + "\"");
+  }
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_POST_PROCESSOR_HPP
+// ---------------------------------------------------------------- smalti/text/token_decoder.hpp
+#ifndef SMALTI_HAS_TEXT_TOKEN_DECODER_HPP
+#define SMALTI_HAS_TEXT_TOKEN_DECODER_HPP
+// The "decoder" of a tokenizer file: tokens back to text (huggingface/tokenizers, decoders).
+
+
+namespace smalti {
+
+/// Steps over the row of tokens; at the end they are joined. Output is valid UTF-8.
+class token_decoder {
+ public:
+  token_decoder() = default;
+  /// `j` may be null: tokens are joined by spaces. Errors: io.4, text.1, text.2.
+  token_decoder(json const& j, std::string const& file) : joins_with_spaces_(j.is_null()) { add(j, file + ": decoder"); }
+
+  std::string operator()(std::vector<std::string> tokens) const {
+    for (auto const& step : steps_) step(tokens);
+    std::string text;
+    for (auto const& t : tokens) {
+      if (joins_with_spaces_ && &t != tokens.data()) text += ' ';
+      text += t;
+    }
+    return text;
+  }
+
+ private:
+  using row = std::vector<std::string>;
+
+  static std::string joined(row const& tokens) {
+    std::string all;
+    for (auto const& t : tokens) all += t;
+    return all;
+  }
+
+  static void replace_all(std::string& text, std::string_view from, std::string_view to) {
+    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) text.replace(at, from.size(), to);
+  }
+
+  // Rows of <0xNN> become the text of their bytes, or one U+FFFD for each when that is no text.
+  static void fall_back(row& tokens) {
+    row out;
+    std::string bytes;
+    auto const flush = [&] {
+      if (unicode::is_valid(bytes)) { if (!bytes.empty()) out.push_back(bytes); }
+      else for (std::size_t i = 0; i < bytes.size(); ++i) out.emplace_back("\xef\xbf\xbd");
+      bytes.clear();
+    };
+    auto const digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
+    for (auto& t : tokens)
+      if (t.size() == 6 && t.starts_with("<0x") && t[5] == '>' && digit(t[3]) >= 0 && digit(t[4]) >= 0) bytes += char(digit(t[3]) << 4 | digit(t[4]));
+      else flush(), out.push_back(std::move(t));
+    flush();
+    tokens = std::move(out);
+  }
+
+  static void join_bytes(row& tokens) {
+    std::string bytes;
+    for (auto const& t : tokens) bytes += from_byte_level(t).value_or(t);  // an added token stands for itself
+    tokens = {unicode::lossy(bytes)};
+  }
+
+  void add_word_piece(json const& j, std::string const& at) {
+    steps_.push_back([prefix = field<std::string>(j, at, "prefix", "##"), tidy = field<bool>(j, at, "cleanup", true)](row& tokens) {
+      constexpr std::pair<char const*, char const*> repairs[] = {{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
+                                                                 {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+      for (auto& t : tokens) {
+        if (&t != tokens.data()) {
+          if (t.starts_with(prefix)) t.erase(0, prefix.size());
+          else t.insert(0, 1, ' ');
+        }
+        if (tidy)
+          for (auto [from, to] : repairs) replace_all(t, from, to);
+      }
+    });
+  }
+
+  void add_strip(json const& j, std::string const& at) {
+    steps_.push_back([c = detail::parse_character(j, at, "content"), start = field<unsigned>(j, at, "start"), stop = field<unsigned>(j, at, "stop")](row& tokens) {
+      for (auto& t : tokens) {
+        for (unsigned i = 0; i < start && t.starts_with(c); ++i) t.erase(0, c.size());
+        for (unsigned i = 0; i < stop && t.ends_with(c); ++i) t.erase(t.size() - c.size());
+      }
+    });
+  }
+
+  void add_metaspace(json const& j, std::string const& at) {
+    bool const drops_first = detail::parse_prepending(j, at) != detail::prepending::never;
+    steps_.push_back([mark = detail::parse_character(j, at, "replacement"), drops_first](row& tokens) {
+      for (auto& t : tokens) replace_all(t, mark, drops_first && &t == tokens.data() ? "" : " ");
+    });
+  }
+
+  void add(json const& j, std::string const& where) {
+    if (j.is_null()) return;
+    auto const type = field<std::string>(j, where, "type");
+    auto const at = where + ": " + type;
+    if (type == "Sequence") {
+      for (auto const& part : field<std::vector<json>>(j, at, "decoders")) add(part, where);
+    } else if (type == "ByteLevel") steps_.push_back(join_bytes);
+    else if (type == "ByteFallback") steps_.push_back(fall_back);
+    else if (type == "Fuse") steps_.push_back([](row& tokens) { tokens = {joined(tokens)}; });
+    else if (type == "WordPiece") add_word_piece(j, at);
+    else if (type == "Metaspace") add_metaspace(j, at);
+    else if (type == "Strip") add_strip(j, at);
+    else if (type == "BPEDecoder")
+      steps_.push_back([suffix = field<std::string>(j, at, "suffix", "</w>")](row& tokens) {
+        for (auto& t : tokens) if (!suffix.empty()) replace_all(t, suffix, &t == &tokens.back() ? "" : " ");
+      });
+    else if (type == "Replace")
+      steps_.push_back([split = detail::parse_pattern(j, at), by = field<std::string>(j, at, "content")](row& tokens) {
+        for (auto& t : tokens) {
+          std::string out;
+          for (auto const& s : split(t)) s.match ? out += by : out.append(t, s.begin, s.end - s.begin);
+          t = std::move(out);
+        }
+      });
+    else
+      throw error("text.1", where + ": expected Sequence, ByteLevel, ByteFallback, Fuse, WordPiece, Metaspace, Strip, BPEDecoder or Replace, found \"" + type + "\"");
+  }
+
+  bool joins_with_spaces_ = true;
+  std::vector<std::function<void(row&)>> steps_;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_TOKEN_DECODER_HPP
+// ---------------------------------------------------------------- smalti/text/word_piece.hpp
+#ifndef SMALTI_HAS_TEXT_WORD_PIECE_HPP
+#define SMALTI_HAS_TEXT_WORD_PIECE_HPP
+// WordPiece (Schuster & Nakajima 2012; as in BERT): the longest token that begins the rest of the word, again and again.
+
+
+namespace smalti {
+
+/// The model "WordPiece" of a tokenizer file.
+class word_piece {
+ public:
+  word_piece() = default;
+  /// Errors: io.4, text.2 (no unknown token in the vocabulary).
+  word_piece(json const& j, std::string const& where, vocabulary const& tokens)
+      : prefix_(field<std::string>(j, where, "continuing_subword_prefix", "##")), longest_(field<unsigned>(j, where, "max_input_chars_per_word", 100u)) {
+    auto const text = field<std::string>(j, where, "unk_token", "[UNK]");
+    auto const id = tokens.id_of(text);
+    if (!id) throw error("text.2", where + ": unk_token: expected a token of the vocabulary, found \"" + text + "\"");
+    unknown_ = *id;
+    for (int i = 0; i < tokens.size(); ++i) longest_token_ = std::max(longest_token_, tokens.text(i).size());
+  }
+
+  /// Appends the ids of one word (valid UTF-8); one unknown token when a part fits nothing or the word is too long. No id for
+  /// which forbidden(id) holds comes of it, except the unknown token's.
+  template <class Forbidden>
+  void encode(std::string_view word, vocabulary const& tokens, Forbidden&& forbidden, std::vector<int>& out) const {
+    if (unicode::count(word) > longest_) return out.push_back(unknown_);
+    auto const before = out.size();
+    std::string text;
+    for (std::size_t begin = 0; begin < word.size();) {
+      // No token is longer than the longest, which keeps a long word from taking quadratic time.
+      text.assign(begin ? prefix_ : "");
+      auto const head = text.size();
+      text.append(word, begin, longest_token_);
+      for (; text.size() > head; text.pop_back())
+        if (auto id = tokens.id_of(text); id && !forbidden(*id)) {
+          out.push_back(*id);
+          break;
+        }
+      if (text.size() == head) return out.resize(before), out.push_back(unknown_);
+      begin += text.size() - head;
+    }
+  }
+
+ private:
+  std::string prefix_ = "##";
+  unsigned longest_ = 100;  // characters of a word
+  std::size_t longest_token_ = 0;
+  int unknown_ = -1;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_WORD_PIECE_HPP
+
+namespace smalti {
+
+struct encode_options {
+  bool special_tokens = true;  ///< BOS and the like, from the file's post-processor
+  bool parse_special = false;  ///< "<|eot_id|>" in the text means the token: for text that the program itself wrote
+  bool begins = true;          ///< false: this text continues another one, so no leading space is invented where a file does so once
+};
+
+struct decode_options {
+  bool skip_special = true;
+};
+
+/// Immutable once loaded: used from any number of threads.
+class tokenizer {
+ public:
+  tokenizer() = default;
+  /// From the parsed file; `file` stands in messages. Errors: io.4, text.1 (a kind of component not known), text.2 (a component
+  /// that is malformed).
+  tokenizer(json const& j, std::string const& file) {
+    auto const part = [&](char const* name) { return field<json>(j, file, name, json()); };
+    normalise_ = normalizer(part("normalizer"), file);
+    split_ = pre_tokenizer(part("pre_tokenizer"), file);
+    decode_ = token_decoder(part("decoder"), file);
+    surround_ = post_processor(part("post_processor"), file);
+    auto const model = field<json>(j, file, "model");
+    auto const where = file + ": model";
+    tokens_ = vocabulary(field<json>(model, where, "vocab"), where + ": vocab");
+    // Files of old versions do not say the kind.
+    auto const type = field<std::string>(model, where, "type", model.contains("merges") ? "BPE" : "WordPiece");
+    if (type == "BPE") model_ = bpe(model, where, tokens_);
+    else if (type == "WordPiece") model_ = word_piece(model, where, tokens_);
+    else throw error("text.1", where + ": expected BPE or WordPiece, found \"" + type + "\"");
+    added_ = added_tokens(field<json>(j, file, "added_tokens", json::array()), file, normalise_, tokens_);
+  }
+
+  /// From a file, or from tokenizer.json in a directory. Errors: io.1, io.3, and those above.
+  static tokenizer load(std::string path) {
+    struct stat about {};
+    if (::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) path += "/tokenizer.json";
+    return tokenizer(read_json(path), path);
+  }
+
+  /// Ill-formed UTF-8 is read as U+FFFD. Truncation and padding of the file are not applied. Errors: text.5.
+  std::vector<int> encode(std::string_view text, encode_options options = {}) const {
+    std::vector<piece> pieces{{unicode::lossy(text), options.begins}};
+    added_.extract(pieces, false, options.parse_special);
+    if (!normalise_.empty())
+      for (auto& p : pieces)
+        if (p.id < 0) p.text = normalise_(std::move(p.text));
+    added_.extract(pieces, true, options.parse_special);
+    std::erase_if(pieces, [](piece const& p) { return p.id < 0 && p.text.empty(); });
+    split_(pieces);
+    std::vector<int> ids;
+    if (options.special_tokens) ids = surround_.before;
+    auto const forbidden = [&](int id) { return !options.parse_special && added_.is_special(id); };
+    for (auto const& p : pieces)
+      if (p.id >= 0) ids.push_back(p.id);
+      else std::visit([&](auto const& model) { model.encode(p.text, tokens_, forbidden, ids); }, model_);
+    if (options.special_tokens) ids.insert(ids.end(), surround_.after.begin(), surround_.after.end());
+    return ids;
+  }
+
+  /// Ids that are not in the vocabulary are passed over. Valid UTF-8; incomplete characters appear as U+FFFD.
+  std::string decode(std::span<int const> ids, decode_options options = {}) const {
+    std::vector<std::string> tokens;
+    tokens.reserve(ids.size());
+    for (int id : ids)
+      if (tokens_.contains(id) && !(options.skip_special && added_.is_special(id))) {
+        auto const added = added_.shown(id);
+        tokens.push_back(added ? *added : tokens_.text(id));
+      }
+    return decode_(std::move(tokens));
+  }
+
+  /// One more than the highest id, added tokens included; a model may have more rows (padding).
+  int vocabulary_size() const { return tokens_.size(); }
+  std::optional<int> id_of(std::string_view token) const { return tokens_.id_of(token); }
+  /// As in the file (byte-level letters, ▁); empty for an unused id.
+  std::string const& token(int id) const { return tokens_.text(id); }
+  bool is_special(int id) const { return added_.is_special(id); }
+  /// How an added token behaves in a text; null for the model's own.
+  added_token const* added(int id) const { return added_.find(id); }
+
+ private:
+  vocabulary tokens_;
+  normalizer normalise_;
+  pre_tokenizer split_;
+  added_tokens added_;
+  std::variant<bpe, word_piece> model_;
+  post_processor surround_;
+  token_decoder decode_;
+};
+
+/// Tokens to text while they come: hands out only whole characters. For output without ill-formed bytes the pieces together equal
+/// the decoded whole. Keeps a reference to the tokenizer.
+class token_stream {
+ public:
+  explicit token_stream(tokenizer const& t, decode_options options = {}) : tokenizer_(&t), options_(options) {}
+
+  /// The text that has become certain with this token; often empty.
+  std::string push(int id) {
+    if (options_.skip_special && tokenizer_->is_special(id)) return {};  // as context it would say nothing
+    ids_.push_back(id);
+    auto const text = tokenizer_->decode(ids_, options_);
+    if (text.ends_with("\xef\xbf\xbd") && ids_.size() < longest_wait) return {};
+    return hand_out(text);
+  }
+  /// What was held back; afterwards the stream begins anew.
+  std::string finish() {
+    auto rest = ids_.empty() ? std::string() : hand_out(tokenizer_->decode(ids_, options_));
+    ids_.clear(), known_ = 0;
+    return rest;
+  }
+
+ private:
+  static constexpr std::size_t longest_wait = 64;  // tokens; a row of stray bytes must not be decoded again and again without end
+
+  std::string hand_out(std::string const& text) {
+    std::string fresh;
+    auto const before = tokenizer_->decode(std::span(ids_).first(known_), options_);
+    if (!text.starts_with(before)) fresh = tokenizer_->decode(std::span(ids_).subspan(known_), options_);  // stray bytes spoil their row
+    else if (text.size() > before.size()) fresh = text.substr(before.size());
+    else if (ids_.size() < longest_wait) return fresh;
+    // Decoders look at the token before (a word boundary, the first token's space): the last ones stay as context.
+    ids_.erase(ids_.begin(), ids_.begin() + std::ptrdiff_t(known_));
+    known_ = ids_.size();
+    return fresh;
+  }
+
+  tokenizer const* tokenizer_;
+  decode_options options_;
+  std::vector<int> ids_;   // context, then what was not handed out
+  std::size_t known_ = 0;  // tokens of context
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_TOKENIZER_HPP
+// ---------------------------------------------------------------- smalti/decoder/generate.hpp
+#ifndef SMALTI_HAS_DECODER_GENERATE_HPP
+#define SMALTI_HAS_DECODER_GENERATE_HPP
+// Text from a prompt: prefill in chunks, then one token at a time until a stop token, a stop string, a limit, or the
+// caller says so. The same loop serves every backend: it asks a model only for logits.
+
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+// ---------------------------------------------------------------- smalti/math/sampling.hpp
+#ifndef SMALTI_HAS_MATH_SAMPLING_HPP
+#define SMALTI_HAS_MATH_SAMPLING_HPP
+// From logits to a token, with the options of `transformers`' generate, in its order: repetition penalty (Keskar et al. 2019,
+// §4.1), temperature, top-k (Fan et al. 2018), top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024).
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <span>
+#include <vector>
+
+namespace smalti {
+
+struct sampling_options {
+  float temperature = 0;          ///< 0: greedy, and the fields down to min_p are ignored
+  int top_k = 0;                  ///< keep the k largest; 0: all
+  float top_p = 1;                ///< keep the smallest set whose probability reaches p
+  float min_p = 0;                ///< keep what has at least this share of the largest probability
+  float repetition_penalty = 1;   ///< > 1 discourages tokens that occurred
+  uint64_t seed = 0;              ///< the same seed gives the same tokens on every machine
+};
+
+/// The position of the largest logit; the first of equals. −1 for an empty span.
+inline int greedy(std::span<float const> logits) {
+  return logits.empty() ? -1 : int(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+/// Draws tokens one after the other. Holds a list of candidates, sized at the first draw.
+class sampler {
+ public:
+  explicit sampler(sampling_options o = {}) : options_(o) {}
+
+  /// The next token. logits: (vocabulary), changed by the penalty; seen: tokens of the prompt and of the answer so far.
+  /// −1 for an empty span.
+  int operator()(std::span<float> logits, std::span<int const> seen = {}) {
+    penalise(logits, seen);
+    ++draws_;
+    if (options_.temperature <= 0 || logits.empty()) return greedy(logits);
+    keep_top_k(logits);
+    weigh(logits);
+    keep_top_p();
+    keep_min_p();
+    return draw();
+  }
+
+  uint64_t draws() const { return draws_; }
+
+ private:
+  struct candidate {
+    int token;
+    float weight;  // its logit, then e^(logit − largest)
+  };
+
+  void penalise(std::span<float> logits, std::span<int const> seen) {
+    float const penalty = options_.repetition_penalty;
+    if (penalty == 1) return;
+    marked_.assign(logits.size(), false);  // each token once, however often it occurred
+    for (int t : seen) {
+      if (t < 0 || std::size_t(t) >= logits.size() || marked_[std::size_t(t)]) continue;
+      marked_[std::size_t(t)] = true;
+      float& x = logits[std::size_t(t)];
+      x = x < 0 ? x * penalty : x / penalty;
+    }
+  }
+  void keep_top_k(std::span<float const> logits) {
+    kept_.resize(logits.size());
+    for (std::size_t i = 0; i < logits.size(); ++i) kept_[i] = {int(i), logits[i]};
+    std::size_t const k = std::size_t(std::max(options_.top_k, 0));
+    if (k == 0 || k >= kept_.size()) return;
+    auto const last = kept_.begin() + std::ptrdiff_t(k) - 1;
+    std::nth_element(kept_.begin(), last, kept_.end(), heavier);
+    float const least = last->weight;  // what ties with the k-th stays
+    std::erase_if(kept_, [least](candidate c) { return c.weight < least; });
+  }
+  void weigh(std::span<float const> logits) {
+    float const largest = logits[std::size_t(greedy(logits))];
+    for (auto& c : kept_) c.weight = std::exp((c.weight - largest) / options_.temperature);
+    std::erase_if(kept_, [](candidate c) { return !(c.weight > 0); });
+    if (kept_.empty()) kept_.push_back({greedy(logits), 1.f});  // NaN, or +inf among the logits
+    std::sort(kept_.begin(), kept_.end(), heavier);  // also what makes the draw independent of the selection's order
+  }
+  double total() const {
+    return std::accumulate(kept_.begin(), kept_.end(), 0., [](double s, candidate c) { return s + c.weight; });
+  }
+  void keep_top_p() {
+    if (options_.top_p >= 1) return;
+    double const enough = options_.top_p * total();
+    double sum = 0;
+    std::size_t n = 0;
+    while (n < kept_.size() && (n == 0 || sum < enough)) sum += kept_[n++].weight;
+    kept_.resize(n);
+  }
+  void keep_min_p() {
+    float const least = options_.min_p * kept_.front().weight;
+    while (kept_.size() > 1 && kept_.back().weight < least) kept_.pop_back();
+  }
+  int draw() const {  // by inversion, heaviest first
+    double left = random_unit(options_.seed, draws_) * total();
+    for (auto const& c : kept_)
+      if ((left -= c.weight) < 0) return c.token;
+    return kept_.back().token;
+  }
+  static bool heavier(candidate a, candidate b) { return a.weight != b.weight ? a.weight > b.weight : a.token < b.token; }
+
+  sampling_options options_;
+  std::vector<candidate> kept_;
+  std::vector<bool> marked_;
+  uint64_t draws_ = 0;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_MATH_SAMPLING_HPP
+
+namespace smalti {
+
+struct generate_options {
+  int max_tokens = 256;              ///< new tokens at most
+  sampling_options sampling = {};    ///< temperature 0 = greedy
+  std::vector<std::string> stop = {};  ///< strings that end the text; they are not part of it
+  int prefill_chunk = 512;           ///< tokens of the prompt in one forward pass: bounds the activations' memory
+  bool ignore_stop_ids = false;      ///< go on to max_tokens whatever the model says (for timing)
+};
+
+enum class finish { stop_token, stop_text, length, cancelled };
+
+struct generation {
+  std::string text;
+  std::vector<int> ids;              ///< the new tokens, without the stop token
+  std::vector<float> log_probability;///< of each of them under the model's own distribution (temperature 1)
+  finish why = finish::length;
+  int prompt_tokens = 0;
+  double prefill_seconds = 0, decode_seconds = 0;
+};
+
+/// Called with each new piece of whole UTF-8 text; return false to stop there.
+using piece_callback = std::function<bool(std::string_view)>;
+
+namespace detail {
+
+/// Holds back text that may turn out to be the beginning of a stop string.
+class stop_filter {
+ public:
+  explicit stop_filter(std::vector<std::string> const& stops) : stops_(stops) {}
+
+  /// Takes more text; returns what is certain to be wanted. `stopped()` afterwards says whether a stop string was met.
+  std::string push(std::string_view more) {
+    held_ += more;
+    std::size_t cut = std::string::npos;
+    for (auto const& s : stops_)
+      if (!s.empty()) cut = std::min(cut, held_.find(s));
+    if (cut != std::string::npos) return stopped_ = true, held_.substr(0, cut);
+    std::size_t keep = 0;  // the longest end of the text that begins some stop string
+    for (auto const& s : stops_)
+      for (std::size_t n = std::min(s.empty() ? 0 : s.size() - 1, held_.size()); n > keep; --n)
+        if (held_.ends_with(std::string_view(s).substr(0, n))) keep = n;
+    std::string sure = held_.substr(0, held_.size() - keep);
+    held_.erase(0, held_.size() - keep);
+    return sure;
+  }
+  std::string finish() { return stopped_ ? std::string() : std::exchange(held_, {}); }
+  bool stopped() const { return stopped_; }
+
+ private:
+  std::vector<std::string> const& stops_;
+  std::string held_;
+  bool stopped_ = false;
+};
+
+/// log softmax(logits)[id], in double: vocabularies are large and the differences small.
+inline float log_probability(std::span<float const> logits, int id) {
+  double top = -std::numeric_limits<double>::infinity(), sum = 0;
+  for (float v : logits) top = std::max(top, double(v));
+  for (float v : logits) sum += std::exp(v - top);
+  return float(logits[id] - top - std::log(sum));
+}
+
+}  // namespace detail
+
+/// What generation needs of a model with its cache: `advance(tokens)` appends tokens to the one sequence that it holds and
+/// returns the logits (vocabulary) after the last of them; `room()` says how many more tokens the cache takes.
+template <class S>
+concept sequence_model = requires(S s, std::span<int const> tokens, S const c) {
+  { s.advance(tokens) } -> std::convertible_to<std::span<float>>;
+  { c.room() } -> std::convertible_to<int>;
+  { c.is_stop(1) } -> std::convertible_to<bool>;
+};
+
+/// Generates from `prompt` (not empty). Throws model.20 (empty prompt), model.21 (it does not fit), and what the model throws.
+template <sequence_model Sequence>
+generation generate(Sequence& sequence, tokenizer const& text, std::span<int const> prompt, generate_options const& options = {},
+                    piece_callback const& on_piece = {}) {
+  using clock = std::chrono::steady_clock;
+  auto const seconds_since = [](clock::time_point t) { return std::chrono::duration<double>(clock::now() - t).count(); };
+  if (prompt.empty()) throw error("model.20", "the prompt is empty; expected at least one token");
+  if (int(prompt.size()) > sequence.room())
+    throw error("model.21", "the prompt has " + std::to_string(prompt.size()) + " tokens; the cache has room for " + std::to_string(sequence.room()));
+  if (options.prefill_chunk < 1) throw error("model.22", "prefill_chunk is " + std::to_string(options.prefill_chunk) + "; expected at least 1");
+
+  generation out;
+  out.prompt_tokens = int(prompt.size());
+  auto begin = clock::now();
+  std::span<float> logits;
+  for (std::size_t at = 0; at < prompt.size(); at += options.prefill_chunk)
+    logits = sequence.advance(prompt.subspan(at, std::min<std::size_t>(options.prefill_chunk, prompt.size() - at)));
+  out.prefill_seconds = seconds_since(begin);
+
+  begin = clock::now();
+  sampler pick(options.sampling);
+  std::vector<int> history(prompt.begin(), prompt.end());  // what the repetition penalty looks at
+  token_stream stream(text);
+  detail::stop_filter filter(options.stop);
+  auto const emit = [&](std::string const& piece) {
+    out.text += piece;
+    if (!piece.empty() && on_piece && !on_piece(piece)) out.why = finish::cancelled;
+  };
+  while (int(out.ids.size()) < options.max_tokens) {
+    std::vector<float> scores(logits.begin(), logits.end());  // sampling rewrites them
+    int const id = pick(scores, history);
+    if (!options.ignore_stop_ids && sequence.is_stop(id)) { out.why = finish::stop_token; break; }
+    out.ids.push_back(id), history.push_back(id);
+    out.log_probability.push_back(detail::log_probability(logits, id));
+    emit(filter.push(stream.push(id)));
+    if (filter.stopped()) out.why = finish::stop_text;
+    if (out.why != finish::length) break;
+    if (int(out.ids.size()) == options.max_tokens || sequence.room() < 1) break;
+    logits = sequence.advance(std::span(&history.back(), 1));
+  }
+  if (out.why != finish::stop_text && out.why != finish::cancelled) {
+    emit(filter.push(stream.finish()));
+    if (filter.stopped()) out.why = finish::stop_text;
+    else emit(filter.finish());
+  }
+  out.decode_seconds = seconds_since(begin);
+  return out;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_GENERATE_HPP
+// ---------------------------------------------------------------- smalti/decoder/model.hpp
+#ifndef SMALTI_HAS_DECODER_MODEL_HPP
+#define SMALTI_HAS_DECODER_MODEL_HPP
+// A decoder-only language model of any supported family: one forward pass over a batch of sequences with a cache.
+
+#include <functional>
+#include <memory>
+#include <optional>
+// ---------------------------------------------------------------- smalti/decoder/adapter.hpp
+#ifndef SMALTI_HAS_DECODER_ADAPTER_HPP
+#define SMALTI_HAS_DECODER_ADAPTER_HPP
+// LoRA adapters of a whole model, by the names of its modules; read from and written to PEFT directories.
+
+#include <filesystem>
+#include <map>
+#include <string>
+// ---------------------------------------------------------------- smalti/io/peft.hpp
+#ifndef SMALTI_HAS_IO_PEFT_HPP
+#define SMALTI_HAS_IO_PEFT_HPP
+// LoRA adapter directories as PEFT writes them (huggingface.co/docs/peft): adapter_config.json and adapter_model.safetensors with
+// keys base_model.model.<module>.lora_A.weight (r, in) and .lora_B.weight (out, r). Only tensors and configuration.
+
+#include <cmath>
+#include <filesystem>
+// ---------------------------------------------------------------- smalti/io/safetensors_writer.hpp
+#ifndef SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
+#define SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
+// Writing a safetensors file whose tensors are declared first and streamed afterwards, so that a checkpoint of any size passes
+// through bounded memory; the file appears, complete, at commit().
+
+// ---------------------------------------------------------------- smalti/io/safetensors.hpp
+#ifndef SMALTI_HAS_IO_SAFETENSORS_HPP
+#define SMALTI_HAS_IO_SAFETENSORS_HPP
+// One safetensors file: u64 little-endian header length, a JSON header, the data (huggingface.co/docs/safetensors). Everything
+// is checked before any tensor is handed out, with the rules of the reference reader.
+
+#include <algorithm>
+#include <map>
+
+namespace smalti {
+
+/// A named array in a file. `bytes` point into the map of the file's owner, row-major, little-endian, and need not be aligned
+/// to the element: copy, or use to_float.
+struct tensor {
+  std::string name;
+  dtype type;
+  std::vector<index> shape;  ///< empty for a scalar
+  std::span<std::byte const> bytes;
+  std::string file;
+
+  index count() const {
+    index n = 1;
+    for (index d : shape) n *= d;
+    return n;
+  }
+};
+
+/// "(2, 3)", for messages.
+inline std::string name_of(std::vector<index> const& shape) {
+  std::string s = "(";
+  for (auto d : shape) s += (s.size() > 1 ? ", " : "") + std::to_string(d);
+  return s + ")";
+}
+
+namespace detail {
+[[noreturn]] inline void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what) {
+  throw error(id, file + ": tensor \"" + tensor + "\": " + what);
+}
+
+/// Bytes of a tensor, or nothing when the product overflows.
+inline std::optional<index> bytes_for(dtype type, std::vector<index> const& shape) {
+  index n = bytes_of(type);
+  bool empty = false;
+  for (index d : shape)
+    if (d == 0) empty = true;
+    else if (__builtin_mul_overflow(n, d, &n)) return std::nullopt;
+  return empty ? 0 : n;
+}
+
+inline std::optional<dtype> dtype_named(std::string_view name) {
+  for (int i = 0; i <= int(dtype::u64); ++i)
+    if (name == name_of(dtype(i))) return dtype(i);
+  return std::nullopt;
+}
+
+constexpr std::size_t longest_header = 100'000'000;  // the reference's limit: a header is parsed into memory
+
+struct safetensors_header {
+  std::map<std::string, tensor, std::less<>> tensors;
+  std::map<std::string, std::string> metadata;
+};
+
+inline tensor parse_tensor(std::string const& file, std::string const& name, json const& about, std::span<std::byte const> data) {
+  auto const where = file + ": tensor \"" + name + "\"";
+  auto const type_name = field<std::string>(about, where, "dtype");
+  auto const type = dtype_named(type_name);
+  if (!type) fail_tensor("io.6", file, name, "expected a dtype of safetensors (F32, BF16, U8, ...), found \"" + type_name + "\"");
+  auto shape = field<std::vector<index>>(about, where, "shape");
+  for (index d : shape)
+    if (d < 0) fail_tensor("io.6", file, name, "expected sizes of 0 or more, found the shape " + name_of(shape));
+  auto const size = bytes_for(*type, shape);
+  if (!size) fail_tensor("io.6", file, name, "expected a size of less than 2^63 bytes, found the shape " + name_of(shape));
+  auto const range = field<std::vector<index>>(about, where, "data_offsets");
+  if (range.size() != 2 || range[0] < 0 || range[1] < range[0])
+    fail_tensor("io.7", file, name, "expected data_offsets [begin, end] with begin ≤ end, found " + shown(about["data_offsets"]));
+  if (range[1] > index(data.size()))
+    fail_tensor("io.7", file, name, "expected an end within the " + std::to_string(data.size()) + " bytes of data, found " + std::to_string(range[1]));
+  if (range[1] - range[0] != *size)
+    fail_tensor("io.7", file, name, "expected " + std::to_string(*size) + " bytes for " + type_name + " of shape " + name_of(shape) +
+                                        ", found " + std::to_string(range[1] - range[0]));
+  return {name, *type, std::move(shape), data.subspan(std::size_t(range[0]), std::size_t(*size)), file};
+}
+
+// In the order of their offsets the tensors must tile the data: each begins where the last ended. An overlap would make one
+// write change two tensors; a gap can hide content from one reader that another shows.
+inline void require_tiling(std::string const& file, safetensors_header const& header, std::span<std::byte const> data) {
+  std::vector<tensor const*> in_order;
+  for (auto const& [name, t] : header.tensors) in_order.push_back(&t);
+  std::sort(in_order.begin(), in_order.end(), [](auto a, auto b) {
+    return std::pair(a->bytes.data(), a->bytes.size()) < std::pair(b->bytes.data(), b->bytes.size());
+  });
+  std::size_t end = 0;
+  for (auto t : in_order) {
+    auto const begin = std::size_t(t->bytes.data() - data.data());
+    if (begin != end)
+      fail_tensor("io.7", file, t->name, std::string(begin < end ? "overlaps the tensor before it" : "leaves a gap before it") +
+                                             ": expected to begin at " + std::to_string(end) + ", found " + std::to_string(begin));
+    end += t->bytes.size();
+  }
+  if (end != data.size())
+    throw error("io.7", file + ": data after the last tensor: expected " + std::to_string(end) + " bytes, found " + std::to_string(data.size()));
+}
+
+inline safetensors_header parse_safetensors(std::span<std::byte const> bytes, std::string const& file) {
+  if (bytes.size() < 8) throw error("io.5", file + ": expected a safetensors file of at least 8 bytes, found " + std::to_string(bytes.size()));
+  uint64_t length = 0;
+  for (int i = 8; i-- > 0;) length = length << 8 | uint64_t(bytes[std::size_t(i)]);
+  if (length > longest_header)
+    throw error("io.5", file + ": header length: expected at most " + std::to_string(longest_header) + " bytes, found " + std::to_string(length));
+  if (length > bytes.size() - 8)
+    throw error("io.5", file + ": header length: expected at most the " + std::to_string(bytes.size() - 8) + " bytes that follow it, found " +
+                            std::to_string(length) + " (a truncated file?)");
+  auto const text = std::string_view(reinterpret_cast<char const*>(bytes.data()) + 8, length);
+  auto const object = parse_json(text, file + ": header");
+  if (!object.is_object()) throw error("io.6", file + ": header: expected a JSON object, found " + shown(object));
+  auto const data = bytes.subspan(8 + length);
+  safetensors_header header;
+  for (auto const& [name, about] : object.items()) {
+    if (name != "__metadata__") {
+      header.tensors.emplace(name, parse_tensor(file, name, about, data));
+      continue;
+    }
+    if (!about.is_object()) throw error("io.6", file + ": __metadata__: expected an object of strings, found " + shown(about));
+    for (auto const& [key, value] : about.items()) header.metadata[key] = field<std::string>(about, file + ": __metadata__", key);
+  }
+  require_tiling(file, header, data);
+  return header;
+}
+}  // namespace detail
+
+/// One validated file; movable, and the tensors stay valid across a move. Errors: io.1, io.3 … io.7; at(): io.8.
+class safetensors {
+ public:
+  safetensors() = default;
+  explicit safetensors(std::string path) : map_(std::move(path)), header_(detail::parse_safetensors(map_.bytes(), map_.path())), name_(map_.path()) {}
+  /// From memory that the caller keeps alive; `name` stands in messages.
+  safetensors(std::span<std::byte const> bytes, std::string name) : header_(detail::parse_safetensors(bytes, name)), name_(std::move(name)) {}
+
+  bool contains(std::string_view name) const { return header_.tensors.find(name) != header_.tensors.end(); }
+  tensor const& at(std::string_view name) const {
+    auto const found = header_.tensors.find(name);
+    if (found == header_.tensors.end()) detail::fail_tensor("io.8", name_, std::string(name), "expected in this file, found no tensor of this name");
+    return found->second;
+  }
+  /// Sorted.
+  std::vector<std::string> names() const {
+    std::vector<std::string> all;
+    for (auto const& [name, t] : header_.tensors) all.push_back(name);
+    return all;
+  }
+  std::map<std::string, std::string> const& metadata() const { return header_.metadata; }
+
+ private:
+  mapped_file map_;
+  detail::safetensors_header header_;
+  std::string name_;
+};
+
+/// Refuses a tensor of another shape. Errors: io.9.
+inline void require_shape(tensor const& t, std::vector<index> const& expected) {
+  if (t.shape != expected)
+    detail::fail_tensor("io.9", t.file, t.name, "expected the shape " + name_of(expected) + ", found " + name_of(t.shape));
+}
+
+/// Refuses a tensor of another dtype. Errors: io.9.
+inline void require_dtype(tensor const& t, dtype expected) {
+  if (t.type != expected)
+    detail::fail_tensor("io.9", t.file, t.name, std::string("expected the dtype ") + name_of(expected) + ", found " + name_of(t.type));
+}
+
+/// A copy of the elements as they are. Errors: io.9 (T is not the tensor's element type, another shape).
+template <class T>
+buffer<T> copy_of(tensor const& t, std::vector<index> const& expected_shape) {
+  require_shape(t, expected_shape), require_dtype(t, dtype_of<T>);
+  buffer<T> out(t.bytes.size() / sizeof(T));
+  if (!out.empty()) std::memcpy(static_cast<void*>(out.data()), t.bytes.data(), t.bytes.size());
+  return out;
+}
+
+/// F64, F32, F16 or BF16 as fp32, one rounding (F64 only). FP8 is refused: it means nothing without its scales. Errors: io.9.
+inline buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape) {
+  require_shape(t, expected_shape);
+  buffer<float> out(std::size_t(t.count()));
+  auto const convert = [&]<class T>(T) {
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      T v;
+      std::memcpy(static_cast<void*>(&v), t.bytes.data() + i * sizeof(T), sizeof(T));  // the map may be unaligned
+      out[i] = float(v);
+    }
+  };
+  switch (t.type) {
+    case dtype::f64: convert(double{}); break;
+    case dtype::f32: convert(float{}); break;
+    case dtype::f16: convert(f16{}); break;
+    case dtype::bf16: convert(bf16{}); break;
+    default: detail::fail_tensor("io.9", t.file, t.name, std::string("expected the dtype F64, F32, F16 or BF16, found ") + name_of(t.type));
+  }
+  return out;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_SAFETENSORS_HPP
+
+namespace smalti {
+
+struct declaration {
+  std::string name;
+  dtype type;
+  std::vector<index> shape;
+};
+
+/// Lays the tensors out as the reference writer does: wide dtypes first, then by name, the header padded to 8 bytes; so every
+/// tensor is aligned to its element. Errors: io.2 (disk), io.11 (a name twice, bytes that do not fit the declaration).
+class safetensors_writer {
+ public:
+  safetensors_writer(std::string path, std::vector<declaration> tensors, std::map<std::string, std::string> metadata = {{"format", "pt"}})
+      : path_(path), file_(std::move(path)) {
+    std::sort(tensors.begin(), tensors.end(), [](auto const& a, auto const& b) {
+      return bytes_of(a.type) != bytes_of(b.type) ? bytes_of(a.type) > bytes_of(b.type) : a.name < b.name;
+    });
+    json header = json::object();
+    if (!metadata.empty()) header["__metadata__"] = metadata;
+    long long end = 0;
+    for (auto const& t : tensors) {
+      auto const size = detail::bytes_for(t.type, t.shape);
+      bool const negative = std::any_of(t.shape.begin(), t.shape.end(), [](index d) { return d < 0; });
+      if (!size || negative || __builtin_add_overflow(end, *size, &end))
+        detail::fail_tensor("io.11", path_, t.name, "expected a size of less than 2^63 bytes, found the shape " + name_of(t.shape));
+      if (t.name == "__metadata__" || !places_.emplace(t.name, place{end - *size, end}).second)
+        detail::fail_tensor("io.11", path_, t.name, "expected each name once, found it twice");
+      header[t.name] = {{"dtype", name_of(t.type)}, {"shape", t.shape}, {"data_offsets", {end - *size, end}}};
+    }
+    auto text = header.dump();
+    text.resize(round_up(text.size(), std::size_t(8)), ' ');
+    std::string length(8, '\0');
+    for (int i = 0; i < 8; ++i) length[std::size_t(i)] = char(text.size() >> 8 * i & 0xff);
+    file_.write(length), file_.write(text);
+    data_ = file_.size();
+  }
+
+  /// The next bytes of a tensor: at once or in pieces, tensors in any order. Errors: io.2, io.8 (not declared), io.11 (too many).
+  void write(std::string_view name, std::span<std::byte const> bytes) {
+    auto const found = places_.find(name);
+    if (found == places_.end()) detail::fail_tensor("io.8", path_, std::string(name), "expected a declared tensor, found no such declaration");
+    auto& [at, end] = found->second;
+    if ((long long)bytes.size() > end - at)
+      detail::fail_tensor("io.11", path_, std::string(name), "expected at most " + std::to_string(end - at) + " more bytes, found " + std::to_string(bytes.size()));
+    file_.write_at(data_ + at, bytes);
+    at += (long long)bytes.size();
+  }
+  template <class T, std::size_t N>
+    requires(!std::is_same_v<std::remove_const_t<T>, std::byte>)
+  void write(std::string_view name, std::span<T, N> elements) { write(name, std::span<std::byte const>(std::as_bytes(elements))); }
+  template <class T>
+  void write(std::string_view name, buffer<T> const& elements) { write(name, std::span(elements.data(), elements.size())); }
+
+  /// Puts the file in place. Errors: io.2, io.11 (a tensor is not complete).
+  void commit() {
+    for (auto const& [name, p] : places_)
+      if (p.at != p.end) detail::fail_tensor("io.11", path_, name, "expected " + std::to_string(p.end - p.at) + " more bytes, found none");
+    file_.commit();
+  }
+
+ private:
+  struct place {
+    long long at, end;  // the next byte to write and the end, from the start of the data
+  };
+  std::string path_;
+  atomic_file file_;
+  std::map<std::string, place, std::less<>> places_;
+  long long data_ = 0;  // offset of the data in the file
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
+
+namespace smalti {
+
+/// What of adapter_config.json changes the result of W·x + scale · B·(A·x).
+struct adapter_config {
+  int rank = 8;
+  float alpha = 8;
+  bool rslora = false;                         ///< scale by α/√r instead of α/r (Kalajdzievski 2023, arXiv 2312.03732)
+  std::vector<std::string> target_modules = {};     ///< last parts of module names, e.g. "q_proj"; or one regular expression
+  std::map<std::string, int> rank_pattern = {};     ///< exceptions: the end of a module name, or ^ and a whole one
+  std::map<std::string, float> alpha_pattern = {};
+  std::string base_model = {};                      ///< may be empty
+
+  /// The scale of one module whose A has `r` rows.
+  float scale_of(std::string const& module, int r) const {
+    float const a = exception(alpha_pattern, module, alpha);
+    return rslora ? a / std::sqrt(float(r)) : a / float(r);
+  }
+  int rank_of(std::string const& module) const { return exception(rank_pattern, module, rank); }
+
+ private:
+  template <class T>
+  static T exception(std::map<std::string, T> const& patterns, std::string const& module, T usual) {
+    for (auto const& [key, value] : patterns)
+      if (key.starts_with('^') ? module == key.substr(1) : module == key || module.ends_with('.' + key)) return value;
+    return usual;
+  }
+};
+
+struct adapter_entry {
+  std::string module;  ///< e.g. "model.layers.0.self_attn.q_proj"
+  tensor a, b;         ///< (r, in), (out, r)
+  float scale;         ///< α/r or α/√r, exceptions included
+};
+
+/// An adapter as read; the entries point into the file's map, which moves along.
+struct adapter_file {
+  adapter_config config;
+  std::vector<adapter_entry> entries;  ///< sorted by module
+  safetensors data;
+};
+
+/// What write_adapter takes: matrices that the caller keeps.
+struct adapter_matrices {
+  std::string module;
+  view<float const, 2> a, b;  ///< (r, in), (out, r)
+};
+
+namespace detail {
+constexpr char const* adapter_prefix = "base_model.model.";
+
+template <class T>
+std::map<std::string, T> parse_pattern(json const& config, std::string const& file, std::string const& name) {
+  auto const object = field<json>(config, file, name, json::object());
+  if (!object.is_object()) throw error("io.4", file + ": field \"" + name + "\": expected an object, found " + shown(object));
+  std::map<std::string, T> all;
+  for (auto const& [key, value] : object.items()) {
+    // PEFT reads the keys as regular expressions; plain names are what its users write, and all that is understood here.
+    if (key.find_first_of("*+?()[]{}|\\$") != std::string::npos)
+      throw error("io.12", file + ": field \"" + name + "\": expected plain module names, found the pattern \"" + key + "\"");
+    all.emplace(key, field<T>(object, file + ": " + name, key));
+  }
+  return all;
+}
+
+inline adapter_config parse_adapter_config(json const& j, std::string const& file) {
+  auto const kind = field<std::string>(j, file, "peft_type");
+  if (kind != "LORA") throw error("io.12", file + ": field \"peft_type\": expected \"LORA\", found \"" + kind + "\"");
+  // Each of these means another formula, or weights beside A and B: better refused than computed wrongly.
+  for (auto name : {"use_dora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out", "modules_to_save", "target_parameters",
+                    "layer_replication", "trainable_token_indices", "alora_invocation_tokens"})
+    if (auto const at = j.find(name); at != j.end() && !at->is_null() && *at != json(false) && !at->empty())
+      throw error("io.12", file + ": field \"" + name + "\": expected none (plain LoRA), found " + shown(*at));
+  if (auto const bias = field<std::string>(j, file, "bias", "none"); bias != "none")
+    throw error("io.12", file + ": field \"bias\": expected \"none\", found \"" + bias + "\"");
+  adapter_config c;
+  c.rank = field<int>(j, file, "r"), c.alpha = field<float>(j, file, "lora_alpha");
+  if (c.rank < 1) throw error("io.12", file + ": field \"r\": expected a rank of at least 1, found " + std::to_string(c.rank));
+  c.rslora = field<bool>(j, file, "use_rslora", false);
+  c.rank_pattern = parse_pattern<int>(j, file, "rank_pattern"), c.alpha_pattern = parse_pattern<float>(j, file, "alpha_pattern");
+  c.base_model = field<std::string>(j, file, "base_model_name_or_path", "");
+  if (auto const at = j.find("target_modules"); at != j.end() && at->is_string()) c.target_modules = {*at};
+  else c.target_modules = field<std::vector<std::string>>(j, file, "target_modules", {});
+  return c;
+}
+
+inline std::vector<adapter_entry> parse_adapter(adapter_config const& config, safetensors const& data, std::string const& file) {
+  std::vector<adapter_entry> entries;
+  for (auto const& name : data.names()) {
+    std::string_view module = name;
+    bool const is_b = module.ends_with(".lora_B.weight");
+    if (!module.starts_with(adapter_prefix) || (!is_b && !module.ends_with(".lora_A.weight")))
+      fail_tensor("io.12", file, name, "expected base_model.model.<module>.lora_A.weight or .lora_B.weight");
+    module.remove_prefix(std::string_view(adapter_prefix).size());
+    module.remove_suffix(std::string_view(".lora_A.weight").size());
+    auto const stem = adapter_prefix + std::string(module);
+    auto const &a = data.at(stem + ".lora_A.weight"), &b = data.at(stem + ".lora_B.weight");
+    if (is_b) continue;
+    auto const rank = index(config.rank_of(std::string(module)));
+    if (a.shape.size() != 2 || a.shape[0] != rank)
+      fail_tensor("io.9", file, a.name, "expected the shape (" + std::to_string(rank) + ", inputs), found " + name_of(a.shape));
+    if (b.shape.size() != 2 || b.shape[1] != rank)
+      fail_tensor("io.9", file, b.name, "expected the shape (outputs, " + std::to_string(rank) + "), found " + name_of(b.shape));
+    entries.push_back({std::string(module), a, b, config.scale_of(std::string(module), int(rank))});
+  }
+  return entries;
+}
+
+template <class T>
+buffer<T> gathered(view<float const, 2> m) {
+  buffer<T> out(std::size_t(m.size()));
+  for (index i = 0, n = 0; i < m.extent[0]; ++i)
+    for (index j = 0; j < m.extent[1]; ++j) out[std::size_t(n++)] = T(m(i, j));
+  return out;
+}
+}  // namespace detail
+
+/// Reads an adapter directory. Errors: io.1, io.3 … io.7 (files), io.8 (an A without its B, or the reverse), io.9 (a shape that
+/// contradicts the rank), io.12 (not plain LoRA).
+inline adapter_file read_adapter(std::string const& directory) {
+  auto const config_path = directory + "/adapter_config.json", data_path = directory + "/adapter_model.safetensors";
+  adapter_file adapter{detail::parse_adapter_config(read_json(config_path), config_path), {}, safetensors(data_path)};
+  adapter.entries = detail::parse_adapter(adapter.config, adapter.data, data_path);
+  return adapter;
+}
+
+/// Writes a directory that PEFT loads; `type` is f32, f16 or bf16, one rounding. The weights are replaced before the configuration,
+/// each atomically. Errors: io.2, io.11, io.12 (matrices that contradict the configuration).
+inline void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules,
+                          dtype type = dtype::f32) {
+  if (type != dtype::f32 && type != dtype::f16 && type != dtype::bf16)
+    throw error("io.12", directory + ": adapter dtype: expected F32, F16 or BF16, found " + name_of(type));
+  std::error_code failed;
+  std::filesystem::create_directories(directory, failed);
+  if (failed) throw error("io.2", directory + ": the directory cannot be made: " + failed.message());
+  auto const path = directory + "/adapter_model.safetensors";
+  auto const name_of_matrix = [](adapter_matrices const& m, char const* end) { return detail::adapter_prefix + m.module + end; };
+  std::vector<declaration> tensors;
+  for (auto const& m : modules) {
+    if (m.a.extent[0] != config.rank_of(m.module) || m.b.extent[1] != m.a.extent[0])
+      detail::fail_tensor("io.12", path, m.module, "expected A and B of rank " + std::to_string(config.rank_of(m.module)) + ", found " +
+                                                       std::to_string(m.a.extent[0]) + " and " + std::to_string(m.b.extent[1]));
+    tensors.push_back({name_of_matrix(m, ".lora_A.weight"), type, {m.a.extent[0], m.a.extent[1]}});
+    tensors.push_back({name_of_matrix(m, ".lora_B.weight"), type, {m.b.extent[0], m.b.extent[1]}});
+  }
+  safetensors_writer out(path, std::move(tensors));
+  auto const stream = [&]<class T>(T) {
+    for (auto const& m : modules)
+      out.write(name_of_matrix(m, ".lora_A.weight"), detail::gathered<T>(m.a)), out.write(name_of_matrix(m, ".lora_B.weight"), detail::gathered<T>(m.b));
+  };
+  if (type == dtype::f32) stream(float{});
+  else if (type == dtype::f16) stream(f16{});
+  else stream(bf16{});
+  json j = {{"peft_type", "LORA"}, {"r", config.rank}, {"lora_alpha", config.alpha}, {"use_rslora", config.rslora}, {"bias", "none"},
+            {"target_modules", config.target_modules}, {"rank_pattern", config.rank_pattern}, {"alpha_pattern", config.alpha_pattern},
+            {"base_model_name_or_path", config.base_model.empty() ? json() : json(config.base_model)}, {"task_type", "CAUSAL_LM"},
+            {"inference_mode", true}, {"fan_in_fan_out", false}, {"init_lora_weights", true}, {"lora_dropout", 0.0}};
+  out.commit();
+  write_file(directory + "/adapter_config.json", j.dump(2) + '\n');
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_PEFT_HPP
+
+namespace smalti {
+
+/// What a PEFT directory holds, ready to attach: module name ("model.layers.0.self_attn.q_proj") → its pair of matrices.
+struct adapter {
+  std::string name;
+  std::map<std::string, lora> modules;
+};
+
+/// Reads a PEFT directory. Throws io.* (files, keys, shapes, features that mean another formula).
+inline adapter load_adapter(std::string const& directory) {
+  adapter_file const file = read_adapter(directory);
+  adapter a{std::filesystem::path(directory).lexically_normal().filename().string(), {}};
+  for (auto const& e : file.entries) {
+    lora l{int(e.a.shape[0]), e.scale, to_float(e.a, e.a.shape), to_float(e.b, e.b.shape)};                // (r, in), (out, r)
+    a.modules.emplace(e.module, std::move(l));
+  }
+  return a;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_ADAPTER_HPP
+// ---------------------------------------------------------------- smalti/decoder/layer.hpp
+#ifndef SMALTI_HAS_DECODER_LAYER_HPP
+#define SMALTI_HAS_DECODER_LAYER_HPP
+// One transformer layer as every family of config.hpp has it, written against operations that take `where` first
+// (Vaswani et al. 2017; pre-normalisation and SwiGLU as in Touvron et al. 2023, "LLaMA", §2.2).
+
+#include <vector>
+// ---------------------------------------------------------------- smalti/decoder/config.hpp
+#ifndef SMALTI_HAS_DECODER_CONFIG_HPP
+#define SMALTI_HAS_DECODER_CONFIG_HPP
+// What a decoder-only checkpoint says of itself: one set of scalars covers Llama, Mistral, Granite and Qwen
+// (fields of Hugging Face's config.json and generation_config.json; the file decides, no constant here does).
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+// ---------------------------------------------------------------- smalti/math/rope.hpp
+#ifndef SMALTI_HAS_MATH_ROPE_HPP
+#define SMALTI_HAS_MATH_ROPE_HPP
+// Rotary position embedding in the rotate-half order of Hugging Face checkpoints, with the context extensions in use.
+// RoFormer (Su et al. 2021), §3.4; YaRN (Peng et al. 2023), §3; Llama 3 (Grattafiori et al. 2024), §3.4.3.
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <span>
+#include <vector>
+
+namespace smalti {
+
+/// How frequencies change for contexts longer than those trained on. Fields as in a checkpoint's `rope_scaling`.
+struct rope_scaling {
+  enum class kind { none, linear, dynamic, llama3, yarn } type = kind::none;
+  float factor = 1;                   ///< ≥ 1: context extension
+  int original_positions = 0;         ///< context trained on (llama3, yarn: original_max_position_embeddings; dynamic: max_position_embeddings)
+  float low_freq_factor = 1, high_freq_factor = 4;  ///< llama3
+  float beta_fast = 32, beta_slow = 1;              ///< yarn: rotations within the trained context
+  float attention_factor = 0;         ///< yarn: multiplies cos and sin; 0: from factor (and both mscales, where given)
+  float mscale = 0, mscale_all_dim = 0;
+  bool truncate = true;               ///< yarn: whole dimensions as bounds of the ramp
+};
+
+/// cos and sin of position × frequency. Rows: position; columns: frequency i < dim / 2.
+struct rope_table {
+  buffer<float> cos, sin;  ///< (positions, dim / 2)
+  int dim = 0;             ///< columns that rotate; even; less than the head dimension for partial rotary
+  int positions = 0;
+};
+
+namespace detail {
+
+/// Wavelengths longer than the trained context are interpolated, short ones kept, those between blended (models.md).
+inline double llama3_frequency(double f, rope_scaling const& s) {
+  double const wavelength = 2 * std::numbers::pi / f, length = s.original_positions;
+  if (wavelength < length / s.high_freq_factor) return f;
+  if (wavelength > length / s.low_freq_factor) return f / s.factor;
+  double const t = (length / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+  return (1 - t) * f / s.factor + t * f;
+}
+
+/// YaRN §3.2, "NTK-by-parts": a ramp over the dimensions between two numbers of rotations.
+inline double yarn_frequency(double f, int i, int dim, double theta, rope_scaling const& s) {
+  auto const dimension_of = [&](double rotations) {
+    return dim * std::log(s.original_positions / (rotations * 2 * std::numbers::pi)) / (2 * std::log(theta));
+  };
+  double low = dimension_of(s.beta_fast), high = dimension_of(s.beta_slow);
+  if (s.truncate) low = std::floor(low), high = std::ceil(high);
+  low = std::max(low, 0.), high = std::min(high, dim - 1.);
+  if (low == high) high += 0.001;
+  double const ramp = std::clamp((i - low) / (high - low), 0., 1.);
+  return f / s.factor * ramp + f * (1 - ramp);
+}
+
+inline double yarn_magnitude(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1; }
+
+}  // namespace detail
+
+/// Radians per position of each of the dim / 2 pairs: θ^(−2i/dim), changed by the scaling. `length` is the longest context
+/// that will be used (only dynamic scaling asks).
+inline std::vector<float> rope_frequencies(int dim, double theta, rope_scaling const& s = {}, int length = 0) {
+  using enum rope_scaling::kind;
+  if (s.type == dynamic && length > s.original_positions && dim > 2)  // NTK-aware: a larger θ instead of slower positions
+    theta *= std::pow(s.factor * double(length) / s.original_positions - (s.factor - 1.), dim / (dim - 2.));
+  std::vector<float> frequency(std::size_t(dim / 2));
+  for (int i = 0; i < dim / 2; ++i) {
+    double f = std::pow(theta, -2. * i / dim);
+    if (s.type == linear) f /= s.factor;
+    if (s.type == llama3) f = detail::llama3_frequency(f, s);
+    if (s.type == yarn) f = detail::yarn_frequency(f, i, dim, theta, s);
+    frequency[std::size_t(i)] = float(f);
+  }
+  return frequency;
+}
+
+/// What cos and sin are multiplied by: 1, except under YaRN (§3.4).
+inline float rope_magnitude(rope_scaling const& s) {
+  if (s.type != rope_scaling::kind::yarn) return 1;
+  if (s.attention_factor > 0) return s.attention_factor;
+  if (s.mscale != 0 && s.mscale_all_dim != 0)
+    return float(detail::yarn_magnitude(s.factor, s.mscale) / detail::yarn_magnitude(s.factor, s.mscale_all_dim));
+  return float(detail::yarn_magnitude(s.factor, 1));
+}
+
+/// The table for positions 0 … positions − 1. Allocates 4·dim·positions bytes. The angle is rounded to f32 as the reference
+/// implementations do, so that long contexts agree with them.
+inline rope_table make_rope_table(int dim, int positions, double theta, rope_scaling const& s = {}) {
+  auto const frequency = rope_frequencies(dim, theta, s, positions);
+  float const magnitude = rope_magnitude(s);
+  std::size_t const half = frequency.size(), n = half * std::size_t(positions);
+  rope_table t{buffer<float>(n), buffer<float>(n), dim, positions};
+  for (std::size_t i = 0; i < n; ++i) {
+    double const angle = float(i / half) * frequency[i % half];
+    t.cos[i] = float(std::cos(angle)) * magnitude, t.sin[i] = float(std::sin(angle)) * magnitude;
+  }
+  return t;
+}
+
+/// Rotates (x_i, x_{i + dim/2}) of every head by its row's position, in place; columns from table.dim on stay.
+/// x: (rows, heads, head_dim), f32, bf16 or f16, columns contiguous; positions: one per row.
+/// Errors: math.1 (shapes), math.2 (a position outside the table); x is then untouched.
+template <class T>
+status apply_rope(on_cpu const& where, view<T, 3> x, std::span<int const> positions, rope_table const& table) {
+  if (index(positions.size()) != x.extent[0] || table.dim > x.extent[2] || x.stride[2] != 1)
+    return {"math.1", "rope: one position per row, table.dim <= head_dim, contiguous columns"};
+  for (int p : positions)
+    if (p < 0 || p >= table.positions) return {"math.2", "rope: position outside the table"};
+  int const half = table.dim / 2;
+  parallel_for(where, x.extent[0], [&](index r) {
+    float const* const c = table.cos.data() + index(positions[std::size_t(r)]) * half;  // (dim/2)
+    float const* const s = table.sin.data() + index(positions[std::size_t(r)]) * half;  // (dim/2)
+    for (index h = 0; h < x.extent[1]; ++h) {
+      T *const a = &x(r, h, 0), *const b = a + half;
+      for (int i = 0; i < half; ++i) {
+        float const u = float(a[i]), v = float(b[i]);
+        a[i] = T(u * c[i] - v * s[i]), b[i] = T(v * c[i] + u * s[i]);
+      }
+    }
+  });
+  return {};
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_MATH_ROPE_HPP
+
+namespace smalti {
+
+/// How the file's linear weights are stored.
+enum class stored_format { dense, nf4, int8 };
+
+struct decoder_config {
+  std::string architecture;       ///< e.g. "LlamaForCausalLM"
+  int layers = 0, hidden = 0, ffn = 0, heads = 0, kv_heads = 0, head_dim = 0, vocabulary = 0;
+  int max_positions = 0;          ///< tokens the model was made for
+  float norm_eps = 1e-6f;
+  float rope_theta = 10000;       ///< base of the rotation frequencies
+  int rope_dim = 0;               ///< columns of a head that rotate
+  rope_scaling rope;
+  bool tied = false;              ///< the head is the embedding
+  bool qkv_bias = false, out_bias = false, mlp_bias = false;
+  bool qk_norm = false;           ///< RMSNorm over head_dim on q and k before RoPE (Qwen3)
+  float embedding_multiplier = 1, residual_multiplier = 1, logits_divisor = 1;  // Granite
+  float softmax_scale = 0;        ///< replaces 1/√d where a family says so (Granite's attention multiplier)
+  std::vector<int> window;        ///< per layer: keys a query may look back on, itself included; 0 = all
+  std::vector<int> stop_ids;      ///< eos of config.json and generation_config.json together
+  std::optional<int> bos;
+  stored_format format = stored_format::dense;
+
+  int q_width() const { return heads * head_dim; }
+  int kv_width() const { return kv_heads * head_dim; }
+};
+
+namespace detail {
+
+/// Reads fields of one JSON object and says, when it can't, which file and field and what was there.
+class config_reader {
+ public:
+  config_reader(json const& object, std::string file) : object_(object), file_(std::move(file)) {
+    if (!object.is_object()) throw error("model.1", file_ + ": expected a JSON object, found " + object.type_name());
+  }
+  bool has(char const* name) const { return object_.contains(name) && !object_[name].is_null(); }
+  json const& operator[](char const* name) const { return object_[name]; }
+  std::string const& file() const { return file_; }
+
+  /// A whole number in [least, most]; `otherwise` where the file has none.
+  int integer(char const* name, std::optional<int> otherwise = {}, int least = 1, int most = 1 << 28) const {
+    if (!has(name)) return otherwise ? *otherwise : throw missing(name, "an integer");
+    json const& v = object_[name];
+    if (!v.is_number_integer()) throw unexpected(name, "an integer");
+    // Compared as the type it has: 2^64 − 1 must not wrap into the range.
+    bool const fits = v.is_number_unsigned() ? v.get<uint64_t>() <= uint64_t(most) && v.get<uint64_t>() >= uint64_t(least < 0 ? 0 : least)
+                                             : v.get<int64_t>() >= least && v.get<int64_t>() <= most;
+    if (!fits) throw unexpected(name, "an integer from " + std::to_string(least) + " to " + std::to_string(most));
+    return v.get<int>();
+  }
+  float number(char const* name, std::optional<float> otherwise = {}) const {
+    if (!has(name)) return otherwise ? *otherwise : throw missing(name, "a number");
+    json const& v = object_[name];
+    if (!v.is_number() || !std::isfinite(float(v.get<double>()))) throw unexpected(name, "a finite number");
+    return float(v.get<double>());
+  }
+  bool flag(char const* name, bool otherwise) const {
+    if (!has(name)) return otherwise;
+    if (!object_[name].is_boolean()) throw unexpected(name, "true or false");
+    return object_[name].get<bool>();
+  }
+  std::string text(char const* name, std::string const& otherwise) const {
+    if (!has(name)) return otherwise;
+    if (!object_[name].is_string()) throw unexpected(name, "a string");
+    return object_[name].get<std::string>();
+  }
+  error missing(char const* name, std::string const& what) const {
+    return error("model.2", file_ + ": field '" + name + "' is missing; expected " + what);
+  }
+  error unexpected(char const* name, std::string const& what) const {
+    std::string found = object_[name].dump(-1, ' ', true, json::error_handler_t::replace);
+    if (found.size() > 60) found = found.substr(0, 60) + "…";
+    return error("model.3", file_ + ": field '" + name + "': expected " + what + ", found " + found);
+  }
+
+ private:
+  json const& object_;
+  std::string file_;
+};
+
+/// eos_token_id is an integer, a list, or absent; the ids are added to `to` once each.
+inline void add_stop_ids(config_reader const& c, std::vector<int>& to) {
+  if (!c.has("eos_token_id")) return;
+  json const& v = c["eos_token_id"];
+  auto const add = [&](json const& id) {
+    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > std::numeric_limits<int>::max())
+      throw c.unexpected("eos_token_id", "a token id or a list of them");
+    for (int known : to)
+      if (known == id.get<int>()) return;
+    to.push_back(id.get<int>());
+  };
+  if (v.is_array())
+    for (auto const& id : v) add(id);
+  else add(v);
+}
+
+/// rope_parameters (newer), or rope_theta with rope_scaling (older): the same facts in two places.
+inline void read_rope(config_reader const& c, decoder_config& k) {
+  using enum rope_scaling::kind;
+  char const* const where = c.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
+  k.rope_theta = c.number("rope_theta", 10000.f);
+  float partial = c.number("partial_rotary_factor", 1.f);
+  json const nothing = json::object();
+  config_reader const r(c.has(where) ? c[where] : nothing, c.file() + ": " + where);
+  k.rope_theta = r.number("rope_theta", k.rope_theta), partial = r.number("partial_rotary_factor", partial);
+  k.rope_dim = int(k.head_dim * partial) / 2 * 2;
+  if (!(k.rope_theta > 0)) throw c.unexpected("rope_theta", "a number above 0");
+  if (!(partial > 0 && partial <= 1)) throw error("model.3", c.file() + ": field 'partial_rotary_factor': expected a number in (0, 1], found " + std::to_string(partial));
+
+  rope_scaling& s = k.rope;
+  std::string const type = r.text("rope_type", r.text("type", "default"));
+  s.original_positions = r.integer("original_max_position_embeddings", c.integer("original_max_position_embeddings", k.max_positions));
+  if (type == "default") return;
+  s.factor = r.number("factor");
+  if (!(s.factor >= 1)) throw r.unexpected("factor", "a number of at least 1");
+  if (type == "linear") s.type = linear;
+  else if (type == "dynamic") s.type = dynamic, s.original_positions = k.max_positions;
+  else if (type == "llama3") {
+    s.type = llama3, s.low_freq_factor = r.number("low_freq_factor"), s.high_freq_factor = r.number("high_freq_factor");
+    if (!(s.high_freq_factor > s.low_freq_factor)) throw r.unexpected("high_freq_factor", "more than low_freq_factor");
+  } else if (type == "yarn") {
+    s.type = yarn, s.beta_fast = r.number("beta_fast", 32.f), s.beta_slow = r.number("beta_slow", 1.f);
+    s.attention_factor = r.number("attention_factor", 0.f), s.truncate = r.flag("truncate", true);
+    s.mscale = r.number("mscale", 0.f), s.mscale_all_dim = r.number("mscale_all_dim", 0.f);
+  } else throw error("model.5", r.file() + ": rope type '" + type + "' is not known; known: default, linear, dynamic, llama3, yarn");
+}
+
+inline stored_format read_format(config_reader const& c) {
+  if (!c.has("quantization_config")) return stored_format::dense;
+  config_reader const q(c["quantization_config"], c.file() + ": quantization_config");
+  std::string const method = q.text("quant_method", "bitsandbytes");
+  if (method != "bitsandbytes") throw error("model.6", q.file() + ": quant_method '" + method + "' is not known; known: bitsandbytes");
+  if (q.flag("load_in_8bit", q.flag("_load_in_8bit", false))) return stored_format::int8;
+  if (!q.flag("load_in_4bit", q.flag("_load_in_4bit", false))) return stored_format::dense;
+  std::string const kind = q.text("bnb_4bit_quant_type", "fp4");  // bitsandbytes' own default
+  if (kind != "nf4") throw error("model.6", q.file() + ": bnb_4bit_quant_type '" + kind + "' is not known; known: nf4");
+  return stored_format::nf4;
+}
+
+/// Which keys a layer's queries may look back on. Qwen lists layer types or a first windowed layer; Mistral has one window.
+inline std::vector<int> read_windows(config_reader const& c, std::string const& architecture, int layers) {
+  std::vector<int> window(layers, 0);
+  bool const qwen = architecture.starts_with("Qwen");
+  if (!c.has("sliding_window") || (qwen && !c.flag("use_sliding_window", false))) return window;
+  int const width = c.integer("sliding_window");
+  if (c.has("layer_types")) {
+    json const& types = c["layer_types"];
+    if (!types.is_array() || int(types.size()) != layers) throw c.unexpected("layer_types", "a list of " + std::to_string(layers));
+    for (int l = 0; l < layers; ++l) {
+      if (types[l] == "sliding_attention") window[l] = width;
+      else if (types[l] != "full_attention") throw c.unexpected("layer_types", "full_attention or sliding_attention");
+    }
+    return window;
+  }
+  int const first = qwen ? c.integer("max_window_layers", 0, 0) : 0;
+  for (int l = first; l < layers; ++l) window[l] = width;
+  return window;
+}
+
+}  // namespace detail
+
+/// From parsed JSON; `file` only names it in messages. Throws model.1–7: what is missing, malformed or not known.
+inline decoder_config read_decoder_config(json const& object, std::string const& file) {
+  detail::config_reader const c(object, file);
+  decoder_config k;
+  if (c.has("architectures")) {
+    json const& list = c["architectures"];
+    if (!list.is_array() || list.size() != 1 || !list[0].is_string()) throw c.unexpected("architectures", "a list of one name");
+    k.architecture = list[0].get<std::string>();
+  }
+  struct family { char const* name; bool qkv_bias, qk_norm, granite; };
+  constexpr family families[] = {{"LlamaForCausalLM", false, false, false}, {"MistralForCausalLM", false, false, false},
+                                 {"GraniteForCausalLM", false, false, true}, {"Qwen2ForCausalLM", true, false, false},
+                                 {"Qwen3ForCausalLM", false, true, false}};
+  family const* found = nullptr;
+  for (auto const& f : families)
+    if (k.architecture == f.name) found = &f;
+  if (!found)
+    throw error("model.4", file + ": architecture '" + k.architecture + "' is not known; known: LlamaForCausalLM, MistralForCausalLM, "
+                "GraniteForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM");
+
+  k.layers = c.integer("num_hidden_layers", {}, 1, 1 << 12), k.hidden = c.integer("hidden_size", {}, 1, 1 << 20);
+  k.ffn = c.integer("intermediate_size", {}, 1, 1 << 22), k.heads = c.integer("num_attention_heads", {}, 1, 1 << 12);
+  k.kv_heads = c.integer("num_key_value_heads", k.heads, 1, 1 << 12), k.vocabulary = c.integer("vocab_size", {}, 1, 1 << 24);
+  k.head_dim = c.integer("head_dim", k.hidden / k.heads, 1, 1 << 12), k.max_positions = c.integer("max_position_embeddings", 2048);
+  if (k.head_dim < 1 || k.head_dim % 2) throw c.unexpected("head_dim", "an even number");
+  if (k.heads % k.kv_heads) throw c.unexpected("num_key_value_heads", "a divisor of num_attention_heads");
+  if (std::string const act = c.text("hidden_act", "silu"); act != "silu" && act != "swish")
+    throw error("model.7", file + ": hidden_act '" + act + "' is not known; known: silu");
+
+  k.norm_eps = c.number("rms_norm_eps", 1e-6f);
+  k.tied = c.flag("tie_word_embeddings", false);
+  k.qkv_bias = found->qkv_bias || c.flag("attention_bias", false);
+  k.out_bias = !found->qkv_bias && c.flag("attention_bias", false);  // Qwen2 has biases on q, k, v alone
+  k.mlp_bias = c.flag("mlp_bias", false), k.qk_norm = found->qk_norm;
+  k.softmax_scale = 1 / std::sqrt(float(k.head_dim));
+  if (found->granite) {
+    k.embedding_multiplier = c.number("embedding_multiplier", 1.f), k.residual_multiplier = c.number("residual_multiplier", 1.f);
+    k.logits_divisor = c.number("logits_scaling", 1.f), k.softmax_scale = c.number("attention_multiplier", 1.f);
+    if (k.logits_divisor == 0) throw c.unexpected("logits_scaling", "a number other than 0");
+  }
+  detail::read_rope(c, k);
+  k.window = detail::read_windows(c, k.architecture, k.layers);
+  k.format = detail::read_format(c);
+  detail::add_stop_ids(c, k.stop_ids);
+  if (c.has("bos_token_id")) k.bos = c.integer("bos_token_id", {}, 0);
+  return k;
+}
+
+/// config.json of a checkpoint directory, with the stop tokens of generation_config.json where there is one.
+inline decoder_config load_decoder_config(std::filesystem::path const& directory) {
+  auto const file = directory / "config.json";
+  decoder_config k = read_decoder_config(read_json(file.string()), file.string());
+  if (auto const more = directory / "generation_config.json"; std::filesystem::exists(more)) {
+    json const object = read_json(more.string());
+    detail::add_stop_ids(detail::config_reader(object, more.string()), k.stop_ids);
+  }
+  return k;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_CONFIG_HPP
+// ---------------------------------------------------------------- smalti/decoder/ops_cpu.hpp
+#ifndef SMALTI_HAS_DECODER_OPS_CPU_HPP
+#define SMALTI_HAS_DECODER_OPS_CPU_HPP
+// The operations a decoder is made of, on the host. The decoder calls nothing else: another backend is another set of these
+// overloads with another first argument.
+
+#include <cstring>
+// ---------------------------------------------------------------- smalti/math/norm.hpp
+#ifndef SMALTI_HAS_MATH_NORM_HPP
+#define SMALTI_HAS_MATH_NORM_HPP
+// Normalisations over the last dimension. RMSNorm: Zhang & Sennrich 2019, eq. 4. LayerNorm: Ba, Kiros & Hinton 2016, eq. 3.
+// Softmax: Bridle 1990.
+
+#include <span>
+// ---------------------------------------------------------------- smalti/math/row_kernels.hpp
+#ifndef SMALTI_HAS_MATH_ROW_KERNELS_HPP
+#define SMALTI_HAS_MATH_ROW_KERNELS_HPP
+// The row kernels of norm.inc for every instruction set, and the loop over rows that norm.hpp and activations.hpp share.
+
+#include <type_traits>
+
+// Opens the namespace of kernels compiled for the compiler's own target. Close with end_generic.inc.
+namespace smalti::simd_generic {
+// Row kernels of norm.hpp and activations.hpp: compiled once for each instruction set (simd/lanes.hpp).
+
+/// y = x · weight / √(mean x² + ε). y may be x.
+template <class X, class Y>
+inline void rms_norm_row(X const* x, float const* weight, Y* y, index n, float eps) {
+  f32x16 s0 = zero(), s1 = zero();
+  index i = 0;
+  for (; i + 32 <= n; i += 32) {
+    f32x16 const a = load(x + i), b = load(x + i + 16);
+    s0 = fma(a, a, s0), s1 = fma(b, b, s1);
+  }
+  for (; i < n; i += 16) {
+    f32x16 const a = i + 16 <= n ? load(x + i) : load_first(x + i, n - i);
+    s0 = fma(a, a, s0);
+  }
+  f32x16 const factor = broadcast(1.f / __builtin_sqrtf(sum(s0 + s1) / float(n) + eps));
+  for (i = 0; i + 16 <= n; i += 16) store(y + i, load(x + i) * factor * load(weight + i));
+  if (i < n) store_first(y + i, load_first(x + i, n - i) * factor * load_first(weight + i, n - i), n - i);
+}
+
+/// y = (x − mean) / √(variance + ε) · weight + bias, the variance from the centred values. y may be x.
+template <class X, class Y>
+inline void layer_norm_row(X const* x, float const* weight, float const* bias, Y* y, index n, float eps) {
+  f32x16 total = zero();
+  for (index i = 0; i < n; i += 16) total = total + (i + 16 <= n ? load(x + i) : load_first(x + i, n - i));
+  f32x16 const mean = broadcast(sum(total) / float(n));
+  f32x16 squares = zero();
+  index i = 0;
+  for (; i + 16 <= n; i += 16) {
+    f32x16 const a = load(x + i) - mean;
+    squares = fma(a, a, squares);
+  }
+  float rest = 0;  // lanes past the end would count as −mean
+  for (; i < n; ++i) {
+    float const a = float(x[i]) - sum(mean) / 16;
+    rest += a * a;
+  }
+  f32x16 const factor = broadcast(1.f / __builtin_sqrtf((sum(squares) + rest) / float(n) + eps));
+  for (i = 0; i + 16 <= n; i += 16) store(y + i, fma((load(x + i) - mean) * factor, load(weight + i), load(bias + i)));
+  if (i < n) {
+    index const m = n - i;
+    store_first(y + i, fma((load_first(x + i, m) - mean) * factor, load_first(weight + i, m), load_first(bias + i, m)), m);
+  }
+}
+
+/// y = e^x / Σ e^x. y may be x.
+template <class X, class Y>
+inline void softmax_row(X const* x, Y* y, index n) {
+  float m = float(x[0]);
+  for (index i = 1; i < n; ++i) m = float(x[i]) > m ? float(x[i]) : m;
+  f32x16 const shift = broadcast(m == -__builtin_inff() ? 0.f : m);
+  f32x16 total = zero();
+  float rest = 0;
+  float part[16];
+  index i = 0;
+  for (; i + 16 <= n; i += 16) total = total + exp(load(x + i) - shift);
+  if (i < n) {
+    store(part, exp(load_first(x + i, n - i) - shift));
+    for (index j = 0; j < n - i; ++j) rest += part[j];
+  }
+  float const l = sum(total) + rest;
+  f32x16 const factor = broadcast(l == 0.f ? 0.f : 1.f / l);
+  for (i = 0; i + 16 <= n; i += 16) store(y + i, exp(load(x + i) - shift) * factor);
+  if (i < n) store_first(y + i, exp(load_first(x + i, n - i) - shift) * factor, n - i);
+}
+
+/// x · σ(x) (Elfwing et al. 2017).
+inline f32x16 silu16(f32x16 x) { return x / (broadcast(1.f) + exp(zero() - x)); }
+
+/// x · Φ(x) with the exact Φ, not tanh's (Hendrycks & Gimpel 2016). erfc by Abramowitz & Stegun 7.1.26, |error| ≤ 1.5e-7.
+inline f32x16 gelu16(f32x16 x) {
+  f32x16 const one = broadcast(1.f), a = max(x, zero() - x) * broadcast(0.70710678118654752f);
+  f32x16 const t = one / fma(a, broadcast(0.3275911f), one);
+  f32x16 p = broadcast(1.061405429f);
+  p = fma(p, t, broadcast(-1.453152027f)), p = fma(p, t, broadcast(1.421413741f));
+  p = fma(p, t, broadcast(-0.284496736f)), p = fma(p, t, broadcast(0.254829592f));
+  f32x16 const half = broadcast(0.5f) * p * t * exp(zero() - a * a);         // Φ(−|x|)
+  return x * (half + zero_below(x, zero(), one - half - half));              // Φ(x) = 1 − Φ(−x)
+}
+
+template <class X, class Y>
+inline void silu_row(X const* x, Y* y, index n) {
+  index i = 0;
+  for (; i + 16 <= n; i += 16) store(y + i, silu16(load(x + i)));
+  if (i < n) store_first(y + i, silu16(load_first(x + i, n - i)), n - i);
+}
+template <class X, class Y>
+inline void gelu_row(X const* x, Y* y, index n) {
+  index i = 0;
+  for (; i + 16 <= n; i += 16) store(y + i, gelu16(load(x + i)));
+  if (i < n) store_first(y + i, gelu16(load_first(x + i, n - i)), n - i);
+}
+}  // namespace smalti::simd_generic
+#if defined(__x86_64__)
+// Opens the namespace of kernels compiled for avx2, whatever flags the translation unit has. Close with end_avx2.inc.
+#if defined(__clang__)
+  #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+  #pragma GCC push_options
+  #pragma GCC target("avx2,fma,f16c")
+#endif
+namespace smalti::simd_avx2 {
+// Row kernels of norm.hpp and activations.hpp: compiled once for each instruction set (simd/lanes.hpp).
+
+/// y = x · weight / √(mean x² + ε). y may be x.
+template <class X, class Y>
+inline void rms_norm_row(X const* x, float const* weight, Y* y, index n, float eps) {
+  f32x16 s0 = zero(), s1 = zero();
+  index i = 0;
+  for (; i + 32 <= n; i += 32) {
+    f32x16 const a = load(x + i), b = load(x + i + 16);
+    s0 = fma(a, a, s0), s1 = fma(b, b, s1);
+  }
+  for (; i < n; i += 16) {
+    f32x16 const a = i + 16 <= n ? load(x + i) : load_first(x + i, n - i);
+    s0 = fma(a, a, s0);
+  }
+  f32x16 const factor = broadcast(1.f / __builtin_sqrtf(sum(s0 + s1) / float(n) + eps));
+  for (i = 0; i + 16 <= n; i += 16) store(y + i, load(x + i) * factor * load(weight + i));
+  if (i < n) store_first(y + i, load_first(x + i, n - i) * factor * load_first(weight + i, n - i), n - i);
+}
+
+/// y = (x − mean) / √(variance + ε) · weight + bias, the variance from the centred values. y may be x.
+template <class X, class Y>
+inline void layer_norm_row(X const* x, float const* weight, float const* bias, Y* y, index n, float eps) {
+  f32x16 total = zero();
+  for (index i = 0; i < n; i += 16) total = total + (i + 16 <= n ? load(x + i) : load_first(x + i, n - i));
+  f32x16 const mean = broadcast(sum(total) / float(n));
+  f32x16 squares = zero();
+  index i = 0;
+  for (; i + 16 <= n; i += 16) {
+    f32x16 const a = load(x + i) - mean;
+    squares = fma(a, a, squares);
+  }
+  float rest = 0;  // lanes past the end would count as −mean
+  for (; i < n; ++i) {
+    float const a = float(x[i]) - sum(mean) / 16;
+    rest += a * a;
+  }
+  f32x16 const factor = broadcast(1.f / __builtin_sqrtf((sum(squares) + rest) / float(n) + eps));
+  for (i = 0; i + 16 <= n; i += 16) store(y + i, fma((load(x + i) - mean) * factor, load(weight + i), load(bias + i)));
+  if (i < n) {
+    index const m = n - i;
+    store_first(y + i, fma((load_first(x + i, m) - mean) * factor, load_first(weight + i, m), load_first(bias + i, m)), m);
+  }
+}
+
+/// y = e^x / Σ e^x. y may be x.
+template <class X, class Y>
+inline void softmax_row(X const* x, Y* y, index n) {
+  float m = float(x[0]);
+  for (index i = 1; i < n; ++i) m = float(x[i]) > m ? float(x[i]) : m;
+  f32x16 const shift = broadcast(m == -__builtin_inff() ? 0.f : m);
+  f32x16 total = zero();
+  float rest = 0;
+  float part[16];
+  index i = 0;
+  for (; i + 16 <= n; i += 16) total = total + exp(load(x + i) - shift);
+  if (i < n) {
+    store(part, exp(load_first(x + i, n - i) - shift));
+    for (index j = 0; j < n - i; ++j) rest += part[j];
+  }
+  float const l = sum(total) + rest;
+  f32x16 const factor = broadcast(l == 0.f ? 0.f : 1.f / l);
+  for (i = 0; i + 16 <= n; i += 16) store(y + i, exp(load(x + i) - shift) * factor);
+  if (i < n) store_first(y + i, exp(load_first(x + i, n - i) - shift) * factor, n - i);
+}
+
+/// x · σ(x) (Elfwing et al. 2017).
+inline f32x16 silu16(f32x16 x) { return x / (broadcast(1.f) + exp(zero() - x)); }
+
+/// x · Φ(x) with the exact Φ, not tanh's (Hendrycks & Gimpel 2016). erfc by Abramowitz & Stegun 7.1.26, |error| ≤ 1.5e-7.
+inline f32x16 gelu16(f32x16 x) {
+  f32x16 const one = broadcast(1.f), a = max(x, zero() - x) * broadcast(0.70710678118654752f);
+  f32x16 const t = one / fma(a, broadcast(0.3275911f), one);
+  f32x16 p = broadcast(1.061405429f);
+  p = fma(p, t, broadcast(-1.453152027f)), p = fma(p, t, broadcast(1.421413741f));
+  p = fma(p, t, broadcast(-0.284496736f)), p = fma(p, t, broadcast(0.254829592f));
+  f32x16 const half = broadcast(0.5f) * p * t * exp(zero() - a * a);         // Φ(−|x|)
+  return x * (half + zero_below(x, zero(), one - half - half));              // Φ(x) = 1 − Φ(−x)
+}
+
+template <class X, class Y>
+inline void silu_row(X const* x, Y* y, index n) {
+  index i = 0;
+  for (; i + 16 <= n; i += 16) store(y + i, silu16(load(x + i)));
+  if (i < n) store_first(y + i, silu16(load_first(x + i, n - i)), n - i);
+}
+template <class X, class Y>
+inline void gelu_row(X const* x, Y* y, index n) {
+  index i = 0;
+  for (; i + 16 <= n; i += 16) store(y + i, gelu16(load(x + i)));
+  if (i < n) store_first(y + i, gelu16(load_first(x + i, n - i)), n - i);
+}
+}  // namespace smalti::simd_avx2
+#if defined(__clang__)
+  #pragma clang attribute pop
+#else
+  #pragma GCC pop_options
+#endif
+// Opens the namespace of kernels compiled for avx512, whatever flags the translation unit has. Close with end_avx512.inc.
+#if defined(__clang__)
+  #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#else
+  #pragma GCC diagnostic push
+  #pragma GCC diagnostic ignored "-Wuninitialized"        // PR 105593: g++ 12 takes the undefined source
+  #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // of unmasked intrinsics for a read
+  #pragma GCC push_options
+  #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#endif
+namespace smalti::simd_avx512 {
+// Row kernels of norm.hpp and activations.hpp: compiled once for each instruction set (simd/lanes.hpp).
+
+/// y = x · weight / √(mean x² + ε). y may be x.
+template <class X, class Y>
+inline void rms_norm_row(X const* x, float const* weight, Y* y, index n, float eps) {
+  f32x16 s0 = zero(), s1 = zero();
+  index i = 0;
+  for (; i + 32 <= n; i += 32) {
+    f32x16 const a = load(x + i), b = load(x + i + 16);
+    s0 = fma(a, a, s0), s1 = fma(b, b, s1);
+  }
+  for (; i < n; i += 16) {
+    f32x16 const a = i + 16 <= n ? load(x + i) : load_first(x + i, n - i);
+    s0 = fma(a, a, s0);
+  }
+  f32x16 const factor = broadcast(1.f / __builtin_sqrtf(sum(s0 + s1) / float(n) + eps));
+  for (i = 0; i + 16 <= n; i += 16) store(y + i, load(x + i) * factor * load(weight + i));
+  if (i < n) store_first(y + i, load_first(x + i, n - i) * factor * load_first(weight + i, n - i), n - i);
+}
+
+/// y = (x − mean) / √(variance + ε) · weight + bias, the variance from the centred values. y may be x.
+template <class X, class Y>
+inline void layer_norm_row(X const* x, float const* weight, float const* bias, Y* y, index n, float eps) {
+  f32x16 total = zero();
+  for (index i = 0; i < n; i += 16) total = total + (i + 16 <= n ? load(x + i) : load_first(x + i, n - i));
+  f32x16 const mean = broadcast(sum(total) / float(n));
+  f32x16 squares = zero();
+  index i = 0;
+  for (; i + 16 <= n; i += 16) {
+    f32x16 const a = load(x + i) - mean;
+    squares = fma(a, a, squares);
+  }
+  float rest = 0;  // lanes past the end would count as −mean
+  for (; i < n; ++i) {
+    float const a = float(x[i]) - sum(mean) / 16;
+    rest += a * a;
+  }
+  f32x16 const factor = broadcast(1.f / __builtin_sqrtf((sum(squares) + rest) / float(n) + eps));
+  for (i = 0; i + 16 <= n; i += 16) store(y + i, fma((load(x + i) - mean) * factor, load(weight + i), load(bias + i)));
+  if (i < n) {
+    index const m = n - i;
+    store_first(y + i, fma((load_first(x + i, m) - mean) * factor, load_first(weight + i, m), load_first(bias + i, m)), m);
+  }
+}
+
+/// y = e^x / Σ e^x. y may be x.
+template <class X, class Y>
+inline void softmax_row(X const* x, Y* y, index n) {
+  float m = float(x[0]);
+  for (index i = 1; i < n; ++i) m = float(x[i]) > m ? float(x[i]) : m;
+  f32x16 const shift = broadcast(m == -__builtin_inff() ? 0.f : m);
+  f32x16 total = zero();
+  float rest = 0;
+  float part[16];
+  index i = 0;
+  for (; i + 16 <= n; i += 16) total = total + exp(load(x + i) - shift);
+  if (i < n) {
+    store(part, exp(load_first(x + i, n - i) - shift));
+    for (index j = 0; j < n - i; ++j) rest += part[j];
+  }
+  float const l = sum(total) + rest;
+  f32x16 const factor = broadcast(l == 0.f ? 0.f : 1.f / l);
+  for (i = 0; i + 16 <= n; i += 16) store(y + i, exp(load(x + i) - shift) * factor);
+  if (i < n) store_first(y + i, exp(load_first(x + i, n - i) - shift) * factor, n - i);
+}
+
+/// x · σ(x) (Elfwing et al. 2017).
+inline f32x16 silu16(f32x16 x) { return x / (broadcast(1.f) + exp(zero() - x)); }
+
+/// x · Φ(x) with the exact Φ, not tanh's (Hendrycks & Gimpel 2016). erfc by Abramowitz & Stegun 7.1.26, |error| ≤ 1.5e-7.
+inline f32x16 gelu16(f32x16 x) {
+  f32x16 const one = broadcast(1.f), a = max(x, zero() - x) * broadcast(0.70710678118654752f);
+  f32x16 const t = one / fma(a, broadcast(0.3275911f), one);
+  f32x16 p = broadcast(1.061405429f);
+  p = fma(p, t, broadcast(-1.453152027f)), p = fma(p, t, broadcast(1.421413741f));
+  p = fma(p, t, broadcast(-0.284496736f)), p = fma(p, t, broadcast(0.254829592f));
+  f32x16 const half = broadcast(0.5f) * p * t * exp(zero() - a * a);         // Φ(−|x|)
+  return x * (half + zero_below(x, zero(), one - half - half));              // Φ(x) = 1 − Φ(−x)
+}
+
+template <class X, class Y>
+inline void silu_row(X const* x, Y* y, index n) {
+  index i = 0;
+  for (; i + 16 <= n; i += 16) store(y + i, silu16(load(x + i)));
+  if (i < n) store_first(y + i, silu16(load_first(x + i, n - i)), n - i);
+}
+template <class X, class Y>
+inline void gelu_row(X const* x, Y* y, index n) {
+  index i = 0;
+  for (; i + 16 <= n; i += 16) store(y + i, gelu16(load(x + i)));
+  if (i < n) store_first(y + i, gelu16(load_first(x + i, n - i)), n - i);
+}
+}  // namespace smalti::simd_avx512
+#if defined(__clang__)
+  #pragma clang attribute pop
+#else
+  #pragma GCC pop_options
+  #pragma GCC diagnostic pop
+#endif
+#endif
+
+namespace smalti::detail {
+
+template <class Y, class X>
+bool same_rows(view<Y, 2> const& y, view<X, 2> const& x) {
+  return y.extent[0] == x.extent[0] && y.extent[1] == x.extent[1] && y.stride[1] == 1 && x.stride[1] == 1;
+}
+
+/// row(x, y) for every row, in chunks that are worth a thread's while.
+template <class Y, class X, class F>
+void each_row(on_cpu const& where, view<Y, 2> y, view<X, 2> x, F&& row) {
+  index const chunk = max(index(1), index(1 << 14) / max(x.extent[1], index(1)));  // about 16 k elements
+  parallel_for(where, ceil_div(x.extent[0], chunk), [&](index c) {
+    for (index r = c * chunk; r < min((c + 1) * chunk, x.extent[0]); ++r) row(&x(r, 0), &y(r, 0));
+  });
+}
+
+}  // namespace smalti::detail
+#endif  // SMALTI_HAS_MATH_ROW_KERNELS_HPP
+
+namespace smalti {
+
+/// y = x · weight / √(mean(x²) + eps) for every row, computed in f32.
+/// y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. weight: (columns), f32. Errors: math.3.
+template <class Y, class X>
+status rms_norm(on_cpu const& where, view<Y, 2> y, view<X, 2> x, std::span<float const> weight, float eps) {
+  using T = std::remove_const_t<X>;
+  if (!detail::same_rows(y, x) || index(weight.size()) != x.extent[1])
+    return {"math.3", "rms_norm: x and y must agree, with one weight per contiguous column"};
+  auto* const row = pick(where.device, &simd_generic::rms_norm_row<T, Y>, &simd_avx2::rms_norm_row<T, Y>, &simd_avx512::rms_norm_row<T, Y>);
+  detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, weight.data(), to, x.extent[1], eps); });
+  return {};
+}
+
+/// y = (x − mean) / √(variance + eps) · weight + bias for every row, computed in f32.
+/// y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. weight, bias: (columns), f32. Errors: math.3.
+template <class Y, class X>
+status layer_norm(on_cpu const& where, view<Y, 2> y, view<X, 2> x, std::span<float const> weight, std::span<float const> bias, float eps) {
+  using T = std::remove_const_t<X>;
+  if (!detail::same_rows(y, x) || index(weight.size()) != x.extent[1] || bias.size() != weight.size())
+    return {"math.3", "layer_norm: x and y must agree, with one weight and bias per contiguous column"};
+  auto* const row = pick(where.device, &simd_generic::layer_norm_row<T, Y>, &simd_avx2::layer_norm_row<T, Y>, &simd_avx512::layer_norm_row<T, Y>);
+  detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, weight.data(), bias.data(), to, x.extent[1], eps); });
+  return {};
+}
+
+/// y = exp(x) / Σ exp(x) for every row; a row of −inf gives 0.
+/// y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. Errors: math.3.
+template <class Y, class X>
+status softmax(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
+  using T = std::remove_const_t<X>;
+  if (!detail::same_rows(y, x)) return {"math.3", "softmax: x and y must agree, columns contiguous"};
+  if (x.extent[1] == 0) return {};
+  auto* const row = pick(where.device, &simd_generic::softmax_row<T, Y>, &simd_avx2::softmax_row<T, Y>, &simd_avx512::softmax_row<T, Y>);
+  detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
+  return {};
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_MATH_NORM_HPP
+// ---------------------------------------------------------------- smalti/decoder/cache.hpp
+#ifndef SMALTI_HAS_DECODER_CACHE_HPP
+#define SMALTI_HAS_DECODER_CACHE_HPP
+// Keys and values of past tokens, in pages that sequences take as they grow (Kwon et al. 2023, "PagedAttention", §4). A
+// contiguous cache is the case of one page for each sequence, so attention sees one layout.
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace smalti {
+
+/// T: float, bf16 or f16, the storage of keys and values. Memory is taken once, by the constructor. Pages may be shared by
+/// sequences (fork); whoever writes into a shared page gets its own copy first. One thread at a time.
+template <class T = float>
+class kv_cache {
+ public:
+  using element = T;
+
+  /// One page of `capacity` tokens for each of `sequences`.
+  static kv_cache contiguous(decoder_config const& c, int sequences, int capacity) { return {c, sequences, capacity, sequences, 1}; }
+  /// `pages` of `page_size` tokens, shared by at most `sequences`, each at most `capacity` tokens long.
+  static kv_cache paged(decoder_config const& c, int pages, int page_size, int sequences, int capacity) {
+    return {c, pages, page_size, sequences, page_size > 0 ? ceil_div(capacity, page_size) : 0};
+  }
+
+  /// A new, empty sequence. Throws model.24 when all are in use.
+  int open() {
+    for (int s = 0; s < int(used_.size()); ++s)
+      if (!used_[s]) return used_[s] = true, length_[s] = 0, held_[s] = 0, s;
+    throw error("model.24", "the cache holds " + std::to_string(used_.size()) + " sequences already; close one first");
+  }
+  void close(int s) { truncate(s, 0), used_[s] = false; }
+
+  /// A new sequence with the same past: whole pages are shared until one of the two writes. Throws model.24, model.25.
+  int fork(int s) {
+    int const f = open();
+    for (int p = 0; p < held_[s]; ++p) ++owners_[page(f, p) = page(s, p)];
+    return held_[f] = held_[s], length_[f] = length_[s], f;
+  }
+  /// Forgets all but the first `length` tokens, and gives their pages back.
+  void truncate(int s, int length) {
+    int const keep = ceil_div(length, page_size_);
+    for (; held_[s] > keep; --held_[s]) release(page(s, held_[s] - 1));
+    length_[s] = std::min(length_[s], length);
+  }
+
+  int length(int s) const { return length_[s]; }                       ///< tokens held
+  int capacity() const { return max_pages_ * page_size_; }             ///< tokens a sequence may have
+  int room(int s) const {                                              ///< tokens that a sequence can still take
+    return std::min(capacity() - length_[s], (held_[s] + int(free_.size())) * page_size_ - length_[s]);
+  }
+  int free_pages() const { return int(free_.size()); }
+  std::size_t bytes() const { return (keys_.size() + values_.size()) * sizeof(T); }
+
+  /// Makes room for `extra` tokens of sequence s, so that writing them cannot fail. Throws model.25 (no page is free, or the
+  /// sequence is at its capacity); the sequence is then as before, but for pages that it may hold in reserve.
+  void reserve(int s, int extra) {
+    int const need = ceil_div(length_[s] + extra, page_size_);
+    if (need > max_pages_)
+      throw error("model.25", "sequence " + std::to_string(s) + " would have " + std::to_string(length_[s] + extra) +
+                                  " tokens; the cache takes " + std::to_string(capacity()));
+    if (int const last = length_[s] / page_size_; extra > 0 && last < held_[s] && owners_[page(s, last)] > 1) own(s, last);
+    for (; held_[s] < need; ++held_[s]) page(s, held_[s]) = take();
+  }
+  /// Counts the tokens written since reserve.
+  void advance(int s, int count) { length_[s] += count; }
+
+  T* key(int layer, int s, int head, int position) { return keys_.data() + offset(layer, page(s, position / page_size_), head, position % page_size_); }
+  T* value(int layer, int s, int head, int position) { return values_.data() + offset(layer, page(s, position / page_size_), head, position % page_size_); }
+
+  /// The pools of a layer, (pages, Hkv, page_size, D), and the pages of sequence s.
+  view<T const, 4> keys(int layer) const { return row_major<T const>(keys_.data() + layer * layer_stride(), pages_, heads_, page_size_, dim_); }
+  view<T const, 4> values(int layer) const { return row_major<T const>(values_.data() + layer * layer_stride(), pages_, heads_, page_size_, dim_); }
+  std::span<int const> pages_of(int s) const { return {table_.data() + index(s) * max_pages_, std::size_t(max_pages_)}; }
+  /// Working memory of the cache's element type; holds until the next call.
+  T* lend(std::size_t n) {
+    if (lent_.size() < n) lent_ = buffer<T>(n);
+    return lent_.data();
+  }
+  int page_size() const { return page_size_; }
+  int max_pages() const { return max_pages_; }
+  int heads() const { return heads_; }
+  int dim() const { return dim_; }
+
+ private:
+  kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages)
+      : layers_(c.layers), heads_(c.kv_heads), dim_(c.head_dim), pages_(pages), page_size_(page_size), max_pages_(max_pages) {
+    if (pages < 1 || page_size < 1 || sequences < 1 || max_pages < 1 || index(max_pages) * page_size > 0x3fffffff)
+      throw error("model.26", "a cache of " + std::to_string(pages) + " pages of " + std::to_string(page_size) + " tokens for " +
+                                  std::to_string(sequences) + " sequences; expected at least one of each, and fewer than 2^30 tokens a sequence");
+    std::size_t const count = std::size_t(layers_) * std::size_t(layer_stride());
+    keys_ = buffer<T>(count), values_ = buffer<T>(count);
+    owners_.assign(pages, 0), used_.assign(sequences, false), length_.assign(sequences, 0), held_.assign(sequences, 0);
+    table_.assign(std::size_t(sequences) * max_pages, 0);
+    for (int p = pages; p-- > 0;) free_.push_back(p);
+  }
+
+  index layer_stride() const { return index(pages_) * heads_ * page_size_ * dim_; }
+  index offset(int layer, int page, int head, int row) const {
+    return layer * layer_stride() + ((index(page) * heads_ + head) * page_size_ + row) * dim_;
+  }
+  int& page(int s, int i) { return table_[std::size_t(s) * max_pages_ + i]; }
+  int take() {
+    if (free_.empty()) throw error("model.25", "all " + std::to_string(pages_) + " pages of the cache are in use; close a sequence first");
+    int const p = free_.back();
+    return free_.pop_back(), owners_[p] = 1, p;
+  }
+  void release(int p) {
+    if (--owners_[p] == 0) free_.push_back(p);
+  }
+  void own(int s, int i) {
+    int const from = page(s, i), to = take();
+    index const count = index(heads_) * page_size_ * dim_;
+    for (int l = 0; l < layers_; ++l)
+      for (auto* pool : {&keys_, &values_}) std::copy_n(pool->data() + offset(l, from, 0, 0), count, pool->data() + offset(l, to, 0, 0));
+    release(from), page(s, i) = to;
+  }
+
+  int layers_, heads_, dim_, pages_, page_size_, max_pages_;
+  buffer<T> keys_, values_;        // (layers, pages, Hkv, page_size, D)
+  buffer<T> lent_;
+  std::vector<int> owners_, free_; // by page · pages that nobody owns
+  std::vector<int> table_;         // (sequences, max_pages)
+  std::vector<bool> used_;
+  std::vector<int> length_, held_; // by sequence: tokens · pages
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_CACHE_HPP
+// ---------------------------------------------------------------- smalti/decoder/weights.hpp
+#ifndef SMALTI_HAS_DECODER_WEIGHTS_HPP
+#define SMALTI_HAS_DECODER_WEIGHTS_HPP
+// A checkpoint's matrices as the weights a product can use: as stored, or turned into another kind while they are loaded, one
+// tensor at a time. Names and layout: Hugging Face checkpoints; bitsandbytes' NF4 and INT8 keys (docs/guide.md, "Weights").
+
+#include <string>
+#include <vector>
+// ---------------------------------------------------------------- smalti/io/checkpoint.hpp
+#ifndef SMALTI_HAS_IO_CHECKPOINT_HPP
+#define SMALTI_HAS_IO_CHECKPOINT_HPP
+// A directory of weights in the layout of Hugging Face hubs: model.safetensors, or shards and their model.safetensors.index.json.
+
+#include <sys/stat.h>
+
+namespace smalti {
+
+namespace detail {
+inline bool is_file(std::string const& path) {
+  struct stat about {};
+  return ::stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode);
+}
+
+/// Tensor name → shard. A shard is a plain name: an index must not reach outside its directory. Errors: io.4, io.10.
+inline std::map<std::string, std::string> parse_weight_map(json const& index_json, std::string const& file) {
+  std::map<std::string, std::string> shards;
+  auto const map = field<json>(index_json, file, "weight_map");
+  if (!map.is_object()) throw error("io.4", file + ": field \"weight_map\": expected an object of file names, found " + shown(map));
+  for (auto const& [name, value] : map.items()) {
+    auto shard = field<std::string>(map, file + ": weight_map", name);
+    if (shard.empty() || shard.front() == '.' || shard.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
+      throw error("io.10", file + ": weight_map: \"" + name + "\": expected a file name within the directory, found \"" + shard + "\"");
+    shards.emplace(name, std::move(shard));
+  }
+  return shards;
+}
+}  // namespace detail
+
+/// All tensors of a directory by name; maps every shard and keeps it mapped. Prefers model.safetensors, as transformers does.
+/// Errors: io.1, io.3 … io.7 for its files, io.8 (no such tensor), io.10 (an index that lies).
+class checkpoint {
+ public:
+  checkpoint() = default;
+  explicit checkpoint(std::string directory) : directory_(std::move(directory)) {
+    auto const single = directory_ + "/model.safetensors", index_file = directory_ + "/model.safetensors.index.json";
+    if (detail::is_file(single)) {
+      auto const& file = files_.emplace(single, safetensors(single)).first->second;
+      for (auto const& name : file.names()) tensors_.emplace(name, &file.at(name));
+      return;
+    }
+    if (!detail::is_file(index_file))
+      throw error("io.1", directory_ + ": expected model.safetensors or model.safetensors.index.json in this directory, found neither");
+    for (auto const& [name, shard] : detail::parse_weight_map(read_json(index_file), index_file)) {
+      auto const path = directory_ + '/' + shard;
+      auto file = files_.find(path);
+      if (file == files_.end()) file = files_.emplace(path, safetensors(path)).first;
+      if (!file->second.contains(name))
+        detail::fail_tensor("io.10", index_file, name, "expected in the shard " + shard + ", found no such tensor there");
+      tensors_.emplace(name, &file->second.at(name));
+    }
+  }
+
+  bool contains(std::string_view name) const { return tensors_.find(name) != tensors_.end(); }
+  tensor const& at(std::string_view name) const {
+    auto const found = tensors_.find(name);
+    if (found == tensors_.end()) detail::fail_tensor("io.8", directory_, std::string(name), "expected in this checkpoint, found no tensor of this name");
+    return *found->second;
+  }
+  /// Sorted.
+  std::vector<std::string> names() const {
+    std::vector<std::string> all;
+    for (auto const& [name, t] : tensors_) all.push_back(name);
+    return all;
+  }
+  std::string const& directory() const { return directory_; }
+
+ private:
+  std::string directory_;
+  std::map<std::string, safetensors> files_;  // a map's nodes stay where they are, also when the map is moved
+  std::map<std::string, tensor const*, std::less<>> tensors_;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_CHECKPOINT_HPP
+
+namespace smalti {
+
+/// What linear weights become when they are loaded.
+enum class weight_kind { as_stored, f32, bf16, nf4, int8 };
+
+constexpr char const* name_of(weight_kind k) {
+  constexpr char const* names[] = {"as stored", "f32", "bf16", "nf4", "int8"};
+  return names[int(k)];
+}
+
+namespace detail {
+
+inline bool is_nf4(checkpoint const& c, std::string const& name) { return c.contains(name + ".quant_state.bitsandbytes__nf4"); }
+
+/// A weight that bitsandbytes stored in 4 bits: codes, scales and the JSON of its state. Throws io.8, io.9 (keys, shapes),
+/// model.8 (the state is not one that this library knows, or contradicts the model).
+inline nf4_data load_nf4(checkpoint const& c, std::string const& name, int n, int k) {
+  auto const& state = c.at(name + ".quant_state.bitsandbytes__nf4");
+  std::string const about = state.file + ": " + state.name;
+  json const s = parse_json({reinterpret_cast<char const*>(state.bytes.data()), state.bytes.size()}, about);
+  if (auto const type = field<std::string>(s, about, "quant_type"); type != "nf4")
+    throw error("model.8", about + ": expected quant_type nf4, found " + type);
+  auto const shape = field<std::vector<int>>(s, about, "shape");
+  if (shape != std::vector<int>{n, k})
+    throw error("model.8", about + ": expected the shape [" + std::to_string(n) + ", " + std::to_string(k) + "], found " + s["shape"].dump());
+  nf4_data w{.n = n, .k = k, .block = field<int>(s, about, "blocksize")};
+  check_nf4_shape(n, k, w.block);
+
+  auto const& codes = c.at(name);  // U8 [n·k/2, 1], or the same bytes viewed as a wider type
+  if (codes.bytes.size() != std::size_t(index(n) * k / 2))
+    throw error("io.9", codes.file + ": tensor \"" + name + "\": expected " + std::to_string(index(n) * k / 2) + " bytes of NF4 codes, found " +
+                            std::to_string(codes.bytes.size()));
+  w.code = buffer<uint8_t>(codes.bytes.size());
+  std::memcpy(w.code.data(), codes.bytes.data(), codes.bytes.size());
+  auto const& levels = c.at(name + ".quant_map");
+  auto const map = to_float(levels, {16});
+  for (int i = 0; i < 16; ++i)
+    if (map[i] != nf4_level[i])
+      throw error("model.8", levels.file + ": " + levels.name + ": level " + std::to_string(i) + ": expected " + std::to_string(nf4_level[i]) +
+                                 ", found " + std::to_string(map[i]));
+  auto const& scales = c.at(name + ".absmax");
+  if (scales.type != dtype::u8) {
+    w.absmax = to_float(scales, {w.blocks()});
+    return w;
+  }
+  w.absmax_code = copy_of<uint8_t>(scales, {w.blocks()});
+  w.nested_block = field<int>(s, about, "nested_blocksize"), w.nested_offset = field<float>(s, about, "nested_offset");
+  if (w.nested_block < 1) throw error("model.8", about + ": expected a nested_blocksize of at least 1, found " + std::to_string(w.nested_block));
+  w.nested_absmax = to_float(c.at(name + ".nested_absmax"), {ceil_div(w.blocks(), index(w.nested_block))});
+  w.nested_map = to_float(c.at(name + ".nested_quant_map"), {256});
+  return w;
+}
+
+/// LLM.int8's layout: I8 rows and their absmax beside them, "<module>.SCB". Throws io.8, io.9.
+inline int8_data load_int8(checkpoint const& c, std::string const& name, int n, int k) {
+  std::string const module = name.substr(0, name.size() - std::string_view("weight").size());
+  return {n, k, copy_of<int8_t>(c.at(name), {n, k}), to_float(c.at(module + "SCB"), {n})};
+}
+
+/// A dense matrix in the kind asked for.
+template <class T>
+packed_weight convert(on_cpu const& where, view<T const, 2> w, weight_kind kind, nf4_options const& nf4) {
+  index const n = w.extent[0], k = w.extent[1];
+  auto const as = [&]<class U>(U) -> packed_weight {
+    buffer<U> copy(std::size_t(n * k));
+    for (index i = 0; i < n * k; ++i) copy[std::size_t(i)] = U(float(w.at[i]));
+    return pack(row_major<U const>(copy.data(), n, k));
+  };
+  switch (kind) {
+    case weight_kind::f32: return as(float{});
+    case weight_kind::bf16: return as(bf16{});
+    case weight_kind::nf4: return pack(quantise_nf4(where, w, nf4));
+    case weight_kind::int8: return pack(quantise_int8(where, w));
+    default: return pack(w);
+  }
+}
+
+template <class Quantised>
+packed_weight convert(on_cpu const& where, Quantised const& w, weight_kind stored, weight_kind kind, nf4_options const& nf4) {
+  if (kind == weight_kind::as_stored || kind == stored) return pack(w);
+  buffer<float> dense(std::size_t(index(w.n) * w.k));
+  dequantise(where, w, row_major(dense.data(), w.n, w.k));
+  return convert(where, row_major<float const>(dense.data(), w.n, w.k), kind, nf4);
+}
+
+}  // namespace detail
+
+/// Tensor `name` as a weight (n, k), whichever way the file stores it. Peak memory beyond the result: one tensor in f32.
+/// Throws io.* and model.8 (file against model), quant.1 (NaN or infinity), gemm.5 (NF4 and k is not a multiple of the block).
+inline packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::string const& name, int n, int k,
+                                 weight_kind kind = weight_kind::as_stored, nf4_options const& nf4 = {}) {
+  if (detail::is_nf4(c, name)) return detail::convert(where, detail::load_nf4(c, name, n, k), weight_kind::nf4, kind, nf4);
+  tensor const& t = c.at(name);
+  switch (t.type) {
+    case dtype::i8: return detail::convert(where, detail::load_int8(c, name, n, k), weight_kind::int8, kind, nf4);
+    case dtype::bf16: return detail::convert(where, row_major<bf16 const>(copy_of<bf16>(t, {n, k}).data(), n, k), kind, nf4);
+    case dtype::f16: return detail::convert(where, row_major<f16 const>(copy_of<f16>(t, {n, k}).data(), n, k), kind, nf4);
+    default: return detail::convert(where, row_major<float const>(to_float(t, {n, k}).data(), n, k), kind, nf4);
+  }
+}
+
+/// One linear layer: y = x·Wᵀ + bias, with the adapters that were attached to it.
+struct linear_layer {
+  std::string name;             ///< its module, e.g. "model.layers.0.self_attn.q_proj": what adapters call it
+  packed_weight weight;         ///< (n, k)
+  buffer<float> bias = {};      ///< (n), or empty
+  std::vector<lora> adapters = {};           ///< one for each adapter of the model; rank 0 where that one leaves this layer alone
+  std::vector<lora const*> active = {};      ///< those that every row passes, in the order in which they were attached
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_WEIGHTS_HPP
+
+namespace smalti {
+
+/// What a backend keeps its activations in.
+template <class Where>
+struct backend;
+
+template <>
+struct backend<on_cpu> {
+  using element = float;
+  template <class T>
+  using array = buffer<T>;
+};
+
+/// Which rows of a batch belong to which sequence. Rows are tokens, all sequences one after another.
+struct ragged_batch {
+  std::vector<int> q_starts;      ///< (B + 1)
+  std::vector<int> first;         ///< (B) position of each sequence's first row
+  std::vector<int> kv_used;       ///< (B) keys of each sequence, those of this batch included
+  std::vector<int> pages;         ///< (B, max_pages)
+  std::vector<int> sequence;      ///< (B) its number in the cache
+  std::vector<int> position;      ///< (M) of each row
+  std::vector<int> adapter;       ///< (M) the adapter of each row, −1 none; empty: every row passes the active ones
+
+  int rows() const { return int(position.size()); }
+  int count() const { return int(sequence.size()); }
+};
+
+/// y (M, hidden) = scale · table[ids]. The caller has checked the ids.
+inline status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale) {
+  weight_view const w = borrow(table);
+  parallel_for(where, index(ids.size()), [&](index r) {
+    decode_row(w, ids[r], &y(r, 0));
+    if (scale != 1)
+      for (index c = 0; c < y.extent[1]; ++c) y(r, c) *= scale;
+  });
+  return {};
+}
+
+namespace detail {
+/// The adapters that rows of this batch pass in one layer, and for each row which of them, in the form `linear` takes.
+struct layer_adapters {
+  std::vector<lora const*> list;
+  std::vector<int> of_row;
+
+  layer_adapters(linear_layer const& l, ragged_batch const& batch) {
+    if (batch.adapter.empty() || l.adapters.empty()) return;
+    std::vector<int> place(l.adapters.size(), -1);
+    for (std::size_t a = 0; a < l.adapters.size(); ++a)
+      if (l.adapters[a].rank > 0) place[a] = int(list.size()), list.push_back(&l.adapters[a]);
+    for (int a : batch.adapter) of_row.push_back(a < 0 ? -1 : place[std::size_t(a)]);
+  }
+};
+}  // namespace detail
+
+/// y (M, N) = e(x (M, K) · Wᵀ + bias + adapters).
+template <epilogue E = identity>
+status linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& l, ragged_batch const& batch, E const& out = {}) {
+  auto const run = [&](auto const& e) {
+    if (batch.adapter.empty()) return linear(where, y, x, l.weight, std::span<lora const* const>(l.active), e);
+    detail::layer_adapters const a(l, batch);
+    return linear(where, y, x, l.weight, std::span<lora const* const>(a.list), e, std::span<int const>(a.of_row));
+  };
+  return l.bias.empty() ? run(out) : run(bias{l.bias.data()} | out);
+}
+
+namespace detail {
+/// v ← v · silu(gate), the gate as another product left it.
+struct gated {
+  view<float const, 2> gate;
+  SMALTI_HD float operator()(float v, index row, index column) const { return v * silu{}(gate(row, column), row, column); }
+};
+}  // namespace detail
+
+/// y (M, ffn) = silu(gate(x)) ⊙ up(x). One pass over x where neither has a bias or an adapter.
+inline status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch) {
+  bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty();
+  if (plain) return gemm_swiglu(where, y, x, gate.weight, up.weight);
+  if (status s = linear(where, y, x, gate, batch); !s) return s;
+  return linear(where, y, x, up, batch, detail::gated{y});
+}
+
+/// Puts k and v, (M, Hkv·D) each, where the cache keeps them.
+template <class T>
+status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float const, 2> k, view<float const, 2> v, ragged_batch const& batch) {
+  int const d = cache.dim();
+  parallel_for(where, batch.count(), [&](index b) {
+    for (int r = batch.q_starts[b]; r < batch.q_starts[b + 1]; ++r)
+      for (int h = 0; h < cache.heads(); ++h) {
+        T* const key = cache.key(layer, batch.sequence[b], h, batch.position[r]);      // (D)
+        T* const value = cache.value(layer, batch.sequence[b], h, batch.position[r]);  // (D)
+        for (int i = 0; i < d; ++i) key[i] = T(k(r, index(h) * d + i)), value[i] = T(v(r, index(h) * d + i));
+      }
+  });
+  return {};
+}
+
+/// o (M, H·D) = causal attention of q (M, H·D) over the cache; window 0 = all keys. With a 16-bit cache q and o pass through
+/// its element type, in memory that the cache lends.
+template <class T>
+status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch,
+                     float scale, int window_width) {
+  index const m = q.extent[0], width = q.extent[1], d = cache.dim(), heads = width / d;
+  T const* from;
+  T* to;
+  if constexpr (std::is_same_v<T, float>) from = q.at, to = o.at;
+  else {
+    T* const lent = cache.lend(std::size_t(2 * m * width));
+    for (index i = 0; i < m * width; ++i) lent[i] = T(q.at[i]);
+    from = lent, to = lent + m * width;
+  }
+  auto const by_head = [&](auto* at) { return view<std::remove_pointer_t<decltype(at)>, 4>{at, {1, heads, m, d}, {m * width, d, width, 1}}; };
+  attention_problem<T> const problem{
+      .q = by_head(from), .k = cache.keys(layer), .v = cache.values(layer), .o = by_head(to), .lse = {}, .scale = scale,
+      .lengths = {.count = batch.count(), .q_starts = batch.q_starts.data(), .kv_used = batch.kv_used.data(), .positions = batch.first.data()},
+      .pages = {batch.pages.data(), cache.page_size(), cache.max_pages()}};
+  status const s = window_width ? attention(where, problem, causal{} & window{window_width}) : attention(where, problem, causal{});
+  if constexpr (!std::is_same_v<T, float>)
+    for (index i = 0; i < m * width; ++i) o.at[i] = float(to[i]);
+  return s;
+}
+
+/// Rotates the heads of x (M, heads·D) by their rows' positions.
+inline status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table) {
+  return apply_rope(where, view<float, 3>{x.at, {x.extent[0], x.extent[1] / head_dim, head_dim}, {x.stride[0], head_dim, 1}}, positions, table);
+}
+
+/// RMSNorm over each head of x (M, heads·D), in place.
+inline status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps) {
+  view<float, 2> const heads = row_major(x.at, x.size() / head_dim, head_dim);
+  return rms_norm(where, heads, view<float const, 2>(heads), weight, eps);
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_OPS_CPU_HPP
+
+namespace smalti {
+
+struct decoder_layer {
+  buffer<float> attention_norm, mlp_norm;       ///< (hidden)
+  buffer<float> q_norm, k_norm;                 ///< (head_dim), or empty
+  linear_layer q, k, v, o, gate, up, down;
+};
+
+/// Activations of one forward pass; grows to the largest batch seen, so a decode step allocates nothing.
+template <class Where>
+struct workspace {
+  using element = typename backend<Where>::element;
+  typename backend<Where>::template array<element> x, h, q, k, v, a, g, last, logits;
+
+  void reserve(decoder_config const& c, std::size_t m, std::size_t logit_rows) {
+    auto const grow = [](auto& array, std::size_t n) { if (array.size() < n) array = std::remove_reference_t<decltype(array)>(n); };
+    for (auto* array : {&x, &h}) grow(*array, m * c.hidden);
+    for (auto* array : {&q, &a}) grow(*array, m * c.q_width());
+    for (auto* array : {&k, &v}) grow(*array, m * c.kv_width());
+    grow(g, m * c.ffn), grow(last, logit_rows * c.hidden), grow(logits, logit_rows * c.vocabulary);
+  }
+};
+
+/// x (M, hidden) → x, in place: x += r·Attn(norm x); x += r·MLP(norm x). Keys and values of the rows go into the cache.
+template <class Where, class Cache>
+void forward(Where const& where, decoder_config const& c, decoder_layer const& l, int number, workspace<Where>& w, Cache& cache,
+             ragged_batch const& batch, rope_table const& rope) {
+  using element = typename workspace<Where>::element;
+  int const m = batch.rows();
+  auto const matrix = [m](auto& array, int columns) { return row_major(array.data(), m, columns); };
+  auto const norm = [](buffer<float> const& weight) { return std::span<float const>(weight.data(), weight.size()); };
+  auto const x = matrix(w.x, c.hidden), h = matrix(w.h, c.hidden);                                       // (M, hidden)
+  auto const q = matrix(w.q, c.q_width()), a = matrix(w.a, c.q_width());                                 // (M, H·D)
+  auto const k = matrix(w.k, c.kv_width()), v = matrix(w.v, c.kv_width());                               // (M, Hkv·D)
+  auto const g = matrix(w.g, c.ffn);                                                                     // (M, ffn)
+  using input = view<element const, 2>;
+  auto const add = scaled{c.residual_multiplier} | residual{x};
+
+  require(rms_norm(where, h, input(x), norm(l.attention_norm), c.norm_eps));
+  require(linear(where, q, input(h), l.q, batch));
+  require(linear(where, k, input(h), l.k, batch));
+  require(linear(where, v, input(h), l.v, batch));
+  if (c.qk_norm) {
+    require(normalise_heads(where, q, c.head_dim, norm(l.q_norm), c.norm_eps));
+    require(normalise_heads(where, k, c.head_dim, norm(l.k_norm), c.norm_eps));
+  }
+  require(rotate(where, q, c.head_dim, batch.position, rope));
+  require(rotate(where, k, c.head_dim, batch.position, rope));
+  require(append(where, cache, number, input(k), input(v), batch));
+  require(attend_cached(where, a, input(q), cache, number, batch, c.softmax_scale, c.window[number]));
+  require(linear(where, x, input(a), l.o, batch, add));
+
+  require(rms_norm(where, h, input(x), norm(l.mlp_norm), c.norm_eps));
+  require(swiglu(where, g, input(h), l.gate, l.up, batch));
+  require(linear(where, x, input(g), l.down, batch, add));
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_LAYER_HPP
+
+namespace smalti {
+
+struct load_options {
+  weight_kind weights = weight_kind::as_stored;  ///< of the linear layers
+  weight_kind head = weight_kind::as_stored;     ///< of the language-model head, where it is not tied to the embedding
+  nf4_options nf4 = {};                          ///< how, where something becomes NF4
+  std::function<void(int done, int total)> progress = {};  ///< called after each layer
+};
+
+/// One sequence's share of a batch.
+struct batch_entry {
+  static constexpr int active = -2, none = -1;
+  int sequence;                 ///< its number in the cache
+  std::span<int const> tokens;  ///< new ones, at least one; they follow what the cache holds
+  int adapter = active;         ///< the number that attach returned; none; or active: all that are switched on for the model
+};
+
+enum class logits { none, last, all };  ///< for which tokens of each sequence the head is computed
+
+template <class Where>
+class decoder {
+ public:
+  /// From a Hugging Face directory. Throws io.*, model.* and gemm.*: the message names file, tensor, expected and found.
+  static decoder load(std::string const& directory, Where const& where = {}, load_options const& options = {}) {
+    checkpoint const c(directory);
+    return {load_decoder_config(directory), c, where, options};
+  }
+
+  decoder_config const& config() const { return config_; }
+  Where const& where() const { return where_; }
+  std::size_t weight_bytes() const {
+    std::size_t n = bytes_of(embedding_) + (config_.tied ? 0 : bytes_of(head_.weight));
+    each_linear([&](linear_layer const& l) { n += bytes_of(l.weight); });
+    return n;
+  }
+
+  /// One pass. Returns a view of the logits, rows in the order of the batch: one for each sequence (`logits::last`), one for
+  /// each token (`all`), or none; it holds until the next pass. Throws model.25 (no room in the cache) and model.27 (a token
+  /// id, sequence or adapter that is not there) before anything is written.
+  template <class Cache>
+  view<float, 2> forward(Cache& cache, std::span<batch_entry const> entries, logits wanted = logits::last) {
+    std::vector<int> const ids = prepare(cache, entries);
+    int const m = batch_.rows();
+    int const rows_out = wanted == logits::none ? 0 : wanted == logits::all ? m : batch_.count();
+    work_.reserve(config_, m, rows_out);
+    rope_table const& rope = table_for(*std::max_element(batch_.kv_used.begin(), batch_.kv_used.end()));
+    auto const x = row_major(work_.x.data(), m, config_.hidden);                                         // (M, hidden)
+    require(embed(where_, x, embedding_, ids, config_.embedding_multiplier));
+    for (int l = 0; l < config_.layers; ++l) smalti::forward(where_, config_, layers_[l], l, work_, cache, batch_, rope);
+    for (auto const& e : entries) cache.advance(e.sequence, int(e.tokens.size()));
+    return head(x, wanted, rows_out);
+  }
+
+  // ------------------------------------------------------------------------------------------------ adapters
+
+  /// Adds an adapter and switches it on; returns its number. Several may be on: they are stacked. Throws model.30 (a module
+  /// that this model has not), model.31 (matrices of another shape); the model is then as before.
+  int attach(adapter a) {
+    std::size_t used = 0;
+    each_linear([&](linear_layer const& l) {
+      auto const found = a.modules.find(l.name);
+      if (found == a.modules.end()) return;
+      ++used;
+      lora const& p = found->second;
+      int const n = rows_of(l.weight), k = columns_of(l.weight);
+      if (p.rank < 1 || p.a.size() != std::size_t(p.rank) * k || p.b.size() != std::size_t(n) * p.rank)
+        throw error("model.31", "adapter '" + a.name + "', module '" + l.name + "': expected A (" + std::to_string(p.rank) + ", " + std::to_string(k) +
+                                    ") and B (" + std::to_string(n) + ", " + std::to_string(p.rank) + "), found " + std::to_string(p.a.size()) +
+                                    " and " + std::to_string(p.b.size()) + " elements");
+    });
+    if (used != a.modules.size())
+      for (auto const& [module, p] : a.modules)
+        if (!has_module(module)) throw error("model.30", "adapter '" + a.name + "': module '" + module + "' is not a linear layer of this " + config_.architecture);
+    each_linear([&](linear_layer& l) {
+      auto const found = a.modules.find(l.name);
+      l.adapters.push_back(found == a.modules.end() ? lora{} : std::move(found->second));
+    });
+    adapters_.push_back({a.name, true});
+    return refresh(), int(adapters_.size()) - 1;
+  }
+  /// Switches an adapter on or off for rows that ask for the active ones.
+  void activate(int number, bool on) { entry(number).on = on, refresh(); }
+  int adapter_count() const { return int(adapters_.size()); }
+
+  /// Makes an adapter part of the weights, W + s·B·A, and switches it off. Dense weights keep their type (W16 + ΔW);
+  /// quantised ones become dequant(W4) + ΔW in `quantised_become` (f32 or bf16): the base that QLoRA adapters were trained on.
+  void merge(int number, weight_kind quantised_become = weight_kind::bf16) { update(number, 1.f, quantised_become); }
+  /// Takes a merged adapter out again, up to rounding; quantised weights stay dequantised.
+  void unmerge(int number) { update(number, -1.f, weight_kind::bf16); }
+
+ private:
+  struct attached { std::string name; bool on; };
+
+  decoder(decoder_config config, checkpoint const& c, Where const& where, load_options const& o) : config_(std::move(config)), where_(where) {
+    auto const matrix = [&](std::string const& module, int n, int k, weight_kind kind) { return load_weight(where_, c, module + ".weight", n, k, kind, o.nf4); };
+    auto const layer_of = [&](std::string const& module, int n, int k, bool biased) {
+      linear_layer l{module, matrix(module, n, k, o.weights)};
+      if (biased) l.bias = to_float(c.at(module + ".bias"), {n});
+      return l;
+    };
+    embedding_ = matrix("model.embed_tokens", config_.vocabulary, config_.hidden, weight_kind::as_stored);
+    for (int i = 0; i < config_.layers; ++i) {
+      std::string const at = "model.layers." + std::to_string(i) + ".";
+      auto const norm = [&](char const* name, int n) { return to_float(c.at(at + name), {n}); };
+      int const q = config_.q_width(), kv = config_.kv_width(), d = config_.hidden, f = config_.ffn;
+      decoder_layer l;
+      l.attention_norm = norm("input_layernorm.weight", d), l.mlp_norm = norm("post_attention_layernorm.weight", d);
+      if (config_.qk_norm)
+        l.q_norm = norm("self_attn.q_norm.weight", config_.head_dim), l.k_norm = norm("self_attn.k_norm.weight", config_.head_dim);
+      l.q = layer_of(at + "self_attn.q_proj", q, d, config_.qkv_bias), l.k = layer_of(at + "self_attn.k_proj", kv, d, config_.qkv_bias);
+      l.v = layer_of(at + "self_attn.v_proj", kv, d, config_.qkv_bias), l.o = layer_of(at + "self_attn.o_proj", d, q, config_.out_bias);
+      l.gate = layer_of(at + "mlp.gate_proj", f, d, config_.mlp_bias), l.up = layer_of(at + "mlp.up_proj", f, d, config_.mlp_bias);
+      l.down = layer_of(at + "mlp.down_proj", d, f, config_.mlp_bias);
+      layers_.push_back(std::move(l));
+      if (o.progress) o.progress(i + 1, config_.layers);
+    }
+    norm_ = to_float(c.at("model.norm.weight"), {config_.hidden});
+    if (!config_.tied) head_ = {"lm_head", matrix("lm_head", config_.vocabulary, config_.hidden, o.head)};
+  }
+
+  /// Checks the batch, makes room for it, and lays out who owns which row. Returns the token ids of all rows.
+  template <class Cache>
+  std::vector<int> prepare(Cache& cache, std::span<batch_entry const> entries) {
+    bool per_row = false;
+    for (auto const& e : entries) {
+      if (e.tokens.empty()) throw error("model.27", "sequence " + std::to_string(e.sequence) + " of the batch has no tokens; expected at least one");
+      for (int id : e.tokens)
+        if (id < 0 || id >= config_.vocabulary)
+          throw error("model.27", "token id " + std::to_string(id) + "; expected 0 to " + std::to_string(config_.vocabulary - 1));
+      if (e.adapter < batch_entry::active || e.adapter >= adapter_count())
+        throw error("model.27", "adapter " + std::to_string(e.adapter) + "; the model has " + std::to_string(adapter_count()));
+      per_row |= e.adapter != batch_entry::active;
+    }
+    if (entries.empty()) throw error("model.27", "the batch is empty; expected at least one sequence");
+    for (auto const& e : entries)
+      if (per_row && e.adapter == batch_entry::active && any_active())
+        throw error("model.27", "a batch either uses the active adapters everywhere or names one adapter, or none, for every sequence");
+    for (auto const& e : entries) cache.reserve(e.sequence, int(e.tokens.size()));
+
+    std::vector<int> ids;
+    batch_ = {.q_starts = {0}, .first = {}, .kv_used = {}, .pages = {}, .sequence = {}, .position = {}, .adapter = {}};
+    for (auto const& e : entries) {
+      int const past = cache.length(e.sequence), count = int(e.tokens.size());
+      ids.insert(ids.end(), e.tokens.begin(), e.tokens.end());
+      auto const pages = cache.pages_of(e.sequence);
+      batch_.pages.insert(batch_.pages.end(), pages.begin(), pages.end());
+      batch_.q_starts.push_back(int(ids.size())), batch_.first.push_back(past), batch_.kv_used.push_back(past + count), batch_.sequence.push_back(e.sequence);
+      for (int i = 0; i < count; ++i) {
+        batch_.position.push_back(past + i);
+        if (per_row) batch_.adapter.push_back(e.adapter == batch_entry::active ? batch_entry::none : e.adapter);
+      }
+    }
+    return ids;
+  }
+
+  view<float, 2> head(view<float, 2> x, logits wanted, int count) {
+    auto const out = row_major(work_.logits.data(), count, config_.vocabulary);                          // (rows, vocabulary)
+    if (wanted == logits::none) return out;
+    auto const last = row_major(work_.last.data(), count, config_.hidden);                               // (rows, hidden)
+    for (int i = 0; i < count; ++i) {
+      int const from = wanted == logits::all ? i : batch_.q_starts[i + 1] - 1;
+      std::copy_n(&x(from, 0), config_.hidden, &last(i, 0));
+    }
+    view<float const, 2> const h(last);
+    require(rms_norm(where_, last, h, std::span<float const>(norm_.data(), norm_.size()), config_.norm_eps));
+    packed_weight const& weight = config_.tied ? embedding_ : head_.weight;
+    require(gemm(where_, out, product(h, weight), scaled{1 / config_.logits_divisor}));
+    return out;
+  }
+
+  /// cos and sin for `length` positions. Dynamic scaling depends on the length itself once that passes the trained one.
+  rope_table const& table_for(int length) {
+    bool const dynamic = config_.rope.type == rope_scaling::kind::dynamic;
+    int want = table_.positions;
+    if (dynamic) want = max(length, config_.rope.original_positions);
+    else if (want < length) want = max(length, max(2 * want, 256));
+    if (want != table_.positions) table_ = make_rope_table(config_.rope_dim, want, config_.rope_theta, config_.rope);
+    return table_;
+  }
+
+  template <class F>
+  void each_linear(F&& f) { for (auto& l : layers_) for (auto* one : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) f(*one); }
+  template <class F>
+  void each_linear(F&& f) const { for (auto const& l : layers_) for (auto const* one : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) f(*one); }
+
+  bool has_module(std::string const& name) const {
+    bool found = false;
+    each_linear([&](linear_layer const& l) { found |= l.name == name; });
+    return found;
+  }
+  bool any_active() const { return std::any_of(adapters_.begin(), adapters_.end(), [](attached const& a) { return a.on; }); }
+  attached& entry(int number) {
+    if (number < 0 || number >= adapter_count())
+      throw error("model.27", "adapter " + std::to_string(number) + "; the model has " + std::to_string(adapter_count()));
+    return adapters_[std::size_t(number)];
+  }
+  void refresh() {
+    each_linear([&](linear_layer& l) {
+      l.active.clear();
+      for (std::size_t a = 0; a < adapters_.size(); ++a)
+        if (adapters_[a].on && l.adapters[a].rank > 0) l.active.push_back(&l.adapters[a]);
+    });
+  }
+  void update(int number, float sign, weight_kind quantised_become) {
+    entry(number);
+    each_linear([&](linear_layer& l) {
+      lora const& a = l.adapters[std::size_t(number)];
+      if (a.rank > 0) l.weight = with_update(std::move(l.weight), a, sign, quantised_become);
+    });
+    activate(number, false);
+  }
+  packed_weight with_update(packed_weight w, lora const& a, float sign, weight_kind quantised_become) const {
+    return std::visit([&](auto const& held) -> packed_weight {
+      int const n = held.n, k = held.k;
+      auto plain = unpack(held);
+      if constexpr (requires { plain.code; }) {  // quantised
+        buffer<float> dense(std::size_t(index(n) * k));
+        auto const m = row_major(dense.data(), n, k);
+        dequantise(where_, plain, m), require(add_update(where_, m, a, sign));
+        return detail::convert(where_, view<float const, 2>(m), quantised_become, nf4_options{});
+      } else {
+        auto const m = row_major(plain.data(), n, k);
+        require(add_update(where_, m, a, sign));
+        return pack(m);
+      }
+    }, w);
+  }
+
+  decoder_config config_;
+  Where where_;
+  packed_weight embedding_;            // (vocabulary, hidden)
+  std::vector<decoder_layer> layers_;
+  buffer<float> norm_;                 // (hidden)
+  linear_layer head_;                  // unless tied
+  std::vector<attached> adapters_;
+  rope_table table_;
+  ragged_batch batch_;
+  workspace<Where> work_;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_MODEL_HPP
+// ---------------------------------------------------------------- smalti/decoder/perplexity.hpp
+#ifndef SMALTI_HAS_DECODER_PERPLEXITY_HPP
+#define SMALTI_HAS_DECODER_PERPLEXITY_HPP
+// How well a model predicts a text: the exponential of the mean negative log-likelihood of its tokens, by a sliding window.
+
+#include <cmath>
+#include <span>
+#include <vector>
+
+namespace smalti {
+
+/// A window of `window` tokens is moved by `stride`; each token is scored once, with at least window − stride tokens of
+/// context wherever the text has them. stride = window scores separate pieces (cheap, pessimistic); the first token of the
+/// text is never scored. These conventions change the number: state them with it.
+struct perplexity_options {
+  int window = 1024;  ///< tokens, at least 2
+  int stride = 512;   ///< tokens, 1 … window − 1 gives context to all
+};
+
+struct perplexity_result {
+  double nll = 0;        ///< Σ −ln p over the scored tokens, nats
+  long long tokens = 0;  ///< how many were scored
+  double perplexity() const { return tokens ? std::exp(nll / double(tokens)) : 1; }
+};
+
+/// `score(tokens)` starts from an empty context and returns the logits after each token, row-major (tokens, vocabulary).
+template <class Score>
+perplexity_result perplexity(Score&& score, int vocabulary, std::span<int const> ids, perplexity_options options = {}) {
+  if (options.window < 2 || options.stride < 1 || options.stride > options.window)
+    throw error("model.23", "perplexity: window " + std::to_string(options.window) + " and stride " + std::to_string(options.stride) +
+                                "; expected a window of at least 2 and a stride from 1 to the window");
+  perplexity_result out;
+  for (std::size_t begin = 0, scored = 1; scored < ids.size(); begin += options.stride) {
+    std::size_t const end = std::min(ids.size(), begin + options.window);
+    std::span<float const> const logits = score(ids.subspan(begin, end - begin));  //                     (end − begin, vocabulary)
+    for (std::size_t t = std::max(scored, begin + 1); t < end; ++t, ++out.tokens) {
+      auto const row = logits.subspan((t - 1 - begin) * vocabulary, vocabulary);
+      double top = row[0], sum = 0;
+      for (float v : row) top = std::max(top, double(v));
+      for (float v : row) sum += std::exp(v - top);
+      out.nll += top + std::log(sum) - row[ids[t]];
+    }
+    scored = std::max(scored, end);
+  }
+  return out;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_PERPLEXITY_HPP
+
+namespace smalti {
+
+/// One sequence of a model's cache while it grows; gives its place back at the end. (A `sequence_model` for `generate`.)
+template <class Where, class T = float>
+class decoder_sequence {
+ public:
+  decoder_sequence(decoder<Where>& model, kv_cache<T>& cache, int adapter = batch_entry::active)
+      : model_(model), cache_(cache), number_(cache.open()), adapter_(adapter) {}
+  decoder_sequence(decoder_sequence const&) = delete;
+  ~decoder_sequence() { cache_.close(number_); }
+
+  /// Appends tokens; the logits after the last of them, (vocabulary), until the model's next pass. Throws model.25, model.27.
+  std::span<float> advance(std::span<int const> tokens) {
+    batch_entry const one[] = {{number_, tokens, adapter_}};
+    auto const row = model_.forward(cache_, one);
+    return {row.at, std::size_t(row.size())};
+  }
+  /// The logits after each of the tokens, row-major (tokens, vocabulary).
+  std::span<float> advance_all(std::span<int const> tokens) {
+    batch_entry const one[] = {{number_, tokens, adapter_}};
+    auto const all = model_.forward(cache_, one, logits::all);
+    return {all.at, std::size_t(all.size())};
+  }
+  int room() const { return cache_.room(number_); }
+  int length() const { return cache_.length(number_); }
+  void truncate(int length) { cache_.truncate(number_, length); }
+  bool is_stop(int id) const {
+    auto const& ids = model_.config().stop_ids;
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  }
+
+ private:
+  decoder<Where>& model_;
+  kv_cache<T>& cache_;
+  int number_, adapter_;
+};
+
+template <class Where>
+struct language_model {
+  decoder<Where> model;
+  tokenizer text;
+  kv_cache<float> cache;   ///< one sequence of `context` tokens
+  std::string directory;
+
+  int attach(adapter a) { return model.attach(std::move(a)); }
+  /// A text's tokens as a prompt that begins as the family's prompts begin (BOS).
+  std::vector<int> encode(std::string_view prompt) const { return text.encode(prompt); }
+};
+
+/// Loads a Hugging Face directory: config.json, generation_config.json, tokenizer.json, model.safetensors or shards. `context`
+/// is how many tokens prompt and answer may have together; 0: what the model was made for, at most 4096.
+/// Throws io.*, text.*, model.*, quant.1, gemm.5.
+template <class Where = on_cpu>
+language_model<Where> load_decoder(std::string const& directory, load_options const& options = {}, Where const& where = {}, int context = 0) {
+  auto model = decoder<Where>::load(directory, where, options);
+  auto text = tokenizer::load(directory);
+  auto const& c = model.config();
+  if (text.vocabulary_size() > c.vocabulary)
+    throw error("model.28", directory + ": the tokenizer has " + std::to_string(text.vocabulary_size()) + " tokens; the model has room for " + std::to_string(c.vocabulary));
+  auto cache = kv_cache<>::contiguous(c, 1, context > 0 ? context : min(c.max_positions, 4096));
+  return {std::move(model), std::move(text), std::move(cache), directory};
+}
+
+/// Text from a prompt of tokens. `on_piece` is called with each piece of whole UTF-8 text; return false to stop. Throws model.20–25.
+template <class Where>
+generation generate(language_model<Where>& m, std::span<int const> prompt, generate_options const& options = {}, piece_callback const& on_piece = {}) {
+  decoder_sequence<Where> sequence(m.model, m.cache);
+  return generate(sequence, m.text, prompt, options, on_piece);
+}
+template <class Where>
+generation generate(language_model<Where>& m, std::string_view prompt, generate_options const& options = {}, piece_callback const& on_piece = {}) {
+  return generate(m, m.encode(prompt), options, on_piece);
+}
+
+/// Perplexity of a text under the conventions of perplexity_options; BOS, where the tokenizer adds one, is context and not scored.
+template <class Where>
+perplexity_result perplexity(language_model<Where>& m, std::string_view text, perplexity_options const& options = {}) {
+  decoder_sequence<Where> sequence(m.model, m.cache);
+  auto const score = [&](std::span<int const> ids) { return sequence.truncate(0), sequence.advance_all(ids); };
+  return perplexity(score, m.model.config().vocabulary, m.encode(text), options);
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_LANGUAGE_MODEL_HPP
+// ---------------------------------------------------------------- smalti/decoder/quantise.hpp
+#ifndef SMALTI_HAS_DECODER_QUANTISE_HPP
+#define SMALTI_HAS_DECODER_QUANTISE_HPP
+// A checkpoint directory turned into NF4 or INT8 on disk, tensor by tensor: the linear layers are quantised in bitsandbytes'
+// layout, everything else is copied; peak memory is one tensor in f32. (docs/guide.md, "Weights")
+
+#include <filesystem>
+#include <functional>
+
+namespace smalti {
+
+struct quantise_options {
+  weight_kind kind = weight_kind::nf4;  ///< nf4 or int8
+  nf4_options nf4 = {};
+  std::function<void(int done, int total, std::string const& tensor)> progress = {};
+};
+
+struct quantise_report {
+  std::size_t bytes_before = 0, bytes_after = 0;  ///< of tensor data
+  int quantised = 0, copied = 0;                  ///< tensors
+};
+
+namespace detail {
+
+/// The layers' projections: what bitsandbytes quantises too. Embedding, norms, biases and head stay.
+inline bool is_projection(std::string const& name) { return name.starts_with("model.layers.") && name.ends_with("_proj.weight"); }
+
+inline constexpr int state_bytes = 256;  // what the JSON of a weight's state is padded to: at most 190 with all fields at their longest
+
+inline std::string quant_state_json(nf4_data const& w, char const* stored) {
+  json state = {{"quant_type", "nf4"}, {"blocksize", w.block}, {"dtype", stored}, {"shape", {w.n, w.k}}};
+  if (w.nested()) state.update({{"nested_blocksize", w.nested_block}, {"nested_dtype", "float32"}, {"nested_offset", w.nested_offset}});
+  std::string text = state.dump();
+  text.resize(state_bytes, ' ');  // the layout of the file is fixed before the offset is known
+  return text;
+}
+
+inline char const* torch_name(dtype t) { return t == dtype::bf16 ? "bfloat16" : t == dtype::f16 ? "float16" : "float32"; }
+
+/// The keys that one projection becomes. Sizes follow from the shape, so the file can be laid out before anything is computed.
+inline void declare(std::vector<declaration>& to, tensor const& t, quantise_options const& o) {
+  index const n = t.shape[0], k = t.shape[1];
+  if (o.kind == weight_kind::int8) {
+    std::string const module = t.name.substr(0, t.name.size() - std::string_view("weight").size());
+    to.insert(to.end(), {{t.name, dtype::i8, {n, k}}, {module + "SCB", dtype::f32, {n}}, {module + "weight_format", dtype::u8, {}}});
+    return;
+  }
+  index const blocks = n * k / o.nf4.block;
+  nf4_data shape{.n = int(n), .k = int(k), .block = o.nf4.block};
+  to.insert(to.end(), {{t.name, dtype::u8, {n * k / 2, 1}}, {t.name + ".quant_map", dtype::f32, {16}},
+                       {t.name + ".absmax", o.nf4.double_quant ? dtype::u8 : dtype::f32, {blocks}},
+                       {t.name + ".quant_state.bitsandbytes__nf4", dtype::u8, {state_bytes}}});
+  if (o.nf4.double_quant)
+    to.insert(to.end(), {{t.name + ".nested_absmax", dtype::f32, {ceil_div(blocks, index(shape.nested_block))}}, {t.name + ".nested_quant_map", dtype::f32, {256}}});
+}
+
+inline void write_nf4(safetensors_writer& to, std::string const& name, nf4_data const& w, dtype stored) {
+  std::string const state = quant_state_json(w, torch_name(stored));
+  to.write(name + ".quant_state.bitsandbytes__nf4", std::span<char const>(state));
+  to.write(name, w.code), to.write(name + ".quant_map", std::span<float const>(nf4_level));
+  if (!w.nested()) return to.write(name + ".absmax", w.absmax);
+  to.write(name + ".absmax", w.absmax_code), to.write(name + ".nested_absmax", w.nested_absmax), to.write(name + ".nested_quant_map", w.nested_map);
+}
+
+inline void write_int8(safetensors_writer& to, std::string const& name, int8_data const& w) {
+  std::string const module = name.substr(0, name.size() - std::string_view("weight").size());
+  uint8_t const row_major_format[] = {0};
+  to.write(name, w.code), to.write(module + "SCB", w.scale), to.write(module + "weight_format", std::span<uint8_t const>(row_major_format));
+}
+
+/// What transformers wants to see in config.json before it takes the weights for bitsandbytes'.
+inline json quantization_config(quantise_options const& o) {
+  bool const four = o.kind == weight_kind::nf4;
+  json q = {{"quant_method", "bitsandbytes"}, {"load_in_4bit", four}, {"load_in_8bit", !four}, {"llm_int8_threshold", 6.0}, {"llm_int8_skip_modules", {"lm_head"}}};
+  if (four) q.update({{"bnb_4bit_quant_type", "nf4"}, {"bnb_4bit_use_double_quant", o.nf4.double_quant}, {"bnb_4bit_compute_dtype", "bfloat16"}, {"bnb_4bit_quant_storage", "uint8"}});
+  return q;
+}
+
+}  // namespace detail
+
+/// Reads the directory `from`, writes the directory `to` (created; files replaced atomically, config.json last, so that an
+/// interrupted run leaves no directory that loads). Tokenizer and other small files are copied. Throws io.*, quant.*, and
+/// model.9 (the same directory twice, block and shape disagree, or it is quantised already).
+inline quantise_report quantise(on_cpu const& where, std::string const& from, std::string const& to, quantise_options const& o = {}) {
+  namespace fs = std::filesystem;
+  decoder_config const config = load_decoder_config(from);
+  if (config.format != stored_format::dense) throw error("model.9", from + ": expected 16- or 32-bit weights, found a checkpoint that is quantised already");
+  if (o.kind != weight_kind::nf4 && o.kind != weight_kind::int8) throw error("model.9", std::string("expected nf4 or int8, found ") + name_of(o.kind));
+  fs::create_directories(to);
+  if (fs::equivalent(from, to)) throw error("model.9", to + ": expected another directory than the one that is read");
+  fs::remove(fs::path(to) / "config.json");
+
+  checkpoint const in(from);
+  std::vector<declaration> plan;
+  quantise_report report;
+  auto const names = in.names();
+  for (auto const& name : names) {
+    tensor const& t = in.at(name);
+    report.bytes_before += t.bytes.size();
+    if (!detail::is_projection(name) || t.shape.size() != 2) { plan.push_back({name, t.type, t.shape}), ++report.copied; continue; }
+    if (o.kind == weight_kind::nf4 && t.shape[1] % o.nf4.block != 0)
+      throw error("model.9", t.file + ": tensor \"" + name + "\": expected columns in whole blocks of " + std::to_string(o.nf4.block) + ", found " + std::to_string(t.shape[1]));
+    detail::declare(plan, t, o), ++report.quantised;
+  }
+  safetensors_writer out((fs::path(to) / "model.safetensors").string(), plan);
+  int done = 0;
+  for (auto const& name : names) {
+    tensor const& t = in.at(name);
+    if (!detail::is_projection(name) || t.shape.size() != 2) out.write(name, t.bytes);
+    else {
+      auto const dense = to_float(t, t.shape);
+      auto const w = row_major(dense.data(), t.shape[0], t.shape[1]);                                      // (n, k)
+      if (o.kind == weight_kind::int8) detail::write_int8(out, name, quantise_int8(where, w));
+      else detail::write_nf4(out, name, quantise_nf4(where, w, o.nf4), t.type);
+    }
+    if (o.progress) o.progress(++done, int(names.size()), name);
+  }
+  out.commit();
+  for (auto const& d : plan) report.bytes_after += std::size_t(*detail::bytes_for(d.type, d.shape));
+
+  for (auto const& e : fs::directory_iterator(from)) {
+    std::string const file = e.path().filename().string();
+    bool const weights = file.ends_with(".safetensors") || file.ends_with(".safetensors.index.json") || file.ends_with(".bin");
+    if (e.is_regular_file() && !weights && file != "config.json") fs::copy_file(e.path(), fs::path(to) / file, fs::copy_options::overwrite_existing);
+  }
+  json about = read_json((fs::path(from) / "config.json").string());
+  about["quantization_config"] = detail::quantization_config(o);
+  write_file((fs::path(to) / "config.json").string(), about.dump(2) + "\n");
+  return report;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_QUANTISE_HPP
+#endif  // SMALTI_HAS_DECODER_HPP
+// ---------------------------------------------------------------- smalti/encoder.hpp
+#ifndef SMALTI_HAS_ENCODER_HPP
+#define SMALTI_HAS_ENCODER_HPP
+/// Sentence embeddings of the MiniLM family: text in, unit vectors out.
+///
+///     auto encoder = smalti::sentence_encoder::load("all-MiniLM-L6-v2");
+///     std::vector<std::string> sentences{"How is NPV calculated?", "Net present value discounts cash flows."};
+///     smalti::buffer<float> v = encoder.encode(where, sentences);   // (2, 384), each of length 1
+///
+/// Files throw smalti::error; docs/errors.md lists encoder.1 … encoder.3.
+
+// ---------------------------------------------------------------- smalti/encoder/sentence_encoder.hpp
+#ifndef SMALTI_HAS_ENCODER_SENTENCE_ENCODER_HPP
+#define SMALTI_HAS_ENCODER_SENTENCE_ENCODER_HPP
+// Sentences to unit vectors: BERT with LayerNorm after each half (Devlin et al. 2018), pooled and normalised as Sentence-BERT
+// does (Reimers & Gurevych 2019). Sentences of a batch lie one behind the other without padding.
+
+#include <cmath>
+#include <memory>
+// ---------------------------------------------------------------- smalti/math/activations.hpp
+#ifndef SMALTI_HAS_MATH_ACTIVATIONS_HPP
+#define SMALTI_HAS_MATH_ACTIVATIONS_HPP
+// Elementwise non-linearities of whole matrices (inside a product, use the epilogues silu{} and gelu{}). GELU: Hendrycks &
+// Gimpel 2016, with the exact normal distribution. SiLU: Elfwing et al. 2017.
+
+
+namespace smalti {
+
+/// y = x / (1 + e^−x). y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. Errors: math.3.
+template <class Y, class X>
+status apply_silu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
+  using T = std::remove_const_t<X>;
+  if (!detail::same_rows(y, x)) return {"math.3", "apply_silu: x and y must agree, columns contiguous"};
+  auto* const row = pick(where.device, &simd_generic::silu_row<T, Y>, &simd_avx2::silu_row<T, Y>, &simd_avx512::silu_row<T, Y>);
+  detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
+  return {};
+}
+
+/// y = x · Φ(x). y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. Errors: math.3.
+template <class Y, class X>
+status apply_gelu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
+  using T = std::remove_const_t<X>;
+  if (!detail::same_rows(y, x)) return {"math.3", "apply_gelu: x and y must agree, columns contiguous"};
+  auto* const row = pick(where.device, &simd_generic::gelu_row<T, Y>, &simd_avx2::gelu_row<T, Y>, &simd_avx512::gelu_row<T, Y>);
+  detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
+  return {};
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_MATH_ACTIVATIONS_HPP
+// ---------------------------------------------------------------- smalti/encoder/weights.hpp
+#ifndef SMALTI_HAS_ENCODER_WEIGHTS_HPP
+#define SMALTI_HAS_ENCODER_WEIGHTS_HPP
+// The weights of a BERT encoder (Devlin et al. 2018), ready for the products.
+
+#include <numeric>
+// ---------------------------------------------------------------- smalti/encoder/config.hpp
+#ifndef SMALTI_HAS_ENCODER_CONFIG_HPP
+#define SMALTI_HAS_ENCODER_CONFIG_HPP
+// What a sentence-transformers directory says of its encoder: config.json (BERT), sentence_bert_config.json, modules.json and
+// the pooling's config.json. What this library cannot do is refused by name, never computed wrongly.
+
+#include <algorithm>
+
+namespace smalti {
+
+/// How the vectors of tokens become the vector of a sentence.
+enum class pooling { mean, cls };
+
+struct encoder_config {
+  int layers = 0, hidden = 0, heads = 0, ffn = 0;
+  int vocabulary = 0, positions = 0, types = 0;
+  int max_tokens = 0;     ///< longer texts are cut, special tokens included
+  float norm_eps = 1e-12f;
+  pooling pool = pooling::mean;
+  int head_dim() const { return hidden / heads; }
+};
+
+namespace detail {
+inline int bounded_field(json const& j, std::string const& file, char const* name, int most) {
+  int const v = field<int>(j, file, name);
+  if (v < 1 || v > most) throw error("encoder.1", file + ": field \"" + name + "\": expected 1 … " + std::to_string(most) + ", found " + std::to_string(v));
+  return v;
+}
+inline void expect_field(json const& j, std::string const& file, char const* name, std::string const& expected) {
+  auto const found = field<std::string>(j, file, name, expected);
+  if (found != expected) throw error("encoder.1", file + ": field \"" + name + "\": expected \"" + expected + "\", found \"" + found + "\"");
+}
+
+inline pooling read_pooling(std::string const& file, int hidden) {
+  auto const j = read_json(file);
+  // Older files have one flag for each way, newer ones a name.
+  std::string mode = field<std::string>(j, file, "pooling_mode", "");
+  if (mode.empty())
+    for (auto const& [key, value] : j.items())
+      if (key.starts_with("pooling_mode_") && value == json(true)) mode += (mode.empty() ? "" : " + ") + key.substr(13);
+  if (int const n = field<int>(j, file, j.contains("embedding_dimension") ? "embedding_dimension" : "word_embedding_dimension", hidden); n != hidden)
+    throw error("encoder.2", file + ": expected vectors of " + std::to_string(hidden) + ", found " + std::to_string(n));
+  if (mode == "mean" || mode == "mean_tokens") return pooling::mean;
+  if (mode == "cls" || mode == "cls_token") return pooling::cls;
+  throw error("encoder.2", file + ": expected pooling by mean_tokens or cls_token, found \"" + mode + "\"");
+}
+
+/// The pooling that modules.json names; mean, where there is no such file.
+inline pooling read_modules(std::string const& directory, int hidden) {
+  auto const file = directory + "/modules.json";
+  if (!is_file(file)) return pooling::mean;
+  pooling found = pooling::mean;
+  auto const modules = read_json(file);
+  if (!modules.is_array()) throw error("io.4", file + ": expected an array of modules, found " + shown(modules));
+  for (auto const& m : modules) {
+    auto type = field<std::string>(m, file, "type");
+    type = type.substr(type.rfind('.') + 1);
+    auto const path = field<std::string>(m, file, "path");
+    if (type == "Pooling") {
+      if (path.find("..") != std::string::npos || path.starts_with('/')) throw error("encoder.2", file + ": expected a folder of this directory, found \"" + path + "\"");
+      found = read_pooling(directory + "/" + path + "/config.json", hidden);
+    } else if (type != "Transformer" && type != "Normalize")
+      throw error("encoder.2", file + ": expected Transformer, Pooling and Normalize, found \"" + type + "\"");
+  }
+  return found;
+}
+}  // namespace detail
+
+/// Errors: io.1, io.3, io.4, encoder.1 (architecture or a value out of range), encoder.2 (pooling, modules).
+inline encoder_config read_encoder_config(std::string const& directory) {
+  auto const file = directory + "/config.json";
+  auto const j = read_json(file);
+  detail::expect_field(j, file, "model_type", "bert");
+  detail::expect_field(j, file, "hidden_act", "gelu");
+  detail::expect_field(j, file, "position_embedding_type", "absolute");
+  auto const number = [&](char const* name, int most) { return detail::bounded_field(j, file, name, most); };
+  encoder_config c{number("num_hidden_layers", 256), number("hidden_size", 1 << 14), number("num_attention_heads", 1 << 10),
+                   number("intermediate_size", 1 << 16), number("vocab_size", 1 << 22), number("max_position_embeddings", 1 << 20),
+                   number("type_vocab_size", 1 << 10)};
+  if (c.hidden % c.heads != 0)
+    throw error("encoder.1", file + ": expected hidden_size as a multiple of num_attention_heads, found " + std::to_string(c.hidden) + " and " + std::to_string(c.heads));
+  c.norm_eps = field<float>(j, file, "layer_norm_eps", 1e-12f);
+  auto const sentence = directory + "/sentence_bert_config.json";
+  c.max_tokens = detail::is_file(sentence) ? field<int>(read_json(sentence), sentence, "max_seq_length", 256) : 256;
+  c.max_tokens = std::clamp(c.max_tokens, 2, c.positions);
+  c.pool = detail::read_modules(directory, c.hidden);
+  return c;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_ENCODER_CONFIG_HPP
+
+namespace smalti {
+
+/// How an encoder keeps its matrices; vectors and embeddings are always fp32.
+enum class encoder_weights { f32, bf16, int8 };
+
+struct encoder_layer {
+  packed_weight qkv;                ///< (3·hidden, hidden): query, key, value
+  packed_weight out;                ///< (hidden, hidden)
+  packed_weight up, down;           ///< (ffn, hidden), (hidden, ffn)
+  buffer<float> qkv_bias, out_bias, up_bias, down_bias;
+  buffer<float> attention_scale, attention_shift, output_scale, output_shift;  ///< (hidden): the LayerNorms after each half
+};
+
+struct encoder_tensors {
+  buffer<float> words;                     ///< (vocabulary, hidden)
+  buffer<float> places;                    ///< (positions, hidden): position + token type 0
+  buffer<float> scale, shift;              ///< (hidden): the LayerNorm of the embeddings
+  std::vector<encoder_layer> layers;
+  uint32_t fingerprint = 0;                ///< of the last layer's matrices: tells two models of one shape apart
+};
+
+namespace detail {
+
+/// Reads tensors of one checkpoint, with or without the prefix that some files put before every name.
+class encoder_loader {
+ public:
+  encoder_loader(checkpoint const& from, encoder_config const& c, encoder_weights kind)
+      : from_(from), c_(c), kind_(kind), prefix_(from.contains("bert.embeddings.word_embeddings.weight") ? "bert." : "") {}
+
+  encoder_tensors load() const {
+    index const h = c_.hidden;
+    encoder_tensors w;
+    w.words = values("embeddings.word_embeddings.weight", {c_.vocabulary, h});
+    w.places = values("embeddings.position_embeddings.weight", {c_.positions, h});
+    auto const types = values("embeddings.token_type_embeddings.weight", {c_.types, h});
+    for (index i = 0; i < c_.positions * h; ++i) w.places[std::size_t(i)] += types[std::size_t(i % h)];
+    w.scale = values("embeddings.LayerNorm.weight", {h}), w.shift = values("embeddings.LayerNorm.bias", {h});
+    for (int i = 0; i < c_.layers; ++i) w.layers.push_back(layer("encoder.layer." + std::to_string(i) + "."));
+    w.fingerprint = print_of_last_;
+    return w;
+  }
+
+ private:
+  buffer<float> values(std::string const& name, std::vector<index> const& shape) const { return to_float(from_.at(prefix_ + name), shape); }
+
+  // The rows of several matrices of `columns` columns, one below the other.
+  packed_weight matrix(std::vector<std::string> const& names, index rows_each, index columns) const {
+    buffer<float> all(names.size() * std::size_t(rows_each * columns));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      auto const one = values(names[i] + ".weight", {rows_each, columns});
+      std::copy(one.begin(), one.end(), all.begin() + i * one.size());
+    }
+    auto const w = row_major<float const>(all.data(), index(names.size()) * rows_each, columns);
+    uint32_t sum = 2166136261u;  // FNV-1a over the words
+    for (float v : all) sum = (sum ^ __builtin_bit_cast(uint32_t, v)) * 16777619u;
+    print_of_last_ = sum;
+    if (kind_ == encoder_weights::f32) return pack(w);
+    if (kind_ == encoder_weights::int8) return pack(quantise_int8(on_cpu{}, w));
+    buffer<bf16> half(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) half[i] = bf16(all[i]);
+    return pack(row_major<bf16 const>(half.data(), w.extent[0], columns));
+  }
+  buffer<float> vector(std::vector<std::string> const& names, index n) const {
+    buffer<float> all(names.size() * std::size_t(n));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      auto const one = values(names[i], {n});
+      std::copy(one.begin(), one.end(), all.begin() + i * one.size());
+    }
+    return all;
+  }
+  encoder_layer layer(std::string const& p) const {
+    index const h = c_.hidden, f = c_.ffn;
+    std::string const self = p + "attention.self.", out = p + "attention.output.", up = p + "intermediate.dense", down = p + "output.";
+    return {matrix({self + "query", self + "key", self + "value"}, h, h), matrix({out + "dense"}, h, h), matrix({up}, f, h), matrix({down + "dense"}, h, f),
+            vector({self + "query.bias", self + "key.bias", self + "value.bias"}, h), vector({out + "dense.bias"}, h), vector({up + ".bias"}, f), vector({down + "dense.bias"}, h),
+            vector({out + "LayerNorm.weight"}, h), vector({out + "LayerNorm.bias"}, h), vector({down + "LayerNorm.weight"}, h), vector({down + "LayerNorm.bias"}, h)};
+  }
+
+  checkpoint const& from_;
+  encoder_config const& c_;
+  encoder_weights kind_;
+  std::string prefix_;
+  mutable uint32_t print_of_last_ = 0;
+};
+}  // namespace detail
+
+/// Every tensor with its shape checked. Errors: io.8 (no such tensor), io.9 (shape), quant.1 (NaN, for int8).
+inline encoder_tensors load_encoder_tensors(checkpoint const& from, encoder_config const& c, encoder_weights kind) { return detail::encoder_loader(from, c, kind).load(); }
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_ENCODER_WEIGHTS_HPP
+
+namespace smalti {
+
+struct encoder_options {
+  encoder_weights weights = encoder_weights::f32;
+  int max_tokens = 0;          ///< longer texts are cut; 0: as the model's files say (256 for all-MiniLM-L6-v2)
+  int batch_tokens = 768;      ///< tokens computed at once: about 14 KB of activations each
+  bool parse_special = false;  ///< "[SEP]" in a text means the token, as in sentence-transformers; not for texts of strangers
+};
+
+/// An encoder of the MiniLM/BERT family. Immutable once loaded: encode() may run in several threads.
+class sentence_encoder {
+ public:
+  /// From a directory: config.json, model.safetensors (or shards), tokenizer.json, and what sentence-transformers adds.
+  /// Errors: io.*, text.*, encoder.1 … encoder.3.
+  static sentence_encoder load(std::string const& directory, encoder_options options = {}) {
+    sentence_encoder e;
+    e.config_ = read_encoder_config(directory);
+    e.tokens_ = tokenizer::load(directory);
+    if (e.tokens_.vocabulary_size() > e.config_.vocabulary)
+      throw error("encoder.3", directory + ": expected a tokenizer of at most " + std::to_string(e.config_.vocabulary) + " tokens (config.json), found " + std::to_string(e.tokens_.vocabulary_size()));
+    e.weights_ = load_encoder_tensors(checkpoint(directory), e.config_, options.weights);
+    if (options.max_tokens > 0) e.config_.max_tokens = std::clamp(options.max_tokens, 2, e.config_.positions);
+    e.batch_tokens_ = std::max(options.batch_tokens, 1), e.parse_special_ = options.parse_special;
+    return e;
+  }
+
+  int dimension() const { return config_.hidden; }
+  int max_tokens() const { return config_.max_tokens; }
+  encoder_config const& config() const { return config_; }
+  /// Names the model by shape and content, for the header of an index: two models never share it, a moved one keeps it.
+  std::string identity() const {
+    char print[16];
+    std::snprintf(print, sizeof print, "%08x", unsigned(weights_.fingerprint));
+    return "bert-" + std::to_string(config_.layers) + "x" + std::to_string(config_.hidden) + "-" + print;
+  }
+  /// How many tokens a text takes, special ones included, before it is cut.
+  int count_tokens(std::string_view text) const { return int(tokenise(text).size()); }
+
+  /// One unit vector per sentence: (sentences, dimension). An empty sentence is one of special tokens alone. The result of a
+  /// sentence does not depend on its neighbours or on the number of threads. Errors: those of the kernels, as exceptions.
+  buffer<float> encode(on_cpu const& where, std::span<std::string const> sentences) const {
+    std::vector<std::vector<int>> ids(sentences.size());
+    parallel_for(where, index(sentences.size()), [&](index i) { ids[std::size_t(i)] = cut(tokenise(sentences[std::size_t(i)])); });
+    std::vector<std::size_t> order(sentences.size());
+    std::iota(order.begin(), order.end(), std::size_t(0));
+    // Neighbours of one length share the work of attention evenly.
+    std::sort(order.begin(), order.end(), [&](auto a, auto b) { return std::pair(ids[a].size(), a) < std::pair(ids[b].size(), b); });
+    buffer<float> out(sentences.size() * std::size_t(dimension()));  // (sentences, dimension)
+    activations_of room;
+    for (std::size_t first = 0, last; first < order.size(); first = last) {
+      std::size_t tokens = 0;
+      for (last = first; last < order.size() && (last == first || tokens + ids[order[last]].size() <= std::size_t(batch_tokens_)); ++last) tokens += ids[order[last]].size();
+      run_batch(where, ids, std::span(order).subspan(first, last - first), room, out.data());
+    }
+    return out;
+  }
+  /// One sentence: (dimension).
+  buffer<float> encode(on_cpu const& where, std::string const& sentence) const { return encode(where, std::span(&sentence, 1)); }
+
+ private:
+  struct activations_of {  // of one batch; grows with the longest
+    buffer<float> x, qkv, mixed, wide;  // (tokens, hidden), (tokens, 3·hidden), (tokens, hidden), (tokens, ffn)
+    void fit(std::size_t tokens, std::size_t hidden, std::size_t ffn) {
+      if (x.size() >= tokens * hidden) return;
+      x = buffer<float>(tokens * hidden), qkv = buffer<float>(tokens * 3 * hidden), mixed = buffer<float>(tokens * hidden), wide = buffer<float>(tokens * ffn);
+    }
+  };
+
+  std::vector<int> tokenise(std::string_view text) const { return tokens_.encode(text, {.parse_special = parse_special_}); }
+  // The last token is the separator, which a cut text keeps.
+  std::vector<int> cut(std::vector<int> ids) const {
+    std::size_t const most = std::size_t(config_.max_tokens);
+    if (ids.size() > most) ids[most - 1] = ids.back(), ids.resize(most);
+    return ids;
+  }
+
+  void run_batch(on_cpu const& where, std::vector<std::vector<int>> const& ids, std::span<std::size_t const> batch, activations_of& room, float* out) const {
+    index const h = config_.hidden;
+    std::vector<int> starts{0};  // (sentences + 1)
+    for (std::size_t s : batch) starts.push_back(starts.back() + int(ids[s].size()));
+    index const m = starts.back();
+    room.fit(std::size_t(m), std::size_t(h), std::size_t(config_.ffn));
+    auto const x = row_major(room.x.data(), m, h);  // (tokens, hidden)
+    for (std::size_t b = 0; b < batch.size(); ++b)
+      for (index p = 0; p < index(ids[batch[b]].size()); ++p) {
+        float const *word = weights_.words.data() + ids[batch[b]][std::size_t(p)] * h, *place = weights_.places.data() + p * h;
+        for (index i = 0; i < h; ++i) x(starts[b] + p, i) = word[i] + place[i];
+      }
+    require(layer_norm(where, x, x, weights_.scale, weights_.shift, config_.norm_eps));
+    for (auto const& layer : weights_.layers) run_layer(where, layer, starts, x, room);
+    parallel_for(where, index(batch.size()), [&](index b) { pool(x, starts[std::size_t(b)], starts[std::size_t(b) + 1], out + index(batch[std::size_t(b)]) * h); });
+  }
+
+  // x = norm(x + out(attention(x))); x = norm(x + down(gelu(up(x)))).
+  void run_layer(on_cpu const& where, encoder_layer const& w, std::vector<int> const& starts, view<float, 2> x, activations_of& room) const {
+    index const m = x.extent[0], h = config_.hidden, heads = config_.heads, d = config_.head_dim();
+    auto const qkv = row_major(room.qkv.data(), m, 3 * h);                      // (tokens, 3·hidden)
+    auto const mixed = row_major(room.mixed.data(), m, h);                      // (tokens, hidden)
+    auto const wide = row_major(room.wide.data(), m, index(config_.ffn));       // (tokens, ffn)
+    require(gemm(where, qkv, product(x, w.qkv), bias{w.qkv_bias.data()}));
+    auto const part = [&](index i) { return view<float const, 4>{qkv.at + i * h, {1, heads, m, d}, {0, d, 3 * h, 1}}; };  // (1, heads, tokens, head_dim)
+    attention_lengths const lengths{.count = int(starts.size()) - 1, .q_starts = starts.data(), .kv_starts = starts.data()};
+    require(attention(where, attention_problem<float>{.q = part(0), .k = part(1), .v = part(2), .o = {mixed.at, {1, heads, m, d}, {0, d, h, 1}}, .lse = {},
+                                                      .scale = 1.f / std::sqrt(float(d)), .lengths = lengths}));
+    require(gemm(where, x, product(mixed, w.out), bias{w.out_bias.data()} | residual{x}));
+    require(layer_norm(where, x, x, w.attention_scale, w.attention_shift, config_.norm_eps));
+    require(gemm(where, wide, product(x, w.up), bias{w.up_bias.data()}));
+    require(apply_gelu(where, wide, wide));
+    require(gemm(where, x, product(wide, w.down), bias{w.down_bias.data()} | residual{x}));
+    require(layer_norm(where, x, x, w.output_scale, w.output_shift, config_.norm_eps));
+  }
+
+  // Rows first … last − 1 of x to one unit vector.
+  void pool(view<float, 2> x, int first, int last, float* to) const {
+    index const h = config_.hidden;
+    if (config_.pool == pooling::cls || first == last) last = std::min(first + 1, last);
+    std::fill(to, to + h, 0.f);
+    for (int r = first; r < last; ++r)
+      for (index i = 0; i < h; ++i) to[i] += x(r, i);
+    double square = 0;  // the mean's divisor goes with the length
+    for (index i = 0; i < h; ++i) square += double(to[i]) * to[i];
+    float const scale = square > 0 ? float(1 / std::sqrt(square)) : 0.f;
+    for (index i = 0; i < h; ++i) to[i] *= scale;
+  }
+
+  encoder_config config_;
+  tokenizer tokens_;
+  encoder_tensors weights_;
+  int batch_tokens_ = 0;
+  bool parse_special_ = false;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_ENCODER_SENTENCE_ENCODER_HPP
+#endif  // SMALTI_HAS_ENCODER_HPP
 #if __has_include(<hnswlib/hnswlib.h>)
 // ---------------------------------------------------------------- smalti/retrieval.hpp
 #ifndef SMALTI_HAS_RETRIEVAL_HPP
@@ -5353,197 +10296,6 @@ static_assert(vector_index<hnsw_index>);
 
 #include <optional>
 #include <unordered_set>
-// ---------------------------------------------------------------- smalti/io/file.hpp
-#ifndef SMALTI_HAS_IO_FILE_HPP
-#define SMALTI_HAS_IO_FILE_HPP
-// Files in and out: read-only memory maps, and replacement that leaves the old content or the new one, never a mixture
-// (POSIX.1-2017 rename, fsync). Linux and other POSIX systems.
-
-#include <atomic>
-#include <cerrno>
-#include <csignal>
-#include <cstdio>
-#include <cstring>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-namespace smalti {
-
-namespace detail {
-[[noreturn]] inline void fail_with_errno(char const* id, std::string const& path, char const* what, int code = errno) {
-  throw error(id, path + ": " + what + ": " + std::strerror(code));
-}
-
-/// A file descriptor that closes itself.
-struct descriptor {
-  int number = -1;
-  explicit descriptor(int n = -1) : number(n) {}
-  descriptor(descriptor&& d) noexcept : number(std::exchange(d.number, -1)) {}
-  descriptor& operator=(descriptor&& d) noexcept { return std::swap(number, d.number), *this; }
-  ~descriptor() { if (number >= 0) ::close(number); }
-};
-
-// Writing to a pipe whose reader has gone raises SIGPIPE, which ends the program. A library may not change the process's
-// handlers, so the signal is held back in this thread for the call, and taken off the queue if the call caused it.
-class held_back_sigpipe {
- public:
-  held_back_sigpipe() {
-    sigemptyset(&pipe_), sigaddset(&pipe_, SIGPIPE);
-    sigset_t pending;
-    sigpending(&pending);
-    was_pending_ = sigismember(&pending, SIGPIPE);
-    if (!was_pending_) pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-  }
-  held_back_sigpipe(held_back_sigpipe const&) = delete;
-  ~held_back_sigpipe() {
-    if (was_pending_) return;
-    timespec const at_once{};
-    while (sigtimedwait(&pipe_, nullptr, &at_once) < 0 && errno == EINTR) {}
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-
- private:
-  sigset_t pipe_, before_;
-  bool was_pending_ = false;
-};
-}  // namespace detail
-
-/// A whole regular file, mapped read-only; bytes() stay valid while the object (or what it was moved to) lives. Another
-/// process that truncates the file meanwhile raises SIGBUS: replace files by rename, as atomic_file does. Errors: io.1.
-class mapped_file {
- public:
-  mapped_file() = default;
-  explicit mapped_file(std::string path) : path_(std::move(path)) {
-    detail::descriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a FIFO must not hang the open
-    if (file.number < 0) detail::fail_with_errno("io.1", path_, "cannot be opened");
-    struct stat about {};
-    if (::fstat(file.number, &about) < 0) detail::fail_with_errno("io.1", path_, "cannot be examined");
-    if (!S_ISREG(about.st_mode))
-      throw error("io.1", path_ + ": expected a regular file, found a " + (S_ISDIR(about.st_mode) ? "directory" : "special file"));
-    if (about.st_size == 0) return;  // mmap refuses a length of 0
-    size_ = std::size_t(about.st_size);
-    void* const at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.number, 0);
-    if (at == MAP_FAILED) detail::fail_with_errno("io.1", path_, "cannot be mapped");
-    at_ = static_cast<std::byte const*>(at);
-  }
-  mapped_file(mapped_file&& f) noexcept
-      : path_(std::move(f.path_)), at_(std::exchange(f.at_, nullptr)), size_(std::exchange(f.size_, 0)) {}
-  mapped_file& operator=(mapped_file&& f) noexcept {
-    return std::swap(path_, f.path_), std::swap(at_, f.at_), std::swap(size_, f.size_), *this;
-  }
-  ~mapped_file() { if (at_) ::munmap(const_cast<std::byte*>(at_), size_); }
-
-  std::span<std::byte const> bytes() const { return {at_, size_}; }
-  std::string_view text() const { return {reinterpret_cast<char const*>(at_), size_}; }
-  std::string const& path() const { return path_; }
-
- private:
-  std::string path_;
-  std::byte const* at_ = nullptr;
-  std::size_t size_ = 0;
-};
-
-/// The replacement of a file: written beside it, and put in its place by commit(); without commit() nothing changes and the
-/// temporary file goes away. A path that names a device or a pipe is written through (rename must never replace one), and
-/// a symbolic link is itself replaced, not what it points at. Errors: io.2, naming the path and the system's reason.
-class atomic_file {
- public:
-  explicit atomic_file(std::string path) : path_(std::move(path)) {
-    struct stat about {};
-    bool const exists = ::stat(path_.c_str(), &about) == 0;
-    if (exists && S_ISDIR(about.st_mode)) throw error("io.2", path_ + ": expected a file to replace, found a directory");
-    if (exists && !S_ISREG(about.st_mode)) {
-      file_ = detail::descriptor(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
-      if (file_.number < 0) detail::fail_with_errno("io.2", path_, "cannot be opened for writing");
-      return;
-    }
-    static std::atomic<unsigned> count = 0;  // two writers of one path, in two threads, take two names
-    do {
-      temporary_ = path_ + '.' + std::to_string(::getpid()) + '.' + std::to_string(count++) + ".tmp";
-      file_ = detail::descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
-    } while (file_.number < 0 && errno == EEXIST);
-    if (file_.number < 0) {
-      int const code = errno;
-      temporary_.clear();
-      detail::fail_with_errno("io.2", path_, "no temporary file can be made beside it", code);
-    }
-    if (exists) (void)!::fchmod(file_.number, about.st_mode & 07777);  // keeping the mode is a courtesy: failing is no error
-  }
-  atomic_file(atomic_file&& f) noexcept
-      : path_(std::move(f.path_)), temporary_(std::exchange(f.temporary_, {})), file_(std::move(f.file_)), waiting_(std::move(f.waiting_)), flushed_(f.flushed_) {}
-  ~atomic_file() { if (!temporary_.empty()) ::unlink(temporary_.c_str()); }
-
-  /// Appends. Small pieces are gathered; an error may therefore appear at a later call, at commit() at the latest.
-  void write(std::string_view bytes) {
-    if (waiting_.size() + bytes.size() < gather) return void(waiting_.append(bytes));
-    flush(), put(bytes, -1), flushed_ += (long long)bytes.size();
-  }
-  void write(std::span<std::byte const> bytes) { write({reinterpret_cast<char const*>(bytes.data()), bytes.size()}); }
-  /// Writes at a byte offset and leaves the place of write() where it was. Not for pipes.
-  void write_at(long long offset, std::span<std::byte const> bytes) {
-    flush(), put({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, offset);
-  }
-  /// Bytes appended so far.
-  long long size() const { return flushed_ + (long long)waiting_.size(); }
-
-  /// Makes the new content durable and visible, in this order: file data, name, directory. Call once.
-  void commit() {
-    flush();
-    if (temporary_.empty()) return;
-    if (::fsync(file_.number) < 0) detail::fail_with_errno("io.2", path_, "cannot be made durable");
-    if (::rename(temporary_.c_str(), path_.c_str()) < 0) detail::fail_with_errno("io.2", path_, "cannot be replaced");
-    temporary_.clear();
-    auto const slash = path_.rfind('/');
-    std::string const folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
-    detail::descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    // Some file systems cannot sync a directory (EINVAL); the rename has happened all the same.
-    if (directory.number >= 0 && ::fsync(directory.number) < 0 && errno != EINVAL)
-      detail::fail_with_errno("io.2", folder, "the directory cannot be made durable");
-  }
-
- private:
-  static constexpr std::size_t gather = 1 << 16;
-
-  void flush() {
-    if (waiting_.empty()) return;
-    put(waiting_, -1), flushed_ += (long long)waiting_.size(), waiting_.clear();
-  }
-  // offset −1: at the current place. The place is kept explicitly for regular files, so that both kinds can be mixed.
-  void put(std::string_view bytes, long long offset) {
-    detail::held_back_sigpipe const guard;
-    bool const streams = temporary_.empty() && offset < 0;
-    if (offset < 0) offset = flushed_;
-    while (!bytes.empty()) {
-      auto const n = streams ? ::write(file_.number, bytes.data(), bytes.size())
-                             : ::pwrite(file_.number, bytes.data(), bytes.size(), offset);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) detail::fail_with_errno("io.2", path_, "cannot be written");
-      if (n == 0) throw error("io.2", path_ + ": cannot be written: no progress");
-      bytes.remove_prefix(std::size_t(n)), offset += n;
-    }
-  }
-
-  std::string path_, temporary_;
-  detail::descriptor file_;
-  std::string waiting_;     // appended, not yet handed to the system
-  long long flushed_ = 0;
-};
-
-/// Replaces a whole file atomically. Errors: io.2.
-inline void write_file(std::string path, std::string_view content) {
-  atomic_file file(std::move(path));
-  file.write(content), file.commit();
-}
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_IO_FILE_HPP
 // ---------------------------------------------------------------- smalti/retrieval/bytes.hpp
 #ifndef SMALTI_HAS_RETRIEVAL_BYTES_HPP
 #define SMALTI_HAS_RETRIEVAL_BYTES_HPP
@@ -6109,4 +10861,964 @@ inline void store::write(std::function<void(std::string_view)> const& out) const
 }  // namespace smalti
 #endif  // SMALTI_HAS_RETRIEVAL_STORE_HPP
 #endif  // SMALTI_HAS_RETRIEVAL_HPP
+// ---------------------------------------------------------------- smalti/rag.hpp
+#ifndef SMALTI_HAS_RAG_HPP
+#define SMALTI_HAS_RAG_HPP
+/// Questions answered from documents: a folder of Markdown indexed, passages retrieved, a prompt within a budget, citations with
+/// their evidence, a confidence, and declining where the documents do not hold the answer.
+///
+///     auto encoder = smalti::sentence_encoder::load(".cache/models/all-MiniLM-L6-v2");
+///     auto s = smalti::make_store(encoder);
+///     smalti::index_documents(where, s, encoder, smalti::load_documents("examples/data/handbook"));
+///     auto found = smalti::retrieve(where, s, encoder, question, {.k = 4});
+///     auto reply = smalti::answer(model, question, found);       // model: rag_prompt → generated_text
+///
+/// Files throw smalti::error; docs/errors.md lists rag.1 … rag.5.
+
+// ---------------------------------------------------------------- smalti/rag/answer.hpp
+#ifndef SMALTI_HAS_RAG_ANSWER_HPP
+#define SMALTI_HAS_RAG_ANSWER_HPP
+// From a question and its passages to a reply that says what it rests on, how sure it is and where the time went; or that
+// declines.
+
+#include <cmath>
+#include <optional>
+// ---------------------------------------------------------------- smalti/rag/citations.hpp
+#ifndef SMALTI_HAS_RAG_CITATIONS_HPP
+#define SMALTI_HAS_RAG_CITATIONS_HPP
+// What an answer says it rests on: the marks [1], [2, 3] in it, the sentence each belongs to, and the sentence of the passage that
+// supports it best.
+
+#include <unordered_set>
+// ---------------------------------------------------------------- smalti/rag/retrieve.hpp
+#ifndef SMALTI_HAS_RAG_RETRIEVE_HPP
+#define SMALTI_HAS_RAG_RETRIEVE_HPP
+// Documents into a store, and a question to its passages: by meaning, by words, and by both rankings fused.
+
+#include <chrono>
+#include <set>
+// ---------------------------------------------------------------- smalti/text/chunk.hpp
+#ifndef SMALTI_HAS_TEXT_CHUNK_HPP
+#define SMALTI_HAS_TEXT_CHUNK_HPP
+// Documents cut into overlapping chunks at sentences, with their places: what retrieval indexes and citations point at.
+
+#include <functional>
+#include <vector>
+
+namespace smalti {
+
+/// A part of a text, in bytes; never cuts a character, begins and ends with visible ones.
+struct chunk {
+  std::size_t begin, end;
+  friend bool operator==(chunk const&, chunk const&) = default;
+};
+
+struct chunk_options {
+  int limit = 200;   ///< size of a chunk at most, in the unit that `count` counts
+  int overlap = 40;  ///< of the chunk before, repeated at most: whole sentences only
+  std::function<int(std::string_view)> count = {};  ///< e.g. tokens; empty: words
+};
+
+namespace detail {
+inline int count_words(std::string_view text) {
+  int words = 0;
+  bool inside = false;
+  for (char c : text) {
+    bool const space = c == ' ' || (c >= 9 && c <= 13);
+    words += !space && !inside, inside = !space;
+  }
+  return words;
+}
+
+/// Walks over a text and finds where units that belong together end: sentences, headings, list items, fenced code.
+class sentence_finder {
+ public:
+  explicit sentence_finder(std::string_view text) : text_(text) {}
+
+  std::vector<chunk> run() {
+    for (std::size_t at = 0; at < text_.size();) {
+      auto const line_end = std::min(text_.find('\n', at), text_.size());
+      auto const line = text_.substr(at, line_end - at);
+      if (auto const mark = fence_of(line); !mark.empty()) {
+        close(at);
+        at = end_of_fence(line_end, mark);
+        close(at);
+        continue;
+      }
+      if (blank(line) || stands_alone(line)) close(at);
+      sentences(at, line_end);
+      at = std::min(line_end + 1, text_.size());
+      if (blank(line) || heading(line)) close(at);
+    }
+    close(text_.size());
+    return std::move(found_);
+  }
+
+ private:
+  static bool blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
+  static bool heading(std::string_view line) {
+    auto const level = line.find_first_not_of('#');
+    return level != std::string_view::npos && level >= 1 && level <= 6 && line[level] == ' ';
+  }
+  // Headings, list items, quotations and rows of tables begin a unit even without a blank line before them.
+  static bool stands_alone(std::string_view line) {
+    auto const first = line.find_first_not_of(" \t");
+    if (first == std::string_view::npos) return false;
+    line.remove_prefix(first);
+    if (heading(line) || line[0] == '|' || line[0] == '>') return true;
+    if (line.size() > 1 && (line[0] == '-' || line[0] == '*' || line[0] == '+') && line[1] == ' ') return true;
+    auto const digits = line.find_first_not_of("0123456789");
+    return digits >= 1 && digits <= 3 && digits + 1 < line.size() && (line[digits] == '.' || line[digits] == ')') && line[digits + 1] == ' ';
+  }
+  static std::string_view fence_of(std::string_view line) {
+    auto const first = line.find_first_not_of(" \t");
+    if (first == std::string_view::npos || (line[first] != '`' && line[first] != '~')) return {};
+    auto const length = std::min(line.find_first_not_of(line[first], first), line.size()) - first;
+    return length >= 3 ? line.substr(first, length) : std::string_view();
+  }
+  std::size_t end_of_fence(std::size_t at, std::string_view mark) const {
+    while (at < text_.size()) {
+      auto const begin = at + 1, end = std::min(text_.find('\n', begin), text_.size());
+      if (begin > text_.size()) break;
+      if (fence_of(text_.substr(begin, end - begin)).starts_with(mark)) return end;
+      at = end;
+    }
+    return text_.size();
+  }
+
+  // A stop ends a sentence when space follows, unless an abbreviation, an initial or a number stands before it, or the text
+  // goes on in lower case. Chinese, Japanese and Hindi stops need no space.
+  void sentences(std::size_t at, std::size_t end) {
+    while (at < end) {
+      auto const d = unicode::decode(text_.substr(at));
+      auto next = at + std::size_t(d.bytes);
+      bool const wide = d.code == 0x3002 || d.code == 0xff01 || d.code == 0xff1f || d.code == 0x0964;
+      bool const stop = d.code == '.' || d.code == '!' || d.code == '?' || d.code == 0x2026 || d.code == 0x061f;
+      if (wide || stop) {
+        while (next < end && closes(text_.substr(next))) next += std::size_t(unicode::decode(text_.substr(next)).bytes);
+        if (wide || next == end || (unicode::is_space(unicode::decode(text_.substr(next)).code) && !goes_on(at, next, end, d.code))) close(next);
+      }
+      at = next;
+    }
+  }
+  // Further stops, quotation marks and brackets belong to the sentence they end.
+  static bool closes(std::string_view s) {
+    auto const c = unicode::decode(s).code;
+    return c == '.' || c == '!' || c == '?' || c == '"' || c == '\'' || c == ')' || c == ']' || c == '*' || c == 0x201d || c == 0x2019 || c == 0xbb || c == 0x300d;
+  }
+  bool goes_on(std::size_t stop, std::size_t next, std::size_t end, char32_t code) const {
+    auto const after = text_.find_first_not_of(" \t", next);
+    if (after == std::string_view::npos || after >= end) return false;
+    auto const c = unicode::decode(text_.substr(after)).code;
+    if (unicode::category(c) == UTF8PROC_CATEGORY_LL) return true;
+    if (code != '.' || next != stop + 1) return false;
+    std::size_t begin = stop;
+    while (begin > 0 && !(text_[begin - 1] == ' ' || (text_[begin - 1] >= 9 && text_[begin - 1] <= 13) || text_[begin - 1] == '(')) --begin;
+    auto const word = text_.substr(begin, stop - begin);
+    if (word.size() == 1 && unicode::is_letter(uint8_t(word[0])) && word != "I") return true;  // an initial
+    for (auto known : {"Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Jr", "Sr", "Inc", "Ltd", "Co", "Corp", "vs", "etc", "e.g", "i.e", "cf", "al", "No", "no", "Nos", "Fig",
+                       "fig", "Eq", "eq", "Sec", "sec", "Ch", "ch", "Vol", "vol", "pp", "p", "approx", "est", "Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug",
+                       "Sep", "Sept", "Oct", "Nov", "Dec", "U.S", "a.m", "p.m", "z.B", "bzw", "usw", "ca"})
+      if (word == known) return unicode::category(c) != UTF8PROC_CATEGORY_LU || (word != "etc" && word != "a.m" && word != "p.m" && word != "usw");
+    return false;
+  }
+
+  // Ends the unit that began after the last; spaces at its edges belong to none.
+  void close(std::size_t at) {
+    auto begin = begin_, end = at;
+    begin_ = at;
+    while (begin < end && is_edge(begin)) begin += std::size_t(unicode::decode(text_.substr(begin)).bytes);
+    while (end > begin && (text_[end - 1] == ' ' || (text_[end - 1] >= 9 && text_[end - 1] <= 13))) --end;
+    if (begin < end) found_.push_back({begin, end});
+  }
+  bool is_edge(std::size_t at) const { return unicode::is_space(unicode::decode(text_.substr(at)).code); }
+
+  std::string_view text_;
+  std::vector<chunk> found_;
+  std::size_t begin_ = 0;
+};
+
+/// Cuts a unit larger than the limit: at lines where that helps, else at words, and a word larger than the limit between characters.
+inline void cut(std::string_view text, chunk c, chunk_options const& o, std::vector<chunk>& out) {
+  auto const size = [&](std::size_t b, std::size_t e) { return o.count(text.substr(b, e - b)); };
+  while (c.begin < c.end) {
+    if (size(c.begin, c.end) <= o.limit) return out.push_back(c);
+    // The largest head that fits, found by halving: sizes grow with the text.
+    std::size_t low = c.begin, high = c.end;
+    while (high - low > 1) {
+      auto const middle = low + (high - low) / 2;
+      (size(c.begin, middle) <= o.limit ? low : high) = middle;
+    }
+    auto const after = [&](std::string_view marks) {
+      auto const at = text.substr(c.begin, low + 1 - c.begin).find_last_of(marks);
+      return at == std::string_view::npos ? c.begin : c.begin + at;
+    };
+    auto end = after("\n");
+    if (end <= c.begin + (low - c.begin) / 2) end = after(" \t\n");
+    if (end <= c.begin) {
+      end = low;
+      while (end > c.begin && (uint8_t(text[end]) & 0xc0) == 0x80) --end;
+      if (end <= c.begin) end = c.begin + std::size_t(unicode::decode(text.substr(c.begin)).bytes);  // a single character counts more than the limit
+    }
+    auto stop = end;
+    while (stop > c.begin && (text[stop - 1] == ' ' || (text[stop - 1] >= 9 && text[stop - 1] <= 13))) --stop;
+    if (stop > c.begin) out.push_back({c.begin, stop});
+    c.begin = end;
+    while (c.begin < c.end && unicode::is_space(unicode::decode(text.substr(c.begin)).code)) c.begin += std::size_t(unicode::decode(text.substr(c.begin)).bytes);
+  }
+}
+}  // namespace detail
+
+/// Sentences, headings, list items and fenced code blocks, in order; spaces between them belong to none.
+inline std::vector<chunk> split_sentences(std::string_view text) { return detail::sentence_finder(text).run(); }
+
+/// Chunks in order, at sentences where these fit the limit. A heading is not left at the end of a chunk. Each chunk repeats at most
+/// `overlap` of the one before and holds something new. Errors: text.6 (a limit below 1, an overlap not below the limit).
+inline std::vector<chunk> split(std::string_view text, chunk_options o = {}) {
+  if (o.limit < 1 || o.overlap < 0 || o.overlap >= o.limit)
+    throw error("text.6", "chunks: expected a limit of at least 1 and an overlap of 0 … limit − 1, found " + std::to_string(o.limit) + " and " + std::to_string(o.overlap));
+  if (!o.count) o.count = detail::count_words;
+  std::vector<chunk> units;
+  for (auto const& s : split_sentences(text)) detail::cut(text, s, o, units);
+  auto const size = [&](std::size_t first, std::size_t last) { return o.count(text.substr(units[first].begin, units[last].end - units[first].begin)); };
+  auto const is_heading = [&](std::size_t i) { return text[units[i].begin] == '#'; };
+  std::vector<chunk> all;
+  for (std::size_t first = 0, fresh = 0; fresh < units.size();) {  // units first … fresh − 1 are repeated
+    std::size_t last = fresh;
+    while (last + 1 < units.size() && size(first, last + 1) <= o.limit) ++last;
+    if (last + 1 < units.size())
+      while (last > fresh && is_heading(last)) --last;  // it belongs to what follows
+    all.push_back({units[first].begin, units[last].end});
+    fresh = last + 1;
+    if (fresh == units.size()) break;
+    first = fresh;
+    // As many whole units of overlap as fit, and as leave room for the next one.
+    while (first > 0 && units[first - 1].begin > all.back().begin && size(first - 1, last) <= o.overlap && size(first - 1, fresh) <= o.limit) --first;
+  }
+  return all;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_CHUNK_HPP
+
+namespace smalti {
+
+/// A passage that a question led to.
+struct passage {
+  int chunk = 0;
+  std::string document, title, text;
+  text_span span;        ///< of the document's text
+  float score = 0;       ///< that it was ranked by: cosine, BM25 or rank fusion
+  float similarity = 0;  ///< cosine of question and passage, −1 … 1, however it was found
+};
+
+struct indexing_options {
+  chunk_options chunks = {.limit = 160, .overlap = 40};  ///< in words, or what its count counts; see docs/decisions.d/retrieval.md
+  int batch = 64;                                        ///< passages embedded between two reports
+  bool prune = false;                                    ///< also erase the documents of the store that are not among these
+  std::function<void(int done, int of)> progress = {};   ///< passages, now and then
+};
+struct indexing_report {
+  int added = 0, replaced = 0, unchanged = 0, erased = 0;  ///< documents
+  int passages = 0;                                        ///< embedded
+};
+
+/// A store for an encoder's vectors, still empty.
+inline store make_store(sentence_encoder const& encoder) { return store({.model = encoder.identity(), .dimension = encoder.dimension()}); }
+/// The store of a file, if it was made with this encoder. Errors: those of store::open, index.6.
+inline store open_store(std::string const& path, sentence_encoder const& encoder) { return store::open(path, {.model = encoder.identity(), .dimension = encoder.dimension()}); }
+
+/// What is embedded for a passage: the title lends its topic to passages that do not name it.
+inline std::string embedded_text(std::string_view title, std::string_view text) { return std::string(title) + "\n" + std::string(text); }
+
+/// Cuts, embeds and stores the documents that are new or changed; the others cost one hash. Errors: text.6, index.*.
+inline indexing_report index_documents(on_cpu const& where, store& to, sentence_encoder const& encoder, std::span<document const> documents, indexing_options const& options = {}) {
+  indexing_report report;
+  struct work {
+    document const* of;
+    std::vector<text_span> spans;
+    std::size_t first;  // of its texts
+  };
+  std::vector<work> todo;
+  std::vector<std::string> texts;
+  std::set<std::string> wanted;
+  for (auto const& d : documents) {
+    wanted.insert(d.id);
+    if (to.holds(d)) { ++report.unchanged; continue; }
+    ++(to.find(d.id) ? report.replaced : report.added);
+    todo.push_back({&d, {}, texts.size()});
+    for (chunk const& c : split(d.text, options.chunks)) {
+      todo.back().spans.push_back({c.begin, c.end});
+      texts.push_back(embedded_text(d.title, std::string_view(d.text).substr(c.begin, c.end - c.begin)));
+    }
+  }
+  std::size_t const dimension = std::size_t(encoder.dimension()), batch = std::size_t(std::max(options.batch, 1));
+  buffer<float> vectors(texts.size() * dimension);  // (passages, dimension)
+  for (std::size_t first = 0; first < texts.size(); first += batch) {
+    std::size_t const count = std::min(batch, texts.size() - first);
+    auto const part = encoder.encode(where, std::span(texts).subspan(first, count));
+    std::copy(part.begin(), part.end(), vectors.begin() + first * dimension);
+    if (options.progress) options.progress(int(first + count), int(texts.size()));
+  }
+  for (auto const& w : todo)
+    to.add(*w.of, w.spans, row_major<float const>(vectors.data() + w.first * dimension, index(w.spans.size()), index(dimension)));
+  report.passages = int(texts.size());
+  if (options.prune) {
+    std::vector<std::string> gone;
+    to.for_each([&](document const& d) { if (!wanted.contains(d.id)) gone.push_back(d.id); });
+    for (auto const& id : gone) to.erase(id), ++report.erased;
+  }
+  return report;
+}
+
+/// Which ranking decides.
+enum class ranking { meaning, words, fused };
+
+struct retrieve_options {
+  int k = 4;                         ///< passages at most
+  ranking by = ranking::fused;
+  int candidates = 30;               ///< of each ranking, before fusion and MMR
+  rrf fuse = {};
+  float word_weight = 1;             ///< of the ranking by words against that by meaning
+  float mmr = 1;                     ///< λ; below 1, passages that repeat each other make room
+  int per_document = 0;              ///< passages of one document at most; 0: any number
+  document_filter filter = {};
+};
+struct retrieval_seconds {
+  double embed = 0, search = 0;
+};
+
+/// The passages for a question, best first. Errors: index.7 (an encoder of another dimension).
+inline std::vector<passage> retrieve(on_cpu const& where, store const& from, sentence_encoder const& encoder, std::string const& question,
+                                     retrieve_options const& o = {}, retrieval_seconds* seconds = nullptr) {
+  using clock = std::chrono::steady_clock;
+  auto const start = clock::now();
+  auto const embedded = encoder.encode(where, question);  // (dimension)
+  std::span<float const> const query(embedded.data(), embedded.size());
+  auto const middle = clock::now();
+  int const candidates = std::max(o.candidates, o.k);
+  std::vector<hit> rankings[2];
+  if (o.by != ranking::words) rankings[0] = from.search_vectors(where, query, candidates, o.filter);
+  if (o.by != ranking::meaning) rankings[1] = from.search_words(question, candidates, o.filter);
+  float const weights[2] = {1, o.word_weight};
+  auto hits = o.by == ranking::fused ? fuse(rankings, candidates, o.fuse, weights) : rankings[o.by == ranking::words];
+  auto cosine = [](std::span<float const> a, std::span<float const> b) {
+    float s = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) s += a[i] * b[i];
+    return s;
+  };
+  if (o.mmr < 1) hits = mmr(hits, int(hits.size()), o.mmr, [&](int a, int b) { return cosine(from.vector(a), from.vector(b)); });
+  std::vector<passage> found;
+  std::map<document const*, int> taken;
+  for (hit h : hits) {
+    if (int(found.size()) >= o.k) break;
+    auto const view = from.chunk(h.id);
+    if (o.per_document > 0 && taken[view.from]++ >= o.per_document) continue;
+    found.push_back({h.id, view.from->id, view.from->title, std::string(view.text()), view.span, h.score, cosine(query, from.vector(h.id))});
+  }
+  if (seconds) *seconds = {std::chrono::duration<double>(middle - start).count(), std::chrono::duration<double>(clock::now() - middle).count()};
+  return found;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_RAG_RETRIEVE_HPP
+
+namespace smalti {
+
+struct citation {
+  int number = 0;          ///< as in the text, from 1
+  std::size_t passage = 0; ///< its place in the list of passages
+  text_span mark;          ///< bytes of the answer: "[1]"
+  text_span claim;         ///< bytes of the answer: the sentence before or around the mark
+  text_span evidence;      ///< bytes of the passage's text: its sentence that shares most with the claim; empty where none does
+  float support = 0;       ///< share of the claim's words that the passage holds, 0 … 1
+};
+struct citation_list {
+  std::vector<citation> all;
+  std::vector<int> unknown;  ///< numbers that no passage has
+};
+
+namespace detail {
+using word_set = std::unordered_set<std::string>;
+
+inline word_set words_of(std::string_view text) {
+  word_set all;
+  for_each_word(text, {}, [&](std::string_view w, std::size_t, std::size_t) { all.emplace(w); });
+  return all;
+}
+/// The text without its marks, which are no words of it.
+inline std::string without_marks(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    std::size_t j = i;
+    if (text[i] == '[')
+      for (++j; j < text.size() && (text[j] == ',' || text[j] == ' ' || (text[j] >= '0' && text[j] <= '9'));) ++j;
+    if (j > i + 1 && j < text.size() && text[j] == ']') { i = j + 1; continue; }
+    out += text[i++];
+  }
+  return out;
+}
+/// Share of a's words that b holds too; 0 for no words.
+inline float coverage(word_set const& a, word_set const& b) {
+  if (a.empty()) return 0;
+  std::size_t common = 0;
+  for (auto const& w : a) common += b.contains(w);
+  return float(common) / float(a.size());
+}
+
+/// The sentence that shares most words with the claim, by F1, so that a long one does not win by length.
+inline text_span best_sentence(std::string_view text, word_set const& claim) {
+  text_span best;
+  float most = 0;
+  for (chunk const& s : split_sentences(text)) {
+    auto const words = words_of(text.substr(s.begin, s.end - s.begin));
+    float const p = coverage(words, claim), r = coverage(claim, words);
+    if (float const f1 = p + r > 0 ? 2 * p * r / (p + r) : 0; f1 > most) most = f1, best = {s.begin, s.end};
+  }
+  return best;
+}
+}  // namespace detail
+
+/// The citations of an answer, in order. A mark at the start of a sentence belongs to the one before: "It is 8 %. [1] So …".
+inline citation_list parse_citations(std::string_view answer, std::span<passage const> passages) {
+  citation_list found;
+  auto const sentences = split_sentences(answer);
+  auto claim_at = [&](std::size_t mark) -> text_span {
+    std::size_t s = 0;
+    while (s + 1 < sentences.size() && sentences[s + 1].begin <= mark) ++s;
+    if (sentences.empty()) return {};
+    // Everything before the mark within its sentence is marks: it is the tail of an earlier one.
+    while (s > 0 && detail::words_of(detail::without_marks(answer.substr(sentences[s].begin, mark - sentences[s].begin))).empty()) --s;
+    return {sentences[s].begin, sentences[s].end};
+  };
+  for (std::size_t at = 0; (at = answer.find('[', at)) != std::string_view::npos; ++at) {
+    auto const end = answer.find(']', at);
+    if (end == std::string_view::npos) break;
+    auto const inside = answer.substr(at + 1, end - at - 1);
+    if (inside.empty() || inside.size() > 40 || inside.find_first_not_of("0123456789, ") != std::string_view::npos) continue;
+    for (std::size_t i = 0; i < inside.size();) {
+      if (inside[i] < '0' || inside[i] > '9') { ++i; continue; }
+      long number = 0;
+      for (; i < inside.size() && inside[i] >= '0' && inside[i] <= '9'; ++i) number = std::min(number * 10 + (inside[i] - '0'), 1000000L);
+      if (number < 1 || std::size_t(number) > passages.size()) { found.unknown.push_back(int(number)); continue; }
+      citation c{int(number), std::size_t(number - 1), {at, end + 1}, claim_at(at), {}, 0};
+      auto const claim = detail::words_of(detail::without_marks(answer.substr(c.claim.begin, c.claim.end - c.claim.begin)));
+      auto const& text = passages[c.passage].text;
+      c.evidence = detail::best_sentence(text, claim), c.support = detail::coverage(claim, detail::words_of(passages[c.passage].title + "\n" + text));
+      found.all.push_back(c);
+    }
+  }
+  return found;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_RAG_CITATIONS_HPP
+// ---------------------------------------------------------------- smalti/rag/prompt.hpp
+#ifndef SMALTI_HAS_RAG_PROMPT_HPP
+#define SMALTI_HAS_RAG_PROMPT_HPP
+// Passages and a question as the two turns that the default model is trained on, within a budget of tokens.
+
+#include <functional>
+
+namespace smalti {
+
+inline constexpr char const* rag_system = "Answer the question from the passages. Cite them as [1]. If they do not hold the answer, say so.";
+
+struct rag_prompt {
+  std::string system, user;
+  std::vector<passage> passages;  ///< those in the prompt, [1] first; shortened ones with the text and span that were kept
+};
+
+struct prompt_options {
+  int budget = 768;                                    ///< tokens of both turns together at most
+  std::function<int(std::string_view)> count = {};     ///< tokens of a text; empty: bytes / 3, on the safe side for English
+  std::string system = rag_system;
+};
+
+namespace detail {
+inline std::string render_user(std::span<passage const> passages, std::string_view question) {
+  std::string user;
+  for (std::size_t i = 0; i < passages.size(); ++i) user += "[" + std::to_string(i + 1) + "] " + passages[i].title + "\n" + passages[i].text + "\n\n";
+  return user + "Question: " + std::string(question);
+}
+/// Keeps the first sentences [0, count) of the passage.
+inline passage shortened(passage p, std::span<chunk const> sentences, std::size_t count) {
+  p.text.resize(sentences[count - 1].end);
+  p.span.end = p.span.begin + p.text.size();
+  return p;
+}
+}  // namespace detail
+
+/// Packs the passages in their order. One that does not fit is cut after as many whole sentences as fit, and left out where not one
+/// does. Errors: rag.5 (the question alone exceeds the budget).
+inline rag_prompt build_prompt(std::string_view question, std::span<passage const> passages, prompt_options const& o = {}) {
+  auto const count = [&](std::string_view text) { return o.count ? o.count(text) : int(text.size() / 3) + 1; };
+  rag_prompt p{o.system, {}, {}};
+  auto const size = [&] { return count(p.system) + count(detail::render_user(p.passages, question)); };
+  if (int const alone = size(); alone > o.budget)
+    throw error("rag.5", "prompt: expected a question within " + std::to_string(o.budget) + " tokens, found " + std::to_string(alone) + " with the instructions");
+  for (auto const& whole : passages) {
+    p.passages.push_back(whole);
+    if (size() <= o.budget) continue;
+    auto const sentences = split_sentences(whole.text);
+    std::size_t low = 0, high = sentences.size();  // the most sentences that fit: sizes grow with them
+    while (low + 1 < high) {
+      std::size_t const middle = (low + high) / 2;
+      p.passages.back() = detail::shortened(whole, sentences, middle);
+      (size() <= o.budget ? low : high) = middle;
+    }
+    if (low) p.passages.back() = detail::shortened(whole, sentences, low);
+    else p.passages.pop_back();
+  }
+  p.user = detail::render_user(p.passages, question);
+  return p;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_RAG_PROMPT_HPP
+
+namespace smalti {
+
+/// What a model made of a prompt.
+struct generated_text {
+  std::string text = {};
+  std::optional<float> log_probability = {};  ///< mean over its tokens, ≤ 0, under the model's own distribution
+  int prompt_tokens = 0, tokens = 0;
+  double prefill_seconds = 0, decode_seconds = 0;
+};
+/// Whatever turns a prompt into text: a model of this library, one behind a URL, a canned answer in a test.
+template <class G>
+concept text_generator = requires(G g, rag_prompt const& p) { { g(p) } -> std::convertible_to<generated_text>; };
+
+struct rag_timings {
+  double embed = 0, search = 0, prefill = 0, decode = 0;  ///< seconds
+  int prompt_tokens = 0, tokens = 0;
+  double prefill_rate() const { return prefill > 0 ? prompt_tokens / prefill : 0; }  ///< tokens/s
+  double decode_rate() const { return decode > 0 ? tokens / decode : 0; }
+};
+
+/// The parts of a confidence, each 0 … 1.
+struct confidence_parts {
+  float retrieval = 0;  ///< the best similarity among the cited passages (all, where none is cited), from `low` to `high`
+  float support = 0;    ///< share of the answer's words that these passages or the question hold
+  float certainty = 1;  ///< e^(mean log-probability of the tokens), where the model gives it
+  /// The geometric mean: one part at 0 leaves no confidence.
+  float together() const { return std::cbrt(retrieval * support * certainty); }
+};
+
+struct answer_options {
+  prompt_options prompt = {};
+  float abstain_below = 0.3f;        ///< of the best similarity: below, the model is not asked; see docs/decisions.d/retrieval.md
+  float low = 0.2f, high = 0.6f;     ///< similarities that count as none and as full
+  std::string refusal = "The passages do not say.";
+  std::vector<std::string> refusals = {"the passages do not", "the passages don't", "i do not know", "i don't know", "cannot be answered"};  ///< beginnings in lower case
+};
+
+struct rag_reply {
+  std::string question, answer;
+  std::vector<passage> passages;  ///< those in the prompt
+  citation_list citations;
+  bool abstained = false;
+  float confidence = 0;           ///< 0 … 1; 0 where it abstained
+  confidence_parts parts;
+  rag_timings timings;
+};
+
+/// Whether an answer declines: it begins with one of the refusals, whatever the case.
+inline bool is_refusal(std::string_view answer, answer_options const& o) {
+  std::string low = detail::folded(answer.substr(std::min(answer.find_first_not_of(" \t\r\n"), answer.size())));
+  return low.empty() || std::any_of(o.refusals.begin(), o.refusals.end(), [&](auto const& r) { return low.starts_with(r); });
+}
+
+inline confidence_parts confidence_of(rag_reply const& r, std::optional<float> log_probability, answer_options const& o) {
+  std::vector<passage const*> rests_on;
+  for (auto const& c : r.citations.all) rests_on.push_back(&r.passages[c.passage]);
+  if (rests_on.empty())
+    for (auto const& p : r.passages) rests_on.push_back(&p);
+  float best = -1;
+  auto known = detail::words_of(r.question);
+  for (auto const* p : rests_on) best = std::max(best, p->similarity), known.merge(detail::words_of(p->title + "\n" + p->text));
+  float const span = std::max(o.high - o.low, 1e-6f);
+  return {std::clamp((best - o.low) / span, 0.f, 1.f), detail::coverage(detail::words_of(detail::without_marks(r.answer)), known),
+          log_probability ? std::exp(std::min(*log_probability, 0.f)) : 1.f};
+}
+
+/// Asks the generator, unless no passage is near the question. Errors: rag.5, and the generator's own.
+template <text_generator G>
+rag_reply answer(G&& generate, std::string question, std::span<passage const> passages, answer_options const& o = {}, retrieval_seconds spent = {}) {
+  rag_reply r{std::move(question), {}, {}, {}, false, 0, {}, {.embed = spent.embed, .search = spent.search}};
+  float best = -1;
+  for (auto const& p : passages) best = std::max(best, p.similarity);
+  if (best < o.abstain_below) {
+    r.passages.assign(passages.begin(), passages.end()), r.answer = o.refusal, r.abstained = true;
+    return r;
+  }
+  auto const prompt = build_prompt(r.question, passages, o.prompt);
+  generated_text made = generate(prompt);
+  r.passages = prompt.passages, r.answer = std::move(made.text);
+  r.timings.prefill = made.prefill_seconds, r.timings.decode = made.decode_seconds, r.timings.prompt_tokens = made.prompt_tokens, r.timings.tokens = made.tokens;
+  r.abstained = is_refusal(r.answer, o);
+  if (r.abstained) return r;
+  r.citations = parse_citations(r.answer, r.passages);
+  r.parts = confidence_of(r, made.log_probability, o), r.confidence = r.parts.together();
+  return r;
+}
+
+/// The reply as one JSON object, with the keys question, answer, passages, citations, confidence, abstained, timings.
+inline json json_of(rag_reply const& r) {
+  auto const seconds = [](double s) { return std::round(s * 1e6) / 1e6; };
+  auto const span = [](text_span s) { return json::array({s.begin, s.end}); };
+  json passages = json::array(), citations = json::array();
+  for (auto const& p : r.passages)
+    passages.push_back({{"id", p.document}, {"title", p.title}, {"score", p.score}, {"similarity", p.similarity}, {"text", p.text}, {"span", span(p.span)}});
+  for (auto const& c : r.citations.all)
+    citations.push_back({{"number", c.number}, {"id", r.passages[c.passage].document}, {"mark", span(c.mark)}, {"claim", span(c.claim)}, {"evidence", span(c.evidence)}, {"support", c.support}});
+  auto const& t = r.timings;
+  return {{"question", r.question}, {"answer", r.answer}, {"passages", passages}, {"citations", citations}, {"confidence", r.confidence}, {"abstained", r.abstained},
+          {"timings", {{"embed_seconds", seconds(t.embed)}, {"search_seconds", seconds(t.search)}, {"prefill_seconds", seconds(t.prefill)}, {"decode_seconds", seconds(t.decode)},
+                       {"prompt_tokens", t.prompt_tokens}, {"tokens", t.tokens}, {"prefill_tokens_per_second", std::round(t.prefill_rate())}, {"decode_tokens_per_second", std::round(t.decode_rate() * 10) / 10}}}};
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_RAG_ANSWER_HPP
+// ---------------------------------------------------------------- smalti/rag/chat_generator.hpp
+#ifndef SMALTI_HAS_RAG_CHAT_GENERATOR_HPP
+#define SMALTI_HAS_RAG_CHAT_GENERATOR_HPP
+// A language model of this library as what answers a prompt of passages.
+
+#include <numeric>
+// ---------------------------------------------------------------- smalti/text/chat.hpp
+#ifndef SMALTI_HAS_TEXT_CHAT_HPP
+#define SMALTI_HAS_TEXT_CHAT_HPP
+// Conversations as the tokens a model was trained on: Llama 3, Mistral, Granite and ChatML layouts. Only the layout inserts special
+// tokens; whatever a message contains is encoded as plain text, so no document can end a turn or begin another.
+
+#include <ctime>
+
+namespace smalti {
+
+struct message {
+  std::string role, content;  ///< role: "system", "user", "assistant", …
+};
+
+/// The layouts. A Jinja template is not interpreted: it is recognised by the marks it writes.
+enum class chat_layout { llama3, mistral, granite, chatml };
+
+/// One layout with the variations that published checkpoints show. Aggregate; detect() fills it, and a program may.
+struct chat_template {
+  chat_layout layout = chat_layout::chatml;
+  std::string begin = {};      ///< token before everything, may be empty
+  std::string end = "</s>";    ///< token after an answer (Mistral only)
+  std::string system_head = {};  ///< before every system text; a system turn is then always written (Llama 3.1's dates)
+  std::string system_default = {};  ///< the system text where none is given; empty: no turn
+  bool spaced = false;         ///< Mistral: a space before [INST] and before an answer, system text before the first question
+
+  /// By name: "llama3", "mistral", "granite", "chatml". Errors: text.3.
+  static chat_template named(std::string_view name) {
+    if (name == "llama3") return {.layout = chat_layout::llama3, .begin = "<|begin_of_text|>"};
+    if (name == "mistral") return {.layout = chat_layout::mistral, .begin = "<s>", .spaced = true};
+    if (name == "granite") return {.layout = chat_layout::granite};
+    if (name == "chatml") return {};
+    throw error("text.3", "chat template: expected llama3, mistral, granite or chatml, found \"" + std::string(name) + "\"");
+  }
+
+  /// From tokenizer_config.json (its chat_template and special tokens); `today` stands where a layout asks for the date, empty
+  /// means now. Errors: io.4, text.3 (no template, or one of another family: name a layout explicitly).
+  static chat_template detect(json const& config, std::string const& file, std::string const& today = {}) {
+    auto const text = template_text(config, file);
+    auto const has = [&](char const* mark) { return text.find(mark) != std::string::npos; };
+    chat_template t;
+    if (has("<|start_header_id|>")) {
+      t.layout = chat_layout::llama3;
+      if (has("Cutting Knowledge Date")) t.system_head = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
+    } else if (has("<|start_of_role|>")) {
+      t.layout = chat_layout::granite;
+      if (has("Knowledge Cutoff Date"))
+        t.system_default = "Knowledge Cutoff Date: April 2024.\nToday's Date: " + (today.empty() ? date_now() : today) +
+                           ".\nYou are Granite, developed by IBM." + (has("You are a helpful AI assistant.") ? " You are a helpful AI assistant." : "");
+    } else if (has("<|im_start|>")) {
+      if (has("You are a helpful assistant")) t.system_default = quoted_default(text);
+    } else if (has("[INST]") && !has("<<SYS>>")) {  // <<SYS>> is Llama 2's, another family
+      t.layout = chat_layout::mistral, t.spaced = has(" [INST]");
+    } else
+      throw error("text.3", file + ": chat_template: expected the layout of Llama 3, Mistral, Granite or ChatML, found " + detail::shown(text));
+    if (has("bos_token") || has("<|begin_of_text|>")) t.begin = token_text(config, file, "bos_token");
+    if (auto const end = token_text(config, file, "eos_token"); !end.empty()) t.end = end;
+    return t;
+  }
+  /// From a model's directory (tokenizer_config.json, and chat_template.jinja where that is kept apart). Errors: io.1, io.3, and those above.
+  static chat_template load(std::string const& directory) {
+    auto const file = directory + "/tokenizer_config.json", apart = directory + "/chat_template.jinja";
+    auto config = read_json(file);
+    struct stat about {};
+    if (config.is_object() && !config.contains("chat_template") && ::stat(apart.c_str(), &about) == 0)
+      config["chat_template"] = std::string(mapped_file(apart).text());
+    return detect(config, file);
+  }
+
+  /// The tokens of a conversation; with `add_generation_prompt` the model's turn is opened behind it. Errors: text.3 (a turn that
+  /// the layout does not know), text.4 (the tokenizer lacks a token of the layout).
+  std::vector<int> render(tokenizer const& t, std::span<message const> messages, bool add_generation_prompt) const {
+    writer out(t);
+    if (!begin.empty()) out.token(begin);
+    if (layout == chat_layout::mistral) render_mistral(out, messages);
+    else render_turns(out, messages, add_generation_prompt);
+    return out.finish();
+  }
+
+ private:
+  // Collects text until the next token: a run of text must be encoded in one go, as it would be in the rendered whole.
+  class writer {
+   public:
+    explicit writer(tokenizer const& t) : tokenizer_(t) {}
+    void text(std::string_view s) { run_ += s; }
+    void token(std::string const& name) {
+      auto const id = tokenizer_.id_of(name);
+      if (!id) throw error("text.4", "chat template: expected the token \"" + name + "\" in the tokenizer's vocabulary, found none");
+      auto const added = tokenizer_.added(*id);
+      flush(added && added->strip_left);
+      strips_next_ = added && added->strip_right;
+      ids_.push_back(*id);
+    }
+    /// A mark that is a token in some tokenizers and text in others.
+    void mark(std::string const& name) {
+      auto const id = tokenizer_.id_of(name);
+      if (id && tokenizer_.added(*id)) token(name);
+      else text(name);
+    }
+    std::vector<int> finish() { return flush(false), std::move(ids_); }
+
+   private:
+    void flush(bool strip) {
+      std::string_view run = run_;
+      if (strips_next_) run.remove_prefix(std::min(run.find_first_not_of(" \t\r\n"), run.size()));
+      if (strip) run = run.substr(0, run.find_last_not_of(" \t\r\n") + 1);
+      auto const ids = tokenizer_.encode(run, {.special_tokens = false, .begins = ids_.empty()});
+      ids_.insert(ids_.end(), ids.begin(), ids.end());
+      run_.clear();
+    }
+    tokenizer const& tokenizer_;
+    std::vector<int> ids_;
+    std::string run_;
+    bool strips_next_ = false;
+  };
+
+  void open_turn(writer& out, std::string const& role) const {
+    if (layout == chat_layout::chatml) return out.token("<|im_start|>"), out.text(role + '\n');
+    bool const llama = layout == chat_layout::llama3;
+    out.token(llama ? "<|start_header_id|>" : "<|start_of_role|>");
+    out.text(role);
+    out.token(llama ? "<|end_header_id|>" : "<|end_of_role|>");
+    if (llama) out.text("\n\n");
+  }
+  void close_turn(writer& out) const {
+    out.token(layout == chat_layout::llama3 ? "<|eot_id|>" : layout == chat_layout::granite ? "<|end_of_text|>" : "<|im_end|>");
+    if (layout != chat_layout::llama3) out.text("\n");
+  }
+
+  void render_turns(writer& out, std::span<message const> messages, bool add_generation_prompt) const {
+    auto const turn = [&](std::string const& role, std::string const& content) {
+      open_turn(out, role), out.text(content), close_turn(out);
+    };
+    auto const text_of = [&](message const& m) { return layout == chat_layout::llama3 ? trimmed(m.content) : m.content; };
+    bool const given = !messages.empty() && messages[0].role == "system";
+    if (!system_head.empty()) turn("system", system_head + (given ? text_of(messages[0]) : system_default));
+    else if (given) turn("system", text_of(messages[0]));
+    else if (!system_default.empty()) turn("system", system_default);
+    for (auto const& m : messages.subspan(given)) turn(m.role, text_of(m));
+    if (add_generation_prompt) open_turn(out, "assistant");
+  }
+
+  // The answer follows [/INST] directly, so a prompt for it adds nothing.
+  void render_mistral(writer& out, std::span<message const> messages) const {
+    bool const given = spaced && !messages.empty() && messages[0].role == "system";
+    auto const rest = messages.subspan(given);
+    for (std::size_t i = 0; i < rest.size(); ++i) {
+      if (rest[i].role != (i % 2 ? "assistant" : "user"))
+        throw error("text.3", "chat template: mistral: turn " + std::to_string(i) + ": expected " + (i % 2 ? "assistant" : "user") + ", found \"" + rest[i].role + "\"");
+      if (spaced) out.text(" ");
+      if (i % 2) {
+        out.text(rest[i].content), out.token(end);
+        continue;
+      }
+      out.mark("[INST]"), out.text(" ");
+      if (given && i == 0) out.text(messages[0].content + "\n\n");
+      out.text(rest[i].content + " "), out.mark("[/INST]");
+    }
+  }
+
+  static std::string trimmed(std::string const& s) {
+    std::size_t begin = s.size(), end = 0;
+    unicode::for_each(s, [&](char32_t c, std::size_t at, std::size_t bytes) {
+      if (!unicode::is_space(c) && !(c >= 0x1c && c <= 0x1f)) begin = std::min(begin, at), end = at + bytes;  // Python's strip() takes these, too
+    });
+    return begin < end ? s.substr(begin, end - begin) : std::string();
+  }
+
+  // A string, or a list of named ones of which "default" counts.
+  static std::string template_text(json const& config, std::string const& file) {
+    auto const at = field<json>(config, file, "chat_template", json());
+    if (at.is_string()) return at;
+    if (at.is_array())
+      for (auto const& entry : at)
+        if (field<std::string>(entry, file + ": chat_template", "name", "") == "default") return field<std::string>(entry, file + ": chat_template", "template");
+    throw error("text.3", file + ": chat_template: expected a template, found " + (at.is_null() ? "none" : detail::shown(at)));
+  }
+  // "<s>" or {"content": "<s>", …}.
+  static std::string token_text(json const& config, std::string const& file, char const* name) {
+    auto const at = field<json>(config, file, name, json());
+    return at.is_object() ? field<std::string>(at, file + ": " + name, "content") : at.is_string() ? at.get<std::string>() : std::string();
+  }
+  // Qwen's default system turn stands in the template between "system\n" and <|im_end|>.
+  static std::string quoted_default(std::string const& text) {
+    auto const end_of = [&](std::string_view mark) {
+      auto const at = text.find(mark);
+      return at == std::string::npos ? at : at + mark.size();
+    };
+    auto const begin = std::min(end_of("<|im_start|>system\\n"), end_of("<|im_start|>system\n"));
+    auto const end = begin == std::string::npos ? begin : text.find("<|im_end|>", begin);
+    return end == std::string::npos ? "You are a helpful assistant." : text.substr(begin, end - begin);
+  }
+  static std::string date_now() {
+    std::time_t const now = std::time(nullptr);
+    std::tm day{};
+    localtime_r(&now, &day);
+    char text[64];
+    return std::string(text, std::strftime(text, sizeof text, "%B %d, %Y", &day));
+  }
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_CHAT_HPP
+
+namespace smalti {
+
+/// A text_generator: renders the two turns in the model's own layout and generates. Borrows the model.
+template <class Where>
+struct chat_generator {
+  language_model<Where>& model;
+  chat_template layout;
+  generate_options options = {};
+  piece_callback on_piece = {};   ///< called with the answer while it grows
+
+  generated_text operator()(rag_prompt const& p) const {
+    message const turns[] = {{"system", p.system}, {"user", p.user}};
+    auto const prompt = layout.render(model.text, turns, true);
+    generation const g = generate(model, prompt, options, on_piece);
+    generated_text out{g.text, {}, g.prompt_tokens, int(g.ids.size()), g.prefill_seconds, g.decode_seconds};
+    if (!g.log_probability.empty())
+      out.log_probability = std::accumulate(g.log_probability.begin(), g.log_probability.end(), 0.f) / float(g.log_probability.size());
+    return out;
+  }
+  /// Tokens of a text, for a prompt's budget.
+  int count(std::string_view text) const { return int(model.text.encode(text, {.special_tokens = false}).size()); }
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_RAG_CHAT_GENERATOR_HPP
+// ---------------------------------------------------------------- smalti/rag/documents.hpp
+#ifndef SMALTI_HAS_RAG_DOCUMENTS_HPP
+#define SMALTI_HAS_RAG_DOCUMENTS_HPP
+// A folder of Markdown files as documents: a front matter of `name: value` lines between two lines of three dashes, then the
+// text. The front matter is a small, strict part of YAML: anything else is an error with file and line.
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+namespace smalti {
+
+namespace detail {
+inline std::string_view trimmed(std::string_view s) {
+  auto const first = s.find_first_not_of(" \t\r");
+  return first == std::string_view::npos ? std::string_view() : s.substr(first, s.find_last_not_of(" \t\r") - first + 1);
+}
+inline std::string_view unquoted(std::string_view s) {
+  return s.size() >= 2 && (s.front() == '"' || s.front() == '\'') && s.back() == s.front() ? s.substr(1, s.size() - 2) : s;
+}
+
+/// Takes line after line, with the number of the one taken last.
+struct line_reader {
+  std::string_view rest;
+  int number = 0;
+  std::string_view next() {
+    auto const end = std::min(rest.find('\n'), rest.size());
+    auto const line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size())), ++number;
+    return line;
+  }
+};
+
+inline std::vector<std::string> parse_tags(std::string_view value, std::string const& at) {
+  if (value.size() < 2 || value.front() != '[' || value.back() != ']') throw error("rag.2", at + ": tags: expected [a, b], found \"" + std::string(value) + "\"");
+  std::vector<std::string> tags;
+  for (value = value.substr(1, value.size() - 2); !trimmed(value).empty();) {
+    auto const comma = std::min(value.find(','), value.size());
+    auto const tag = unquoted(trimmed(value.substr(0, comma)));
+    if (tag.empty()) throw error("rag.2", at + ": tags: expected a name between commas, found none");
+    tags.emplace_back(tag);
+    value.remove_prefix(std::min(comma + 1, value.size()));
+  }
+  return tags;
+}
+}  // namespace detail
+
+/// One document from the text of a file; `file` stands in messages and becomes the source. id and title must be there, category
+/// and tags may. Errors: rag.2 (front matter), rag.3 (a field missing, unknown or twice, no text).
+inline document parse_document(std::string_view text, std::string const& file) {
+  detail::line_reader lines{text};
+  auto here = [&] { return file + ":" + std::to_string(lines.number); };
+  if (text.starts_with("\xef\xbb\xbf")) lines.rest.remove_prefix(3);
+  if (auto const first = lines.next(); detail::trimmed(first) != "---") throw error("rag.2", here() + ": expected --- and front matter, found \"" + std::string(first.substr(0, 40)) + "\"");
+  document d;
+  std::map<std::string, int, std::less<>> seen;  // field → line
+  for (;;) {
+    if (lines.rest.empty()) throw error("rag.2", here() + ": expected --- after the front matter, found the end of the file");
+    auto const line = detail::trimmed(lines.next());
+    if (line == "---") break;
+    if (line.empty() || line.front() == '#') continue;
+    auto const colon = line.find(':');
+    if (colon == std::string_view::npos) throw error("rag.2", here() + ": expected `name: value`, found \"" + std::string(line.substr(0, 40)) + "\"");
+    std::string const name(detail::trimmed(line.substr(0, colon)));
+    auto const value = detail::unquoted(detail::trimmed(line.substr(colon + 1)));
+    if (auto const [at, fresh] = seen.emplace(name, lines.number); !fresh) throw error("rag.3", here() + ": expected \"" + name + "\" once, found it in line " + std::to_string(at->second) + " too");
+    if (name == "id") d.id = value;
+    else if (name == "title") d.title = value;
+    else if (name == "category") d.category = value;
+    else if (name == "tags") d.tags = detail::parse_tags(value, here());
+    else throw error("rag.3", here() + ": expected id, title, category or tags, found \"" + name + "\"");
+  }
+  if (d.id.empty() || d.title.empty()) throw error("rag.3", here() + ": expected an id and a title, found no " + (d.id.empty() ? "id" : "title"));
+  auto const body = lines.rest;
+  auto const first = body.find_first_not_of(" \t\r\n"), last = body.find_last_not_of(" \t\r\n");
+  if (first == std::string_view::npos) throw error("rag.3", here() + ": expected a text after the front matter, found none");
+  d.text = body.substr(first, last - first + 1), d.source = file;
+  return d;
+}
+
+/// All `.md` files of a folder and the folders in it, in the order of their paths. README.md is left out. Errors: io.1,
+/// rag.1 (no such folder, nothing in it), rag.2, rag.3, rag.4 (one id in two files).
+inline std::vector<document> load_documents(std::string const& folder) {
+  namespace fs = std::filesystem;
+  std::error_code failure;
+  std::vector<std::string> paths;
+  for (fs::recursive_directory_iterator at(folder, failure), end; !failure && at != end; at.increment(failure))
+    if (at->is_regular_file(failure) && at->path().extension() == ".md" && at->path().filename() != "README.md") paths.push_back(at->path().string());
+  if (failure) throw error("rag.1", folder + ": expected a folder of documents, found: " + failure.message());
+  if (paths.empty()) throw error("rag.1", folder + ": expected .md files, found none");
+  std::sort(paths.begin(), paths.end());
+  std::vector<document> all;
+  std::map<std::string, std::string> file_of;
+  for (auto const& path : paths) {
+    mapped_file const file(path);
+    all.push_back(parse_document(file.text(), path));
+    if (auto const [at, fresh] = file_of.emplace(all.back().id, path); !fresh)
+      throw error("rag.4", path + ": expected an id of its own, found \"" + all.back().id + "\", which " + at->second + " has too");
+  }
+  return all;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_RAG_DOCUMENTS_HPP
+#endif  // SMALTI_HAS_RAG_HPP
 #endif
