@@ -11,8 +11,8 @@ namespace smalti {
 
 /// What a model made of a prompt.
 struct generated_text {
-  std::string text;
-  std::optional<float> log_probability;  ///< mean over its tokens, ≤ 0, under the model's own distribution
+  std::string text = {};
+  std::optional<float> log_probability = {};  ///< mean over its tokens, ≤ 0, under the model's own distribution
   int prompt_tokens = 0, tokens = 0;
   double prefill_seconds = 0, decode_seconds = 0;
 };
@@ -38,7 +38,7 @@ struct confidence_parts {
 
 struct answer_options {
   prompt_options prompt = {};
-  float abstain_below = 0.28f;       ///< of the best similarity: below, the model is not asked; see docs/decisions.d/retrieval.md
+  float abstain_below = 0.3f;        ///< of the best similarity: below, the model is not asked; see docs/decisions.d/retrieval.md
   float low = 0.2f, high = 0.6f;     ///< similarities that count as none and as full
   std::string refusal = "The passages do not say.";
   std::vector<std::string> refusals = {"the passages do not", "the passages don't", "i do not know", "i don't know", "cannot be answered"};  ///< beginnings in lower case

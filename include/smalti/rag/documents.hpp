@@ -71,8 +71,8 @@ inline document parse_document(std::string_view text, std::string const& file) {
     else throw error("rag.3", here() + ": expected id, title, category or tags, found \"" + name + "\"");
   }
   if (d.id.empty() || d.title.empty()) throw error("rag.3", here() + ": expected an id and a title, found no " + (d.id.empty() ? "id" : "title"));
-  auto const body = detail::trimmed(lines.rest);
-  auto const first = body.find_first_not_of("\r\n"), last = body.find_last_not_of(" \t\r\n");
+  auto const body = lines.rest;
+  auto const first = body.find_first_not_of(" \t\r\n"), last = body.find_last_not_of(" \t\r\n");
   if (first == std::string_view::npos) throw error("rag.3", here() + ": expected a text after the front matter, found none");
   d.text = body.substr(first, last - first + 1), d.source = file;
   return d;
