@@ -55,6 +55,8 @@ def main():
     small.save_pretrained(options.out)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(options.tokenizer / file, options.out / file)
+    for file in options.out.iterdir():
+        file.chmod(0o644)      # safetensors writes through a private temporary file
 
     # What was written must load, and must be the weights that training rounded.
     loaded = AutoModelForCausalLM.from_pretrained(options.out, device_map={"": "cpu"}, dtype=torch.bfloat16).eval()
