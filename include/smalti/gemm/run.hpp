@@ -2,6 +2,7 @@
 // How a product is cut up: rows of x in slabs, rows of W in panels that threads take one by one. A thread finishes its
 // rectangle of y before it takes the next, so that no two threads write one place and the result does not depend on their count.
 
+#include <algorithm>
 #include <span>
 #include "kernels.hpp"
 #include "scratch.hpp"
