@@ -2676,6 +2676,7 @@ SMALTI_HD constexpr composed<A, B> operator|(A a, B b) { return {a, b}; }
 // How a product is cut up: rows of x in slabs, rows of W in panels that threads take one by one. A thread finishes its
 // rectangle of y before it takes the next, so that no two threads write one place and the result does not depend on their count.
 
+#include <algorithm>
 #include <span>
 // ---------------------------------------------------------------- smalti/gemm/kernels.hpp
 #ifndef SMALTI_HAS_GEMM_KERNELS_HPP

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCE = {".hpp", ".cuh", ".inc", ".cpp", ".cu", ".py", ".cmake", ".sh"}
 TEXT = SOURCE | {".md", ".txt", ".json", ".yml", ".in", ""}
 GENERATED = ("single_include/", "docs/errors.md", "docs/decisions.md")
-DATA = ("tests/golden/", "examples/data/", "models/", "tests/fuzz/corpus/")
+DATA = ("tests/golden/", "examples/data/", "models/", "tests/fuzz/corpus/", "script/default_model/results/")
 # Absolute paths of somebody's machine; the shebang and device files of /usr, /dev and /proc are everybody's.
 MACHINE = re.compile(r"(?<![\w.~/-])/(?:work|root|home/\w+|Users/\w+|mnt/\w+)(?:/|\b)")
 HOST = re.compile(r"https?://([\w.-]+)")
