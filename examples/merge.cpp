@@ -41,9 +41,9 @@ void check_modules(checkpoint const& in, std::vector<adapter> const& adapters) {
   for (auto const& a : adapters)
     for (auto const& [module, matrices] : a.modules) {
       auto const& t = in.at(module + ".weight");
-      index const n = index(matrices.b.size()) / matrices.rank, k = index(matrices.a.size()) / matrices.rank;
-      if (t.shape != std::vector<index>{n, k})
-        throw error("io.9", t.file + ": tensor \"" + t.name + "\": adapter " + a.name + " expects the shape " + name_of(std::vector<index>{n, k}) + ", found " + name_of(t.shape));
+      smalti::index const n = smalti::index(matrices.b.size()) / matrices.rank, k = smalti::index(matrices.a.size()) / matrices.rank;
+      if (t.shape != std::vector<smalti::index>{n, k})
+        throw error("io.9", t.file + ": tensor \"" + t.name + "\": adapter " + a.name + " expects the shape " + name_of(std::vector<smalti::index>{n, k}) + ", found " + name_of(t.shape));
     }
 }
 

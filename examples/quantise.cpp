@@ -18,7 +18,7 @@ char const* const footer = R"(The linear layers are quantised; embedding, norms,
 files. What is written loads in transformers with bitsandbytes, too. config.json is written last: a directory from an
 interrupted run does not load.
 
-NF4 takes about 4.5 bits for each weight with the default block of 64, 4.13 with double quantisation; INT8 takes 8.
+NF4 takes 4.13 bits for each weight with blocks of 64, 4.5 with --no-double-quant; INT8 takes 8.
 
 Examples:
   quantise --from granite-3.1-8b-instruct --to granite-nf4
