@@ -14,7 +14,7 @@ struct ask_options {
   model_options model;
   std::string encoder, documents, index;
   std::vector<std::string> questions, categories;
-  int passages = 3, max_tokens = 120;
+  int passages = 4, max_tokens = 120;
   float abstain = smalti::answer_options{}.abstain_below;
   bool as_json = false, rebuild = false;
 };
@@ -58,7 +58,7 @@ class session {
 
   void ask(std::string const& question) {
     smalti::retrieval_seconds spent;
-    auto const found = smalti::retrieve(where_, store_, encoder_, question, {.k = o_.passages, .per_document = 1, .filter = {.categories = o_.categories}}, &spent);
+    auto const found = smalti::retrieve(where_, store_, encoder_, question, {.k = o_.passages, .per_document = 2, .filter = {.categories = o_.categories}}, &spent);
     if (!o_.as_json) show_passages(question, found);
     bool streamed = false;
     smalti::chat_generator<smalti::on_cpu> const generator{model_, layout_, {.max_tokens = o_.max_tokens}, [&](std::string_view piece) {
