@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include "../support/minilm.hpp"
 #include "smalti/text/tokenizer.hpp"
 
 namespace smalti {
@@ -61,8 +62,6 @@ TEST_CASE("ids and texts equal those of the reference library") {
 }
 
 TEST_CASE("ids equal those of the reference library for the published MiniLM tokenizer") {
-  auto const directory = std::getenv("SMALTI_MINILM");
-  if (directory) compare("minilm", std::string(directory) + "/tokenizer.json");
-  else WARN("SMALTI_MINILM does not name the model's directory: skipped");
+  if (auto const directory = test::minilm_directory(); !directory.empty()) compare("minilm", directory + "/tokenizer.json");
 }
 }  // namespace smalti

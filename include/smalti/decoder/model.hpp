@@ -225,11 +225,11 @@ class decoder {
       if constexpr (requires { plain.code; }) {  // quantised
         buffer<float> dense(std::size_t(index(n) * k));
         auto const m = row_major(dense.data(), n, k);
-        dequantise(where_, plain, m), require(add_update(where_, m, a, sign));
+        dequantise(where_, plain, m), require(sign > 0 ? smalti::merge(where_, m, a) : smalti::unmerge(where_, m, a));
         return detail::convert(where_, view<float const, 2>(m), quantised_become, nf4_options{});
       } else {
         auto const m = row_major(plain.data(), n, k);
-        require(add_update(where_, m, a, sign));
+        require(sign > 0 ? smalti::merge(where_, m, a) : smalti::unmerge(where_, m, a));
         return pack(m);
       }
     }, w);
