@@ -23,7 +23,7 @@ KNOWN_HOSTS = {"arxiv.org", "huggingface.co", "github.com", "json-schema.org", "
 
 
 def tracked():
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True)
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     names = listed.stdout.split("\0") if listed.returncode == 0 else [p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*")]
     return sorted(n for n in names if n and (ROOT / n).is_file())
 
