@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <unordered_set>
+#include "../core/config.hpp"
 #include "../io/file.hpp"
 #include "bytes.hpp"
 #include "document.hpp"
