@@ -8,7 +8,7 @@ namespace {
 using namespace examples;
 
 /// For the handbook that comes with the library: what is asked when nobody asks.
-constexpr char const* samples[] = {"How is net present value calculated?", "What does a LEFT JOIN return?", "What is a Python decorator?"};
+constexpr char const* samples[] = {"How is NPV calculated?", "What is an upsert?", "What is a Python decorator?"};
 
 struct ask_options {
   model_options model;
