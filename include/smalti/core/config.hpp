@@ -15,6 +15,17 @@
   #define SMALTI_UNROLL
 #endif
 
+// The library is header-only. A program of many translation units may define SMALTI_COMPILED instead and link smalti::compiled:
+// then headers only declare what does not depend on the program's own types, and src/<folder>.cpp holds those bodies, once.
+// A header keeps them at its end, behind `#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_<FOLDER>)`, marked SMALTI_INLINE.
+#if defined(SMALTI_COMPILED)
+  #define SMALTI_HEADER_ONLY 0
+  #define SMALTI_INLINE
+#else
+  #define SMALTI_HEADER_ONLY 1
+  #define SMALTI_INLINE inline
+#endif
+
 namespace smalti {
 
 using index = long long;  // extents and strides, in elements
