@@ -2,9 +2,8 @@
 // LoRA adapter directories as PEFT writes them (huggingface.co/docs/peft): adapter_config.json and adapter_model.safetensors with
 // keys base_model.model.<module>.lora_A.weight (r, in) and .lora_B.weight (out, r). Only tensors and configuration.
 
-#include <cmath>
-#include <filesystem>
 #include "../core/view.hpp"
+#include "json_fwd.hpp"
 #include "safetensors_writer.hpp"
 
 namespace smalti {
@@ -20,19 +19,8 @@ struct adapter_config {
   std::string base_model = {};                      ///< may be empty
 
   /// The scale of one module whose A has `r` rows.
-  float scale_of(std::string const& module, int r) const {
-    float const a = exception(alpha_pattern, module, alpha);
-    return rslora ? a / std::sqrt(float(r)) : a / float(r);
-  }
-  int rank_of(std::string const& module) const { return exception(rank_pattern, module, rank); }
-
- private:
-  template <class T>
-  static T exception(std::map<std::string, T> const& patterns, std::string const& module, T usual) {
-    for (auto const& [key, value] : patterns)
-      if (key.starts_with('^') ? module == key.substr(1) : module == key || module.ends_with('.' + key)) return value;
-    return usual;
-  }
+  float scale_of(std::string const& module, int r) const;
+  int rank_of(std::string const& module) const;
 };
 
 struct adapter_entry {
@@ -55,6 +43,34 @@ struct adapter_matrices {
 };
 
 namespace detail {
+adapter_config parse_adapter_config(json const& j, std::string const& file);
+}  // namespace detail
+
+/// Reads an adapter directory. Errors: io.1, io.3 … io.7 (files), io.8 (an A without its B, or the reverse), io.9 (a shape that
+/// contradicts the rank), io.12 (not plain LoRA).
+adapter_file read_adapter(std::string const& directory);
+
+/// Writes a directory that PEFT loads; `type` is f32, f16 or bf16, one rounding. The weights are replaced before the configuration,
+/// each atomically. Errors: io.2, io.11, io.12 (matrices that contradict the configuration).
+void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules, dtype type = dtype::f32);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_IO)
+  #include <cmath>
+  #include <filesystem>
+  #include "json.hpp"
+
+namespace smalti {
+
+namespace detail {
+template <class T>
+T exception(std::map<std::string, T> const& patterns, std::string const& module, T usual) {
+  for (auto const& [key, value] : patterns)
+    if (key.starts_with('^') ? module == key.substr(1) : module == key || module.ends_with('.' + key)) return value;
+  return usual;
+}
+
 constexpr char const* adapter_prefix = "base_model.model.";
 
 template <class T>
@@ -71,7 +87,7 @@ std::map<std::string, T> parse_pattern(json const& config, std::string const& fi
   return all;
 }
 
-inline adapter_config parse_adapter_config(json const& j, std::string const& file) {
+SMALTI_INLINE adapter_config parse_adapter_config(json const& j, std::string const& file) {
   auto const kind = field<std::string>(j, file, "peft_type");
   if (kind != "LORA") throw error("io.12", file + ": field \"peft_type\": expected \"LORA\", found \"" + kind + "\"");
   // Each of these means another formula, or weights beside A and B: better refused than computed wrongly.
@@ -123,19 +139,20 @@ buffer<T> gathered(view<float const, 2> m) {
 }
 }  // namespace detail
 
-/// Reads an adapter directory. Errors: io.1, io.3 … io.7 (files), io.8 (an A without its B, or the reverse), io.9 (a shape that
-/// contradicts the rank), io.12 (not plain LoRA).
-inline adapter_file read_adapter(std::string const& directory) {
+SMALTI_INLINE float adapter_config::scale_of(std::string const& module, int r) const {
+  float const a = detail::exception(alpha_pattern, module, alpha);
+  return rslora ? a / std::sqrt(float(r)) : a / float(r);
+}
+SMALTI_INLINE int adapter_config::rank_of(std::string const& module) const { return detail::exception(rank_pattern, module, rank); }
+
+SMALTI_INLINE adapter_file read_adapter(std::string const& directory) {
   auto const config_path = directory + "/adapter_config.json", data_path = directory + "/adapter_model.safetensors";
   adapter_file adapter{detail::parse_adapter_config(read_json(config_path), config_path), {}, safetensors(data_path)};
   adapter.entries = detail::parse_adapter(adapter.config, adapter.data, data_path);
   return adapter;
 }
 
-/// Writes a directory that PEFT loads; `type` is f32, f16 or bf16, one rounding. The weights are replaced before the configuration,
-/// each atomically. Errors: io.2, io.11, io.12 (matrices that contradict the configuration).
-inline void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules,
-                          dtype type = dtype::f32) {
+SMALTI_INLINE void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules, dtype type) {
   if (type != dtype::f32 && type != dtype::f16 && type != dtype::bf16)
     throw error("io.12", directory + ": adapter dtype: expected F32, F16 or BF16, found " + name_of(type));
   std::error_code failed;
@@ -168,3 +185,4 @@ inline void write_adapter(std::string const& directory, adapter_config const& co
 }
 
 }  // namespace smalti
+#endif

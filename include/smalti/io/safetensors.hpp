@@ -2,11 +2,17 @@
 // One safetensors file: u64 little-endian header length, a JSON header, the data (huggingface.co/docs/safetensors). Everything
 // is checked before any tensor is handed out, with the rules of the reference reader.
 
-#include <algorithm>
+#include <cstring>
+#include <functional>
 #include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 #include "../core/buffer.hpp"
 #include "../core/dtype.hpp"
-#include "json.hpp"
+#include "file.hpp"
 
 namespace smalti {
 
@@ -27,19 +33,78 @@ struct tensor {
 };
 
 /// "(2, 3)", for messages.
-inline std::string name_of(std::vector<index> const& shape) {
+std::string name_of(std::vector<index> const& shape);
+
+namespace detail {
+[[noreturn]] void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what);
+
+/// Bytes of a tensor, or nothing when the product overflows.
+std::optional<index> bytes_for(dtype type, std::vector<index> const& shape);
+
+struct safetensors_header {
+  std::map<std::string, tensor, std::less<>> tensors;
+  std::map<std::string, std::string> metadata;
+};
+}  // namespace detail
+
+/// One validated file; movable, and the tensors stay valid across a move. Errors: io.1, io.3 … io.7; at(): io.8.
+class safetensors {
+ public:
+  safetensors() = default;
+  explicit safetensors(std::string path);
+  /// From memory that the caller keeps alive; `name` stands in messages.
+  safetensors(std::span<std::byte const> bytes, std::string name);
+
+  bool contains(std::string_view name) const;
+  tensor const& at(std::string_view name) const;
+  /// Sorted.
+  std::vector<std::string> names() const;
+  std::map<std::string, std::string> const& metadata() const { return header_.metadata; }
+
+ private:
+  mapped_file map_;
+  detail::safetensors_header header_;
+  std::string name_;
+};
+
+/// Refuses a tensor of another shape. Errors: io.9.
+void require_shape(tensor const& t, std::vector<index> const& expected);
+
+/// Refuses a tensor of another dtype. Errors: io.9.
+void require_dtype(tensor const& t, dtype expected);
+
+/// A copy of the elements as they are. Errors: io.9 (T is not the tensor's element type, another shape).
+template <class T>
+buffer<T> copy_of(tensor const& t, std::vector<index> const& expected_shape) {
+  require_shape(t, expected_shape), require_dtype(t, dtype_of<T>);
+  buffer<T> out(t.bytes.size() / sizeof(T));
+  if (!out.empty()) std::memcpy(static_cast<void*>(out.data()), t.bytes.data(), t.bytes.size());
+  return out;
+}
+
+/// F64, F32, F16 or BF16 as fp32, one rounding (F64 only). FP8 is refused: it means nothing without its scales. Errors: io.9.
+buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_IO)
+  #include <algorithm>
+  #include "json.hpp"
+
+namespace smalti {
+
+SMALTI_INLINE std::string name_of(std::vector<index> const& shape) {
   std::string s = "(";
   for (auto d : shape) s += (s.size() > 1 ? ", " : "") + std::to_string(d);
   return s + ")";
 }
 
 namespace detail {
-[[noreturn]] inline void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what) {
+SMALTI_INLINE void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what) {
   throw error(id, file + ": tensor \"" + tensor + "\": " + what);
 }
 
-/// Bytes of a tensor, or nothing when the product overflows.
-inline std::optional<index> bytes_for(dtype type, std::vector<index> const& shape) {
+SMALTI_INLINE std::optional<index> bytes_for(dtype type, std::vector<index> const& shape) {
   index n = bytes_of(type);
   bool empty = false;
   for (index d : shape)
@@ -55,11 +120,6 @@ inline std::optional<dtype> dtype_named(std::string_view name) {
 }
 
 constexpr std::size_t longest_header = 100'000'000;  // the reference's limit: a header is parsed into memory
-
-struct safetensors_header {
-  std::map<std::string, tensor, std::less<>> tensors;
-  std::map<std::string, std::string> metadata;
-};
 
 inline tensor parse_tensor(std::string const& file, std::string const& name, json const& about, std::span<std::byte const> data) {
   auto const where = file + ": tensor \"" + name + "\"";
@@ -129,57 +189,33 @@ inline safetensors_header parse_safetensors(std::span<std::byte const> bytes, st
 }
 }  // namespace detail
 
-/// One validated file; movable, and the tensors stay valid across a move. Errors: io.1, io.3 … io.7; at(): io.8.
-class safetensors {
- public:
-  safetensors() = default;
-  explicit safetensors(std::string path) : map_(std::move(path)), header_(detail::parse_safetensors(map_.bytes(), map_.path())), name_(map_.path()) {}
-  /// From memory that the caller keeps alive; `name` stands in messages.
-  safetensors(std::span<std::byte const> bytes, std::string name) : header_(detail::parse_safetensors(bytes, name)), name_(std::move(name)) {}
+SMALTI_INLINE safetensors::safetensors(std::string path) : map_(std::move(path)), header_(detail::parse_safetensors(map_.bytes(), map_.path())), name_(map_.path()) {}
+SMALTI_INLINE safetensors::safetensors(std::span<std::byte const> bytes, std::string name) : header_(detail::parse_safetensors(bytes, name)), name_(std::move(name)) {}
+SMALTI_INLINE bool safetensors::contains(std::string_view name) const { return header_.tensors.find(name) != header_.tensors.end(); }
 
-  bool contains(std::string_view name) const { return header_.tensors.find(name) != header_.tensors.end(); }
-  tensor const& at(std::string_view name) const {
-    auto const found = header_.tensors.find(name);
-    if (found == header_.tensors.end()) detail::fail_tensor("io.8", name_, std::string(name), "expected in this file, found no tensor of this name");
-    return found->second;
-  }
-  /// Sorted.
-  std::vector<std::string> names() const {
-    std::vector<std::string> all;
-    for (auto const& [name, t] : header_.tensors) all.push_back(name);
-    return all;
-  }
-  std::map<std::string, std::string> const& metadata() const { return header_.metadata; }
+SMALTI_INLINE tensor const& safetensors::at(std::string_view name) const {
+  auto const found = header_.tensors.find(name);
+  if (found == header_.tensors.end()) detail::fail_tensor("io.8", name_, std::string(name), "expected in this file, found no tensor of this name");
+  return found->second;
+}
 
- private:
-  mapped_file map_;
-  detail::safetensors_header header_;
-  std::string name_;
-};
+SMALTI_INLINE std::vector<std::string> safetensors::names() const {
+  std::vector<std::string> all;
+  for (auto const& [name, t] : header_.tensors) all.push_back(name);
+  return all;
+}
 
-/// Refuses a tensor of another shape. Errors: io.9.
-inline void require_shape(tensor const& t, std::vector<index> const& expected) {
+SMALTI_INLINE void require_shape(tensor const& t, std::vector<index> const& expected) {
   if (t.shape != expected)
     detail::fail_tensor("io.9", t.file, t.name, "expected the shape " + name_of(expected) + ", found " + name_of(t.shape));
 }
 
-/// Refuses a tensor of another dtype. Errors: io.9.
-inline void require_dtype(tensor const& t, dtype expected) {
+SMALTI_INLINE void require_dtype(tensor const& t, dtype expected) {
   if (t.type != expected)
     detail::fail_tensor("io.9", t.file, t.name, std::string("expected the dtype ") + name_of(expected) + ", found " + name_of(t.type));
 }
 
-/// A copy of the elements as they are. Errors: io.9 (T is not the tensor's element type, another shape).
-template <class T>
-buffer<T> copy_of(tensor const& t, std::vector<index> const& expected_shape) {
-  require_shape(t, expected_shape), require_dtype(t, dtype_of<T>);
-  buffer<T> out(t.bytes.size() / sizeof(T));
-  if (!out.empty()) std::memcpy(static_cast<void*>(out.data()), t.bytes.data(), t.bytes.size());
-  return out;
-}
-
-/// F64, F32, F16 or BF16 as fp32, one rounding (F64 only). FP8 is refused: it means nothing without its scales. Errors: io.9.
-inline buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape) {
+SMALTI_INLINE buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape) {
   require_shape(t, expected_shape);
   buffer<float> out(std::size_t(t.count()));
   auto const convert = [&]<class T>(T) {
@@ -200,3 +236,4 @@ inline buffer<float> to_float(tensor const& t, std::vector<index> const& expecte
 }
 
 }  // namespace smalti
+#endif
