@@ -1,4 +1,8 @@
-# bench/*.cpp: one program each, in <build>/bench/.
+# bench/*.cpp and *.cu: one program each, in <build>/bench/. What measures the device is left out of `all`: it is worth building
+# only for a board.
+#
+#   smalti_attention_c      bench/c_abi: the attention behind a C interface, for bench/peers.py
+#   bench_attention_cuda    the same under Google Benchmark
 
 find_package(benchmark QUIET)
 smalti_sources(benches bench)
@@ -10,4 +14,36 @@ if(benches AND TARGET benchmark::benchmark)
   endforeach()
 elseif(benches)
   message(STATUS "bench: left out, Google Benchmark not found")
+endif()
+
+if(SMALTI_HAVE_CUDA)
+  set(c_abi ${PROJECT_SOURCE_DIR}/bench/c_abi)
+  set(SMALTI_COMMIT "" CACHE STRING "What result lines call this state of the sources; empty: git describe")
+  add_custom_target(smalti_commit BYPRODUCTS ${PROJECT_BINARY_DIR}/bench/commit.h
+    COMMAND ${CMAKE_COMMAND} -DFOLDER=${PROJECT_SOURCE_DIR} -DOUT=${PROJECT_BINARY_DIR}/bench/commit.h -DCOMMIT=${SMALTI_COMMIT} -P ${c_abi}/commit.cmake)
+  add_library(smalti_attention_c SHARED EXCLUDE_FROM_ALL ${c_abi}/attention.cu)
+  add_dependencies(smalti_attention_c smalti_commit)
+  target_compile_options(smalti_attention_c PRIVATE "SHELL:-include ${PROJECT_BINARY_DIR}/bench/commit.h")
+  target_include_directories(smalti_attention_c INTERFACE ${c_abi})
+  foreach(dtype 0 1)
+    foreach(mask 0 1)
+      foreach(engine 80 90)
+        set(instance smalti_attention_c_${dtype}${mask}${engine})  # the values of c_abi/attention.h
+        add_library(${instance} OBJECT EXCLUDE_FROM_ALL ${c_abi}/instance.cu)
+        target_compile_definitions(${instance} PRIVATE SMALTI_DTYPE=${dtype} SMALTI_MASK=${mask} SMALTI_ENGINE=${engine})
+        target_link_libraries(smalti_attention_c PRIVATE ${instance})
+        list(APPEND c_abi_targets ${instance})
+      endforeach()
+    endforeach()
+  endforeach()
+  foreach(target IN LISTS c_abi_targets ITEMS smalti_attention_c)
+    target_link_libraries(${target} PRIVATE smalti_flags smalti_cuda_flags)
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CUDA_ARCHITECTURES OFF)
+  endforeach()
+  set_target_properties(smalti_attention_c PROPERTIES OUTPUT_NAME smalti_attention LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench)
+
+  if(TARGET bench_attention_cuda)
+    target_link_libraries(bench_attention_cuda PRIVATE smalti_attention_c)
+    set_target_properties(bench_attention_cuda PROPERTIES EXCLUDE_FROM_ALL TRUE)
+  endif()
 endif()

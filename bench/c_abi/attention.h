@@ -1,0 +1,43 @@
+#pragma once
+/* The CUDA attention behind a C interface: what bench/peers.py (through ctypes) and the benchmark programs call. It holds only the
+   cases that are measured; programs include smalti/attention.cuh instead. */
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+enum { smalti_bf16 = 0, smalti_f16 = 1 };
+enum { smalti_full = 0, smalti_causal = 1 };
+enum {
+  smalti_best = 90,  /* what attention(on_cuda{…}, …) chooses on this board */
+  smalti_common = 80 /* the mma.sync engine, on any board */
+};
+
+/* One problem. Q, O: (batch, heads, queries, ·); K, V: (batch, heads_kv, keys, ·); strides in elements of the first three
+   dimensions, columns contiguous. All pointers are device memory; lse (batch, heads, queries) may be null. */
+typedef struct {
+  int dtype, mask, engine;
+  int batch, heads, heads_kv, queries, keys, head_dim, value_dim;
+  void const *q, *k, *v;
+  void* o;
+  float* lse;
+  long long stride_q[3], stride_k[3], stride_v[3], stride_o[3];
+  float scale;
+  void* stream;     /* cudaStream_t */
+  unsigned* ticket; /* one word, 0 between calls, or null: see on_cuda */
+} smalti_attention_problem;
+
+/* Asynchronous. Null, or "id: reason", valid until this thread's next call; nothing is written then. A causal mask is aligned to the end: query i
+   sees keys up to i + keys − queries. */
+char const* smalti_attention(smalti_attention_problem const* problem);
+
+/* The (mangled) name of the first kernel that the same call would launch, or null: which engine a measured row is of. Launches nothing. */
+char const* smalti_attention_kernel(smalti_attention_problem const* problem);
+
+/* The state of the sources this library was built from, and the toolkit. */
+char const* smalti_commit(void);
+char const* smalti_toolkit(void);
+
+#if defined(__cplusplus)
+}
+#endif

@@ -1,0 +1,48 @@
+"""The C interface of attention.h for PyTorch tensors."""
+import ctypes
+
+import torch
+
+DTYPES = {torch.bfloat16: 0, torch.float16: 1}
+MASKS = {"full": 0, "causal": 1}
+ENGINES = {"sm_90a": 90, "sm_80": 80}  # 90: whatever the library thinks best on this board; Library.engine() tells
+
+
+class Problem(ctypes.Structure):
+    """smalti_attention_problem, field by field."""
+    _fields_ = [(n, ctypes.c_int) for n in ("dtype", "mask", "engine", "batch", "heads", "heads_kv", "queries", "keys", "head_dim", "value_dim")] + \
+               [(n, ctypes.c_void_p) for n in ("q", "k", "v", "o", "lse")] + \
+               [(f"stride_{n}", ctypes.c_longlong * 3) for n in "qkvo"] + \
+               [("scale", ctypes.c_float), ("stream", ctypes.c_void_p), ("ticket", ctypes.c_void_p)]
+
+
+class Library:
+    def __init__(self, path):
+        self.c = ctypes.CDLL(path)
+        for name in ("smalti_attention", "smalti_attention_kernel", "smalti_commit", "smalti_toolkit"):
+            getattr(self.c, name).restype = ctypes.c_char_p
+        self.commit, self.toolkit = self.c.smalti_commit().decode(), self.c.smalti_toolkit().decode()
+        self.ticket = torch.zeros(1, dtype=torch.int32, device="cuda")
+
+    def problem(self, q, k, v, o, mask, engine):
+        """q, o: (B, H, N, ·), k, v: (B, Hkv, M, ·), any strides but the last."""
+        p = Problem(DTYPES[q.dtype], MASKS[mask], ENGINES[engine], q.shape[0], q.shape[1], k.shape[1], q.shape[2], k.shape[2], q.shape[3], v.shape[3],
+                    *(x.data_ptr() for x in (q, k, v, o)), None, *((ctypes.c_longlong * 3)(*x.stride()[:3]) for x in (q, k, v, o)),
+                    q.shape[3] ** -0.5, None, self.ticket.data_ptr())
+        p.tensors = (q, k, v, o)  # alive as long as the problem is
+        return p
+
+    def engine(self, p):
+        """The engine that the call would run: sm_90a or sm_80; None where it would be refused."""
+        name = self.c.smalti_attention_kernel(ctypes.byref(p))
+        return name and ("sm_90a" if b"sm90" in name else "sm_80")
+
+    def call(self, p):
+        """A function of no arguments that computes p on the stream which is current when it is called."""
+        run, at = self.c.smalti_attention, ctypes.byref(p)
+
+        def attend():
+            p.stream = torch.cuda.current_stream().cuda_stream
+            if (refusal := run(at)) is not None:
+                raise RuntimeError(refusal.decode())
+        return attend
