@@ -25,13 +25,18 @@ if(SMALTI_SANITIZE)
   target_link_options(smalti_flags INTERFACE -fsanitize=${SMALTI_SANITIZE})
 endif()
 
-# Every part of the library that can be had here.
-add_library(smalti_all INTERFACE)
+# Every part of the library that can be had here: compiled once, or as headers alone.
+option(SMALTI_PROGRAMS_HEADER_ONLY "Build this project's own programs without smalti::compiled" OFF)
+add_library(smalti_headers INTERFACE)
 foreach(component smalti model retrieval)
   if(TARGET smalti::${component})
-    target_link_libraries(smalti_all INTERFACE smalti::${component})
+    target_link_libraries(smalti_headers INTERFACE smalti::${component})
   endif()
 endforeach()
+target_link_libraries(smalti_compiled PRIVATE smalti_flags)
+if(SMALTI_SANITIZE)  # unoptimised kernels would be a hundred times slower, and what they read and write is checked all the same
+  target_compile_options(smalti_compiled PRIVATE -O1)
+endif()
 
 # CUDA programs name their two architectures themselves: 80 runs on every newer board, 90a has Hopper's own instructions.
 set(SMALTI_HAVE_CUDA FALSE)
@@ -54,12 +59,17 @@ if(NOT SMALTI_CUDA STREQUAL "OFF")
   endif()
 endif()
 
-# smalti_program(target source output_folder): one source file, one program.
+# smalti_program(target source output_folder [HEADER_ONLY]): one source file, one program.
 function(smalti_program target source folder)
+  cmake_parse_arguments(PARSE_ARGV 3 arg "HEADER_ONLY" "" "")
   get_filename_component(name ${source} NAME_WE)
   get_filename_component(extension ${source} LAST_EXT)
   add_executable(${target} ${source})
-  target_link_libraries(${target} PRIVATE smalti_flags smalti_all)
+  set(library smalti::compiled)
+  if(arg_HEADER_ONLY OR SMALTI_PROGRAMS_HEADER_ONLY OR extension STREQUAL ".cu")
+    set(library smalti_headers)
+  endif()
+  target_link_libraries(${target} PRIVATE smalti_flags ${library})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})
   if(extension STREQUAL ".cu")
     target_link_libraries(${target} PRIVATE smalti_cuda_flags)

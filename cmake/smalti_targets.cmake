@@ -4,6 +4,7 @@
 #   smalti::cuda       the same on the device: CUDA Toolkit
 #   smalti::model      io, text, decoder, encoder: nlohmann_json, PCRE2 (8 bit), utf8proc
 #   smalti::retrieval  retrieval and rag, on top of model: hnswlib
+#   smalti::compiled   all of the above that is there, its bodies built once: for programs of many files (smalti_compiled.cmake)
 
 include(GNUInstallDirs)
 set(SMALTI_COMPONENTS "")
@@ -33,3 +34,6 @@ target_include_directories(smalti_smalti INTERFACE
 smalti_component(cuda NEEDS CUDA::cudart LINKS smalti_smalti)
 smalti_component(model NEEDS nlohmann_json::nlohmann_json smalti::pcre2 smalti::utf8proc LINKS smalti_smalti)
 smalti_component(retrieval NEEDS smalti::model smalti::hnswlib)
+
+include(${CMAKE_CURRENT_LIST_DIR}/smalti_compiled.cmake)
+smalti_add_compiled(${CMAKE_CURRENT_SOURCE_DIR}/src)

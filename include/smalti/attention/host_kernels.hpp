@@ -1,7 +1,8 @@
 #pragma once
-// The host's attention kernels for every instruction set, and the choice among them.
+// The host's attention kernels: what an engine calls, chosen by instruction set.
 
-#include "../simd/lanes.hpp"
+#include "../core/arch.hpp"
+#include "../core/dtype.hpp"
 
 namespace smalti {
 
@@ -21,29 +22,35 @@ struct attention_kernels {
   void (*row_scale)(float* x, int n, float factor);
 };
 
+/// The kernels for T (f32, bf16, f16) that `device` runs.
+template <class T>
+attention_kernels<T> const& attention_kernels_for(arch device);
+
 }  // namespace smalti
 
-#if defined(__CUDACC__)
-  #pragma nv_diagnostic push
-  #pragma nv_diag_suppress 1675  // `#pragma GCC unroll`: nvcc hands it to the host compiler, whom it concerns
-#endif
-#include "../simd/begin_generic.inc"
-#include "sums_generic.inc"
-#include "host.inc"
-#include "../simd/end_generic.inc"
-#if defined(__x86_64__)
-  #include "../simd/begin_avx2.inc"
-  #include "sums_avx2.inc"
-  #include "host.inc"
-  #include "../simd/end_avx2.inc"
-  #include "../simd/begin_avx512.inc"
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_ATTENTION)
+  #include "../simd/lanes.hpp"
+  #if defined(__CUDACC__)
+    #pragma nv_diagnostic push
+    #pragma nv_diag_suppress 1675  // `#pragma GCC unroll`: nvcc hands it to the host compiler, whom it concerns
+  #endif
+  #include "../simd/begin_generic.inc"
   #include "sums_generic.inc"
   #include "host.inc"
-  #include "../simd/end_avx512.inc"
-#endif
-#if defined(__CUDACC__)
-  #pragma nv_diagnostic pop
-#endif
+  #include "../simd/end_generic.inc"
+  #if defined(__x86_64__)
+    #include "../simd/begin_avx2.inc"
+    #include "sums_avx2.inc"
+    #include "host.inc"
+    #include "../simd/end_avx2.inc"
+    #include "../simd/begin_avx512.inc"
+    #include "sums_generic.inc"
+    #include "host.inc"
+    #include "../simd/end_avx512.inc"
+  #endif
+  #if defined(__CUDACC__)
+    #pragma nv_diagnostic pop
+  #endif
 
 namespace smalti {
 
@@ -53,3 +60,4 @@ attention_kernels<T> const& attention_kernels_for(arch device) {
 }
 
 }  // namespace smalti
+#endif

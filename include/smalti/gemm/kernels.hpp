@@ -2,7 +2,7 @@
 // The inner loops of products, once per host instruction set: few rows of x (decode) at the speed of reading W, many rows
 // (prefill) as an outer product of a decoded panel of W and a packed tile of x (Goto & van de Geijn 2008).
 
-#include "../simd/lanes.hpp"
+#include "../core/arch.hpp"
 #include "weight.hpp"
 
 namespace smalti {
@@ -35,27 +35,54 @@ struct panel_task {
   float* panel;  ///< working memory, (4, panel_depth, 16)
 };
 
+/// What the products call, as one value per instruction set.
+struct gemm_kernels {
+  void (*few_rows)(few_rows_task const&);
+  void (*panel_product)(panel_task const&);
+  // to (count, at distance `step`) = factor · from (count)
+  void (*widen_f32)(float* to, index step, float const* from, index count, float factor);
+  void (*widen_bf16)(float* to, index step, bf16 const* from, index count, float factor);
+  void (*widen_f16)(float* to, index step, f16 const* from, index count, float factor);
+};
+
+/// The ones that `device` runs.
+gemm_kernels const& gemm_kernels_for(arch device);
+
 }  // namespace smalti
 
-#include "../simd/begin_generic.inc"
-#include "nf4_scales.inc"
-#include "nf4_words.inc"
-#include "few_rows.inc"
-#include "panel.inc"
-#include "../simd/end_generic.inc"
-
-#if defined(__x86_64__)
-  #include "../simd/begin_avx2.inc"
-  #include "nf4_scales.inc"
-  #include "nf4_planes.inc"
-  #include "few_rows.inc"
-  #include "panel.inc"
-  #include "../simd/end_avx2.inc"
-
-  #include "../simd/begin_avx512.inc"
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_GEMM)
+  #include "../simd/lanes.hpp"
+  #include "../simd/begin_generic.inc"
   #include "nf4_scales.inc"
   #include "nf4_words.inc"
   #include "few_rows.inc"
   #include "panel.inc"
-  #include "../simd/end_avx512.inc"
+  #include "functions.inc"
+  #include "../simd/end_generic.inc"
+
+  #if defined(__x86_64__)
+    #include "../simd/begin_avx2.inc"
+    #include "nf4_scales.inc"
+    #include "nf4_planes.inc"
+    #include "few_rows.inc"
+    #include "panel.inc"
+    #include "functions.inc"
+    #include "../simd/end_avx2.inc"
+
+    #include "../simd/begin_avx512.inc"
+    #include "nf4_scales.inc"
+    #include "nf4_words.inc"
+    #include "few_rows.inc"
+    #include "panel.inc"
+    #include "functions.inc"
+    #include "../simd/end_avx512.inc"
+  #endif
+
+namespace smalti {
+
+SMALTI_INLINE gemm_kernels const& gemm_kernels_for(arch device) {
+  return *pick(device, &simd_generic::gemm_functions, &simd_avx2::gemm_functions, &simd_avx512::gemm_functions);
+}
+
+}  // namespace smalti
 #endif

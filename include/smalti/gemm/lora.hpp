@@ -22,37 +22,8 @@ inline bool fits(lora const& l, index n, index k) {
 
 /// The base term and one term for each adapter, in scratch: t (M, rank) = x·Aᵀ is computed here. With `adapter_of_row`, the rows
 /// of t that belong to another adapter are 0, so every term still covers the batch.
-template <class X>
-status lora_terms(on_cpu const& where, std::span<term>& sum, view<X, 2> x, weight_view const& w, std::span<lora const* const> adapters,
-                  std::span<int const> adapter_of_row) {
-  index const m = x.extent[0];
-  if (x.extent[1] != w.k) return {"gemm.1", "x must have as many columns as the weight"};
-  for (lora const* l : adapters)
-    if (!l || !fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  if (!adapter_of_row.empty() && index(adapter_of_row.size()) != m) return {"gemm.8", "adapter_of_row must name one adapter for each row of x"};
-  for (int one : adapter_of_row)
-    if (one < -1 || one >= int(adapters.size())) return {"gemm.8", "adapter_of_row names an adapter that is not there"};
-
-  scratch& memory = thread_scratch();
-  term* const all = memory.take<term>(adapters.size() + 1);
-  all[0] = {borrow_activations(x), w, 1.f};
-  for (std::size_t i = 0; i < adapters.size(); ++i) {
-    lora const& l = *adapters[i];
-    auto const t = row_major(memory.take<float>(std::size_t(m * l.rank)), m, l.rank);                                   // (M, rank)
-    auto const belongs = [&](index row) { return adapter_of_row.empty() || adapter_of_row[std::size_t(row)] == int(i); };
-    for (index row = 0; row < m;) {  // runs of rows that share the adapter
-      index end = row + 1;
-      while (end < m && belongs(end) == belongs(row)) ++end;
-      auto const part = rows(t, row, end - row);
-      if (!belongs(row)) std::fill(&part(0, 0), &part(0, 0) + part.size(), 0.f);
-      else if (status s = gemm(where, part, product(rows(x, row, end - row), row_major(l.a.data(), l.rank, w.k))); !s) return s;
-      row = end;
-    }
-    all[i + 1] = {borrow_activations(t), borrow(row_major(l.b.data(), w.n, l.rank)), l.scale};
-  }
-  sum = {all, adapters.size() + 1};
-  return {};
-}
+status lora_terms(on_cpu const& where, std::span<term>& sum, activations const& x, weight_view const& w, std::span<lora const* const> adapters,
+                  std::span<int const> adapter_of_row);
 }  // namespace detail
 
 /// y (M, N) = e(x·Wᵀ + Σ s_i·(x·A_iᵀ)·B_iᵀ), one accumulator for all of it; x (M, K), W (N, K) a packed weight of any kind.
@@ -64,7 +35,7 @@ status linear(on_cpu const& where, view<Y, 2> y, view<X, 2> x, W const& w, std::
               std::span<int const> adapter_of_row = {}) {
   scratch::mark const here(thread_scratch());
   std::span<term> sum;
-  if (status s = detail::lora_terms(where, sum, x, borrow(w), adapters, adapter_of_row); !s) return s;
+  if (status s = detail::lora_terms(where, sum, borrow_activations(x), borrow(w), adapters, adapter_of_row); !s) return s;
   return gemm(where, y, std::span<term const>(sum), out);
 }
 
@@ -132,3 +103,40 @@ status merge_into_dequantised(on_cpu const& where, view<T, 2> out, Quantised con
 }
 
 }  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_GEMM)
+namespace smalti::detail {
+
+SMALTI_INLINE status lora_terms(on_cpu const& where, std::span<term>& sum, activations const& x, weight_view const& w, std::span<lora const* const> adapters,
+                  std::span<int const> adapter_of_row) {
+  index const m = x.rows;
+  if (x.columns != w.k) return {"gemm.1", "x must have as many columns as the weight"};
+  for (lora const* l : adapters)
+    if (!l || !fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
+  if (!adapter_of_row.empty() && index(adapter_of_row.size()) != m) return {"gemm.8", "adapter_of_row must name one adapter for each row of x"};
+  for (int one : adapter_of_row)
+    if (one < -1 || one >= int(adapters.size())) return {"gemm.8", "adapter_of_row names an adapter that is not there"};
+
+  scratch& memory = thread_scratch();
+  term* const all = memory.take<term>(adapters.size() + 1);
+  all[0] = {x, w, 1.f};
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    lora const& l = *adapters[i];
+    auto const t = row_major(memory.take<float>(std::size_t(m * l.rank)), m, l.rank);                                   // (M, rank)
+    auto const belongs = [&](index row) { return adapter_of_row.empty() || adapter_of_row[std::size_t(row)] == int(i); };
+    for (index row = 0; row < m;) {  // runs of rows that share the adapter
+      index end = row + 1;
+      while (end < m && belongs(end) == belongs(row)) ++end;
+      auto const part = rows(t, row, end - row);
+      if (!belongs(row)) std::fill(&part(0, 0), &part(0, 0) + part.size(), 0.f);
+      else if (status s = gemm(where, part, terms<1>{{{rows(x, row, end - row), borrow(row_major(l.a.data(), l.rank, w.k)), 1.f}}}); !s) return s;
+      row = end;
+    }
+    all[i + 1] = {borrow_activations(t), borrow(row_major(l.b.data(), w.n, l.rank)), l.scale};
+  }
+  sum = {all, adapters.size() + 1};
+  return {};
+}
+
+}  // namespace smalti::detail
+#endif

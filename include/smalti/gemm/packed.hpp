@@ -70,7 +70,28 @@ packed_dense<std::remove_const_t<T>> pack(view<T, 2> w) {
 }
 
 /// Throws gemm.5 when a block would cross rows: k must be a multiple of the block.
-inline packed_nf4 pack(nf4_data const& w) {
+packed_nf4 pack(nf4_data const& w);
+
+/// Throws gemm.4 when it is empty.
+packed_int8 pack(int8_data const& w);
+
+/// W (n, k), row-major: pack's inverse, bit for bit.
+template <class T>
+buffer<T> unpack(packed_dense<T> const& p) {
+  buffer<T> w(std::size_t(index(p.n) * p.k));
+  for (index r = 0, i = 0; r < p.n; ++r)
+    for (index j = 0; j < p.k; ++j) w[std::size_t(i++)] = p.at[detail::interleaved(r, j, p.k)];
+  return w;
+}
+nf4_data unpack(packed_nf4 const& p);
+int8_data unpack(packed_int8 const& p);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_GEMM)
+namespace smalti {
+
+SMALTI_INLINE packed_nf4 pack(nf4_data const& w) {
   detail::check_weight_shape(w.n, w.k);
   if (w.k % w.block != 0)
     throw error("gemm.5", "NF4 weight has " + std::to_string(w.k) + " columns, expected a multiple of its block, " + std::to_string(w.block));
@@ -93,8 +114,7 @@ inline packed_nf4 pack(nf4_data const& w) {
   return p;
 }
 
-/// Throws gemm.4 when it is empty.
-inline packed_int8 pack(int8_data const& w) {
+SMALTI_INLINE packed_int8 pack(int8_data const& w) {
   detail::check_weight_shape(w.n, w.k);
   packed_int8 p{w.n, w.k, buffer<int8_t>(detail::padded(w.n, w.k)), buffer<float>(detail::padded(w.n, 1))};
   detail::interleave_rows(p.code.data(), w.n, w.k, [&](index r, index j) { return w.code[std::size_t(r * w.k + j)]; });
@@ -102,15 +122,7 @@ inline packed_int8 pack(int8_data const& w) {
   return p;
 }
 
-/// W (n, k), row-major: pack's inverse, bit for bit.
-template <class T>
-buffer<T> unpack(packed_dense<T> const& p) {
-  buffer<T> w(std::size_t(index(p.n) * p.k));
-  for (index r = 0, i = 0; r < p.n; ++r)
-    for (index j = 0; j < p.k; ++j) w[std::size_t(i++)] = p.at[detail::interleaved(r, j, p.k)];
-  return w;
-}
-inline nf4_data unpack(packed_nf4 const& p) {
+SMALTI_INLINE nf4_data unpack(packed_nf4 const& p) {
   index const words = p.k / 8, blocks = p.k / p.block;
   nf4_data w{.n = p.n, .k = p.k, .block = p.block, .code = buffer<uint8_t>(std::size_t(p.n * words * 4)),
              .nested_absmax = p.nested_absmax.copy(), .nested_map = p.nested_map.copy(),
@@ -129,7 +141,8 @@ inline nf4_data unpack(packed_nf4 const& p) {
   else scales(w.absmax, p.absmax);
   return w;
 }
-inline int8_data unpack(packed_int8 const& p) {
+
+SMALTI_INLINE int8_data unpack(packed_int8 const& p) {
   int8_data w{p.n, p.k, buffer<int8_t>(std::size_t(index(p.n) * p.k)), buffer<float>(std::size_t(p.n))};
   for (index r = 0, i = 0; r < p.n; ++r) {
     for (index j = 0; j < p.k; ++j) w.code[std::size_t(i++)] = p.code[detail::interleaved(r, j, p.k)];
@@ -139,3 +152,4 @@ inline int8_data unpack(packed_int8 const& p) {
 }
 
 }  // namespace smalti
+#endif

@@ -3,7 +3,9 @@
 // rectangle of y before it takes the next, so that no two threads write one place and the result does not depend on their count.
 
 #include <algorithm>
+#include <memory>
 #include <span>
+#include "../core/where.hpp"
 #include "kernels.hpp"
 #include "scratch.hpp"
 #include "terms.hpp"
@@ -20,17 +22,36 @@ struct tile {
   float const* at[Sums];
 };
 
+/// Who takes the finished rectangles: any callable that outlives the call; any thread may call it.
+template <int Sums>
+struct tile_sink {
+  void const* callable;
+  void (*call)(void const* callable, tile<Sums> const&);
+
+  template <class F>
+  tile_sink(F const& f) : callable(std::addressof(f)), call([](void const* c, tile<Sums> const& t) { (*static_cast<F const*>(c))(t); }) {}
+  void operator()(tile<Sums> const& t) const { call(callable, t); }
+};
+
+/// Computes the sums of y (m, n) rectangle by rectangle and hands each to `emit`. Sums: 1, or 2 for the halves of SwiGLU.
+template <int Sums>
+void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], index m, index n, tile_sink<Sums> emit);
+
+}  // namespace smalti::detail
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_GEMM)
+namespace smalti::detail {
+
 /// to (count, at distance `step`) = scale · x(row, first …) as fp32.
-inline void widen_row(on_cpu const& where, float* to, index step, activations const& x, index row, index first, index count, float scale) {
-  arch const a = where.device;
+SMALTI_INLINE void widen_row(gemm_kernels const& kernels, float* to, index step, activations const& x, index row, index first, index count, float scale) {
   auto const all = [&](auto const* at, auto* kernel) {
     at += row * x.row_stride + first * x.column_stride;
     if (x.column_stride == 1) return kernel(to, step, at, count, scale);
     for (index j = 0; j < count; ++j) to[j * step] = float(at[j * x.column_stride]) * scale;
   };
-  if (x.type == dtype::f32) all(static_cast<float const*>(x.at), pick(a, &simd_generic::widen_f32, &simd_avx2::widen_f32, &simd_avx512::widen_f32));
-  else if (x.type == dtype::bf16) all(static_cast<bf16 const*>(x.at), pick(a, &simd_generic::widen_bf16, &simd_avx2::widen_bf16, &simd_avx512::widen_bf16));
-  else all(static_cast<f16 const*>(x.at), pick(a, &simd_generic::widen_f16, &simd_avx2::widen_f16, &simd_avx512::widen_f16));
+  if (x.type == dtype::f32) all(static_cast<float const*>(x.at), kernels.widen_f32);
+  else if (x.type == dtype::bf16) all(static_cast<bf16 const*>(x.at), kernels.widen_bf16);
+  else all(static_cast<f16 const*>(x.at), kernels.widen_f16);
 }
 
 /// One term, its slab of x as the kernels want it.
@@ -42,13 +63,13 @@ struct prepared_term {
 };
 
 // Two terms that prepare the same thing from x.
-inline bool same_input(term const& a, term const& b) {
+SMALTI_INLINE bool same_input(term const& a, term const& b) {
   return a.x.at == b.x.at && a.x.type == b.x.type && a.x.columns == b.x.columns && a.x.row_stride == b.x.row_stride &&
          a.x.column_stride == b.x.column_stride && a.scale == b.scale;
 }
 
 /// x of a slab in the kernels' order, in the calling thread's scratch. A few rows of contiguous fp32 are used where they are.
-inline prepared_term prepare(on_cpu const& where, term const& t, index first, index rows) {
+SMALTI_INLINE prepared_term prepare(on_cpu const& where, gemm_kernels const& kernels, term const& t, index first, index rows) {
   bool const plain = t.w.form >= weight_form::rows_f32;
   prepared_term p{&t, rows <= few_rows_limit && (!plain || t.w.column_stride == 1), nullptr, t.x.columns};
   if (p.few && t.x.type == dtype::f32 && t.x.column_stride == 1) {
@@ -59,7 +80,7 @@ inline prepared_term prepare(on_cpu const& where, term const& t, index first, in
   float* const x = thread_scratch().take<float>(std::size_t(p.few ? rows * k : tiles * tile_rows * k));
   p.x = x;
   if (p.few) {
-    for (index i = 0; i < rows; ++i) widen_row(where, x + i * k, 1, t.x, first + i, 0, k, 1.f);
+    for (index i = 0; i < rows; ++i) widen_row(kernels, x + i * k, 1, t.x, first + i, 0, k, 1.f);
     return p;
   }
   index const depths = ceil_div(k, index(panel_depth));
@@ -68,19 +89,17 @@ inline prepared_term prepare(on_cpu const& where, term const& t, index first, in
     for (index i = 0; i < tile_rows; ++i) {
       float* const to = x + (column * tiles + tile * depth) * tile_rows + i;
       index const row = tile * tile_rows + i;
-      if (row < rows) widen_row(where, to, tile_rows, t.x, first + row, column, depth, t.scale);
+      if (row < rows) widen_row(kernels, to, tile_rows, t.x, first + row, column, depth, t.scale);
       else for (index j = 0; j < depth; ++j) to[j * tile_rows] = 0.f;  // the last tile: its sums are computed and dropped
     }
   });
   return p;
 }
 
-/// Computes the sums of y (m, n) rectangle by rectangle and hands each to `emit`, which any thread may call.
-template <int Sums, class Emit>
-void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], index m, index n, Emit&& emit) {
+template <int Sums>
+void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], index m, index n, tile_sink<Sums> emit) {
   index const groups = ceil_div(n, index(group_rows)), width = panel_groups * group_rows;
-  auto* const few = pick(where.device, &simd_generic::few_rows, &simd_avx2::few_rows, &simd_avx512::few_rows);
-  auto* const many = pick(where.device, &simd_generic::panel_product, &simd_avx2::panel_product, &simd_avx512::panel_product);
+  gemm_kernels const& kernels = gemm_kernels_for(where.device);
   for (index first = 0; first < m; first += slab_rows) {
     scratch::mark const slab(thread_scratch());
     index const rows = min(slab_rows, m - first), padded_rows = round_up(rows, index(tile_rows));
@@ -89,7 +108,7 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
       ready[s] = {thread_scratch().take<prepared_term>(sums[s].size()), sums[s].size()};
       for (std::size_t i = 0; i < sums[s].size(); ++i) {
         bool const again = s > 0 && i < ready[0].size() && same_input(sums[0][i], sums[s][i]);  // the two halves of SwiGLU
-        ready[s][i] = again ? ready[0][i] : prepare(where, sums[s][i], first, rows);
+        ready[s][i] = again ? ready[0][i] : prepare(where, kernels, sums[s][i], first, rows);
         ready[s][i].of = &sums[s][i];
       }
     }
@@ -105,8 +124,8 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
         for (prepared_term const& p : ready[s]) {
           if (p.few)
             for (int g = 0; g < count; ++g)
-              few({p.of->w, group + g, p.x, p.row_x, int(rows), p.of->scale, acc + g * group_rows, width});
-          else many({p.of->w, group, count, p.x, rows, acc, width, panel});
+              kernels.few_rows({p.of->w, group + g, p.x, p.row_x, int(rows), p.of->scale, acc + g * group_rows, width});
+          else kernels.panel_product({p.of->w, group, count, p.x, rows, acc, width, panel});
         }
         t.at[s] = acc;
       }
@@ -116,3 +135,4 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
 }
 
 }  // namespace smalti::detail
+#endif

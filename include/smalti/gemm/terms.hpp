@@ -19,6 +19,12 @@ activations borrow_activations(view<T, 2> x) {
   return {x.at, dtype_of<element>, x.extent[0], x.extent[1], x.stride[0], x.stride[1]};
 }
 
+/// `count` rows of x from `first` on.
+inline activations rows(activations x, index first, index count) {
+  x.at = static_cast<char const*>(x.at) + first * x.row_stride * index(bytes_of(x.type)), x.rows = count;
+  return x;
+}
+
 /// scale · x (M, K) · Wᵀ, W (N, K).
 struct term {
   activations x;

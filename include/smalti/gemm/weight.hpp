@@ -61,7 +61,18 @@ inline std::size_t bytes_of(packed_nf4 const& w) {
 inline std::size_t bytes_of(packed_weight const& w) { return std::visit([](auto const& held) { return bytes_of(held); }, w); }
 
 /// absmax of block b of a row, as nf4_data::scale has it.
-inline float nf4_scale(weight_view const& w, index row, index b) {
+float nf4_scale(weight_view const& w, index row, index b);
+
+/// Row `row` of any weight, decoded: to (k). The embedding look-up. The caller keeps 0 ≤ row < n.
+void decode_row(weight_view const& w, int row, float* to);
+inline void decode_row(packed_weight const& w, int row, float* to) { decode_row(borrow(w), row, to); }
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_GEMM)
+namespace smalti {
+
+SMALTI_INLINE float nf4_scale(weight_view const& w, index row, index b) {
   index const blocks = w.k / w.block;
   std::size_t const at = detail::interleaved(row, b, blocks);
   if (w.scale) return w.scale[at];
@@ -69,8 +80,7 @@ inline float nf4_scale(weight_view const& w, index row, index b) {
   return product + w.nested_offset;
 }
 
-/// Row `row` of any weight, decoded: to (k). The embedding look-up. The caller keeps 0 ≤ row < n.
-inline void decode_row(weight_view const& w, int row, float* to) {
+SMALTI_INLINE void decode_row(weight_view const& w, int row, float* to) {
   auto const packed = [&](auto const* at) { for (index j = 0; j < w.k; ++j) to[j] = float(at[detail::interleaved(row, j, w.k)]); };
   auto const plain = [&](auto const* at) { for (index j = 0; j < w.k; ++j) to[j] = float(at[row * w.row_stride + j * w.column_stride]); };
   switch (w.form) {
@@ -95,6 +105,6 @@ inline void decode_row(weight_view const& w, int row, float* to) {
       }
   }
 }
-inline void decode_row(packed_weight const& w, int row, float* to) { decode_row(borrow(w), row, to); }
 
 }  // namespace smalti
+#endif

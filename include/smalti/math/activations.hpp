@@ -11,7 +11,7 @@ template <class Y, class X>
 status apply_silu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
   using T = std::remove_const_t<X>;
   if (!detail::same_rows(y, x)) return {"math.3", "apply_silu: x and y must agree, columns contiguous"};
-  auto* const row = pick(where.device, &simd_generic::silu_row<T, Y>, &simd_avx2::silu_row<T, Y>, &simd_avx512::silu_row<T, Y>);
+  auto* const row = detail::row_kernels<T, Y>::silu(where.device);
   detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
   return {};
 }
@@ -21,7 +21,7 @@ template <class Y, class X>
 status apply_gelu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
   using T = std::remove_const_t<X>;
   if (!detail::same_rows(y, x)) return {"math.3", "apply_gelu: x and y must agree, columns contiguous"};
-  auto* const row = pick(where.device, &simd_generic::gelu_row<T, Y>, &simd_avx2::gelu_row<T, Y>, &simd_avx512::gelu_row<T, Y>);
+  auto* const row = detail::row_kernels<T, Y>::gelu(where.device);
   detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
   return {};
 }

@@ -14,7 +14,7 @@ status rms_norm(on_cpu const& where, view<Y, 2> y, view<X, 2> x, std::span<float
   using T = std::remove_const_t<X>;
   if (!detail::same_rows(y, x) || index(weight.size()) != x.extent[1])
     return {"math.3", "rms_norm: x and y must agree, with one weight per contiguous column"};
-  auto* const row = pick(where.device, &simd_generic::rms_norm_row<T, Y>, &simd_avx2::rms_norm_row<T, Y>, &simd_avx512::rms_norm_row<T, Y>);
+  auto* const row = detail::row_kernels<T, Y>::rms_norm(where.device);
   detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, weight.data(), to, x.extent[1], eps); });
   return {};
 }
@@ -26,7 +26,7 @@ status layer_norm(on_cpu const& where, view<Y, 2> y, view<X, 2> x, std::span<flo
   using T = std::remove_const_t<X>;
   if (!detail::same_rows(y, x) || index(weight.size()) != x.extent[1] || bias.size() != weight.size())
     return {"math.3", "layer_norm: x and y must agree, with one weight and bias per contiguous column"};
-  auto* const row = pick(where.device, &simd_generic::layer_norm_row<T, Y>, &simd_avx2::layer_norm_row<T, Y>, &simd_avx512::layer_norm_row<T, Y>);
+  auto* const row = detail::row_kernels<T, Y>::layer_norm(where.device);
   detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, weight.data(), bias.data(), to, x.extent[1], eps); });
   return {};
 }
@@ -38,7 +38,7 @@ status softmax(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
   using T = std::remove_const_t<X>;
   if (!detail::same_rows(y, x)) return {"math.3", "softmax: x and y must agree, columns contiguous"};
   if (x.extent[1] == 0) return {};
-  auto* const row = pick(where.device, &simd_generic::softmax_row<T, Y>, &simd_avx2::softmax_row<T, Y>, &simd_avx512::softmax_row<T, Y>);
+  auto* const row = detail::row_kernels<T, Y>::softmax(where.device);
   detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
   return {};
 }

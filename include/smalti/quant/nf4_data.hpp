@@ -54,19 +54,7 @@ void with_block(int block, F&& f) { dispatch<32, 64, 128, 256, 512, 1024, 2048, 
 }  // namespace detail
 
 /// Replaces the fp32 scales by 8-bit ones: offset = mean(absmax), then the signed dynamic map over blocks of 256.
-inline void nest_scales(nf4_data& w) {
-  index const count = w.blocks();
-  double total = 0;
-  for (float a : w.absmax) total += a;
-  w.nested_offset = float(total / double(count));
-  for (float& a : w.absmax) a -= w.nested_offset;
-  w.nested_map = buffer<float>(256);
-  std::copy(signed_dynamic_map().begin(), signed_dynamic_map().end(), w.nested_map.data());
-  w.absmax_code = buffer<uint8_t>(std::size_t(count));
-  w.nested_absmax = buffer<float>(std::size_t(ceil_div(count, index(w.nested_block))));
-  quantise_dynamic(w.absmax_code.data(), w.nested_absmax.data(), w.absmax.data(), count, w.nested_block, w.nested_map.data());
-  w.absmax = {};
-}
+void nest_scales(nf4_data& w);
 
 /// W (n, k), T float, bf16 or f16, any strides → NF4. Blocks run along the flattened rows, so they may cross rows.
 /// Throws quant.1 (NaN or infinity), quant.2 (block size), quant.3 (n·k is not a whole number of blocks).
@@ -108,4 +96,31 @@ void dequantise(on_cpu const& where, nf4_data const& w, view<T, 2> out) {
   });
 }
 
+#if !SMALTI_HEADER_ONLY
+extern template nf4_data quantise_nf4(on_cpu const&, view<float const, 2>, nf4_options const&);
+extern template nf4_data quantise_nf4(on_cpu const&, view<bf16 const, 2>, nf4_options const&);
+extern template nf4_data quantise_nf4(on_cpu const&, view<f16 const, 2>, nf4_options const&);
+extern template nf4_data quantise_nf4(on_cpu const&, view<float, 2>, nf4_options const&);
+#endif
+
 }  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_QUANT)
+namespace smalti {
+
+SMALTI_INLINE void nest_scales(nf4_data& w) {
+  index const count = w.blocks();
+  double total = 0;
+  for (float a : w.absmax) total += a;
+  w.nested_offset = float(total / double(count));
+  for (float& a : w.absmax) a -= w.nested_offset;
+  w.nested_map = buffer<float>(256);
+  std::copy(signed_dynamic_map().begin(), signed_dynamic_map().end(), w.nested_map.data());
+  w.absmax_code = buffer<uint8_t>(std::size_t(count));
+  w.nested_absmax = buffer<float>(std::size_t(ceil_div(count, index(w.nested_block))));
+  quantise_dynamic(w.absmax_code.data(), w.nested_absmax.data(), w.absmax.data(), count, w.nested_block, w.nested_map.data());
+  w.absmax = {};
+}
+
+}  // namespace smalti
+#endif
