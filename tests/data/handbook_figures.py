@@ -2,48 +2,21 @@
 
 FIGURES maps a document id to (value computed here, the exact string in the text).
 The check rounds the value to the decimals of the string; percentages are given in percent.
+Later documents have their figures in handbook_figures_investment.py and handbook_figures_accounting.py.
 """
 
 from math import exp, log, sqrt
 from statistics import mean, variance
 
-
-def npv(rate, flows):
-    """Present value of flows[t] at the end of year t, flows[0] today."""
-    return sum(flow / (1 + rate) ** year for year, flow in enumerate(flows))
-
-
-def irr(flows, low=-0.9, high=10.0):
-    """Rate at which npv is zero, by bisection; npv must fall from low to high."""
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if npv(middle, flows) > 0 else (low, middle)
-    return low
-
-
-def covariance(left, right):
-    """Sample covariance."""
-    pairs = zip(left, right)
-    return sum((x - mean(left)) * (y - mean(right)) for x, y in pairs) / (len(left) - 1)
-
+from handbook_figures_accounting import ACCOUNTING
+from handbook_figures_investment import INVESTMENT
+from handbook_formulas import bond, covariance, duration, irr, npv
 
 MACHINE = [-100000, 30000, 40000, 50000, 20000]
 VAN = [-50000, 20000, 22000, 18000]
 SOLAR = [-80000, 25000, 30000, 35000, 20000]
 SHARE = [4, -2, 6, 1, -3]
 MARKET = [3, -1, 4, 2, -2]
-
-def bond(yield_, coupon=50, face=1000, years=5):
-    """Price of a bond with one coupon a year."""
-    return npv(yield_, [0] + [coupon] * (years - 1) + [coupon + face])
-
-
-def duration(yield_, coupon=50, face=1000, years=5):
-    """Macaulay duration in years."""
-    flows = [0] + [coupon] * (years - 1) + [coupon + face]
-    return npv(yield_, [year * flow for year, flow in enumerate(flows)]) / npv(yield_, flows)
-
-
 LOAN = 20000 * 0.005 / (1 - 1.005**-60)
 
 FIGURES = {
@@ -253,4 +226,6 @@ FIGURES = {
         (72 / 6, "12 years"),
         (log(2) / log(1.06), "11.90 years"),
     ],
+    **INVESTMENT,
+    **ACCOUNTING,
 }

@@ -1,0 +1,4 @@
+"""Worked figures of the finance documents on accounting, costing, budgets and working capital."""
+
+ACCOUNTING = {
+}
