@@ -29,6 +29,13 @@ TEST_CASE("thousands of jobs in a row neither hang nor lose an item") {
   CHECK(total == 20000 * 10);
 }
 
+TEST_CASE("a job does not wait for workers that never came") {
+  thread_pool pool{64};  // far more threads than cores: most of them arrive late or not at all
+  std::atomic<long> total = 0;
+  for (int job = 0; job < 500; ++job) pool.run(3, [&](index i) { total += i + 1; });
+  CHECK(total == 500 * 6);
+}
+
 TEST_CASE("the first exception comes home, the rest of the job is dropped, and the pool goes on") {
   thread_pool pool{2};
   for (int again = 0; again < 100; ++again) {

@@ -36,17 +36,20 @@ class thread_pool {
     }
     call_ = [](void* f, index i) { (*static_cast<std::remove_reference_t<F>*>(f))(i); };
     context_ = const_cast<void*>(static_cast<void const*>(&f)), count_ = count;
-    next_.store(0, std::memory_order_relaxed), busy_.store(int(workers_.size()), std::memory_order_relaxed);
+    next_.store(0, std::memory_order_relaxed);
+    inside_.store(open, std::memory_order_release);
     announce();
     drain();
+    // Whoever has not come by now need not: on a busy machine a worker may wait for its core longer than all of the job takes.
+    inside_.fetch_and(~open, std::memory_order_acq_rel);
     // A decode step forks hundreds of times, microseconds apart: spin before sleeping.
-    for (int spins = 0, left; (left = busy_.load(std::memory_order_acquire)) != 0; ++spins)
-      if (spins > spin_limit) busy_.wait(left, std::memory_order_acquire);
+    for (unsigned spins = 0, left; (left = inside_.load(std::memory_order_acquire)) != 0; ++spins)
+      if (spins > spin_limit) inside_.wait(left, std::memory_order_acquire);
     if (failure_) failed_.clear(), std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
  private:
-  static constexpr int spin_limit = 1 << 14;
+  static constexpr unsigned spin_limit = 1 << 14, open = 1u << 31;
 
   void announce() { epoch_.fetch_add(1, std::memory_order_release), epoch_.notify_all(); }
   void drain() {
@@ -57,20 +60,29 @@ class thread_pool {
       if (!failed_.test_and_set()) failure_ = std::current_exception();
     }
   }
+  // True once this worker counts as inside a job that is still open.
+  bool enter() {
+    unsigned now = inside_.load(std::memory_order_relaxed);
+    while (now & open)
+      if (inside_.compare_exchange_weak(now, now + 1, std::memory_order_acquire, std::memory_order_relaxed)) return true;
+    return false;
+  }
   void serve(std::stop_token stop) {
     for (unsigned seen = 0;;) {
-      for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen; ++spins)
+      unsigned now;
+      for (unsigned spins = 0; (now = epoch_.load(std::memory_order_acquire)) == seen; ++spins)
         if (spins > spin_limit) epoch_.wait(seen, std::memory_order_acquire);
       if (stop.stop_requested()) return;
-      ++seen;
+      seen = now;
+      if (!enter()) continue;
       drain();
-      if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+      if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) inside_.notify_one();
     }
   }
 
   std::atomic<unsigned> epoch_ = 0;  // jobs announced so far
   std::atomic<index> next_ = 0;      // first item not yet taken
-  std::atomic<int> busy_ = 0;        // workers that have not finished the job
+  std::atomic<unsigned> inside_ = 0; // workers in the job, and `open` while more may come
   index count_ = 0;
   void (*call_)(void*, index) = nullptr;
   void* context_ = nullptr;
