@@ -1,18 +1,14 @@
 #pragma once
 // Tokens that are found in the text itself, before the model sees it: control tokens such as <|eot_id|>, and plain additions.
 
+#include <algorithm>
 #include <map>
+#include "added_token.hpp"
 #include "normalizer.hpp"
 #include "pre_tokenizer.hpp"
 #include "vocabulary.hpp"
 
 namespace smalti {
-
-struct added_token {
-  int id;
-  std::string content;
-  bool single_word, strip_left, strip_right, normalised, special;
-};
 
 /// Finds added tokens: leftmost first, of those the longest.
 class added_tokens {

@@ -2,6 +2,8 @@
 // Byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909): the pair of the lowest rank merges first, the leftmost of equals.
 // O(n log n) in the length of a word.
 
+#include <algorithm>
+#include <cstdio>
 #include <queue>
 #include "unicode.hpp"
 #include "vocabulary.hpp"

@@ -1,10 +1,11 @@
 #pragma once
 // Documents cut into overlapping chunks at sentences, with their places: what retrieval indexes and citations point at.
 
+#include <cstddef>
 #include <functional>
+#include <string_view>
 #include <vector>
-#include "../core/error.hpp"
-#include "unicode.hpp"
+#include "../core/config.hpp"
 
 namespace smalti {
 
@@ -21,7 +22,28 @@ struct chunk_options {
 };
 
 namespace detail {
-inline int count_words(std::string_view text) {
+int count_words(std::string_view text);
+}  // namespace detail
+
+/// Sentences, headings, list items and fenced code blocks, in order; spaces between them belong to none.
+std::vector<chunk> split_sentences(std::string_view text);
+
+/// Chunks in order, at sentences where these fit the limit. A heading is not left at the end of a chunk. Each chunk repeats at most
+/// `overlap` of the one before and holds something new. Errors: text.6 (a limit below 1, an overlap not below the limit).
+std::vector<chunk> split(std::string_view text, chunk_options o = {});
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_TEXT)
+  #include <algorithm>
+  #include <string>
+  #include "../core/error.hpp"
+  #include "unicode.hpp"
+
+namespace smalti {
+
+namespace detail {
+SMALTI_INLINE int count_words(std::string_view text) {
   int words = 0;
   bool inside = false;
   for (char c : text) {
@@ -170,12 +192,9 @@ inline void cut(std::string_view text, chunk c, chunk_options const& o, std::vec
 }
 }  // namespace detail
 
-/// Sentences, headings, list items and fenced code blocks, in order; spaces between them belong to none.
-inline std::vector<chunk> split_sentences(std::string_view text) { return detail::sentence_finder(text).run(); }
+SMALTI_INLINE std::vector<chunk> split_sentences(std::string_view text) { return detail::sentence_finder(text).run(); }
 
-/// Chunks in order, at sentences where these fit the limit. A heading is not left at the end of a chunk. Each chunk repeats at most
-/// `overlap` of the one before and holds something new. Errors: text.6 (a limit below 1, an overlap not below the limit).
-inline std::vector<chunk> split(std::string_view text, chunk_options o = {}) {
+SMALTI_INLINE std::vector<chunk> split(std::string_view text, chunk_options o) {
   if (o.limit < 1 || o.overlap < 0 || o.overlap >= o.limit)
     throw error("text.6", "chunks: expected a limit of at least 1 and an overlap of 0 … limit − 1, found " + std::to_string(o.limit) + " and " + std::to_string(o.overlap));
   if (!o.count) o.count = detail::count_words;
@@ -200,3 +219,4 @@ inline std::vector<chunk> split(std::string_view text, chunk_options o = {}) {
 }
 
 }  // namespace smalti
+#endif

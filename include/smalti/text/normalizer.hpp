@@ -1,6 +1,7 @@
 #pragma once
 // The "normalizer" of a tokenizer file: text to text, before anything is split (huggingface/tokenizers, normalizers).
 
+#include <algorithm>
 #include "byte_level.hpp"
 #include "regex.hpp"
 

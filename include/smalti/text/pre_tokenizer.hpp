@@ -2,6 +2,7 @@
 // The "pre_tokenizer" of a tokenizer file: normalised text to words, each of which the model encodes alone
 // (huggingface/tokenizers, pre_tokenizers).
 
+#include <algorithm>
 #include "byte_level.hpp"
 #include "regex.hpp"
 

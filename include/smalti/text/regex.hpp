@@ -5,6 +5,7 @@
 #ifndef PCRE2_CODE_UNIT_WIDTH  // pcre2.h asks for it; a program that has chosen keeps its choice
   #define PCRE2_CODE_UNIT_WIDTH 8
 #endif
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <vector>

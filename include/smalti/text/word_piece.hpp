@@ -1,6 +1,7 @@
 #pragma once
 // WordPiece (Schuster & Nakajima 2012; as in BERT): the longest token that begins the rest of the word, again and again.
 
+#include <algorithm>
 #include "unicode.hpp"
 #include "vocabulary.hpp"
 
