@@ -7,6 +7,7 @@
 #include <cstring>
 #include <iostream>
 #include "smalti/rag.hpp"
+#include <smalti/io/json.hpp>
 
 using namespace smalti;
 

@@ -1,6 +1,7 @@
 // Questions answered from a folder of documents, with the passages, citations, a confidence, and where the time went.
 #include <filesystem>
 #include <smalti/rag.hpp>
+#include <smalti/io/json.hpp>
 #include "common/model.hpp"
 
 namespace {

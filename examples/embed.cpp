@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <smalti/encoder.hpp>
+#include <smalti/io/json.hpp>
 #include "common/program.hpp"
 
 namespace {

@@ -1,6 +1,7 @@
 // Text from a prompt, by any supported checkpoint: streamed to standard output, or one JSON object.
 
 #include <smalti/text/chat.hpp>
+#include <smalti/io/json.hpp>
 #include "common/model.hpp"
 
 namespace {

@@ -1,6 +1,7 @@
 // How well a language model predicts a text, with every convention that the number depends on.
 
 #include "common/model.hpp"
+#include <smalti/io/json.hpp>
 
 namespace {
 

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <smalti/decoder/config.hpp>
 #include <smalti/decoder/model.hpp>
+#include <smalti/io/json.hpp>
 
 namespace smalti {
 namespace {

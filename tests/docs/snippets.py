@@ -51,7 +51,7 @@ def main():
         if mark.exists():
             return "ok", ""
         path.write_text(text)
-        done = subprocess.run(["g++", "-std=c++20", "-fsyntax-only", f"-I{ROOT / 'include'}", f"-I{ROOT / 'single_include'}", str(path)],
+        done = subprocess.run(["g++", "-std=c++20", "-fsyntax-only", *([] if "smalti_models.hpp" in text or "<smalti.hpp>" in text else ["-DSMALTI_COMPILED"]), f"-I{ROOT / 'include'}", f"-I{ROOT / 'single_include'}", str(path)],
                               capture_output=True, text=True)
         if done.returncode == 0:
             mark.touch()

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <iostream>
 #include "smalti/encoder.hpp"
+#include <smalti/io/json.hpp>
 
 namespace smalti {
 namespace {

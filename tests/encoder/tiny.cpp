@@ -4,6 +4,7 @@
 #include <random>
 #include "smalti/encoder.hpp"
 #include "smalti/io/safetensors_writer.hpp"
+#include <smalti/io/json.hpp>
 
 namespace smalti {
 namespace {

@@ -1,5 +1,6 @@
 // embed, against sentence-transformers' vectors of the same sentences.
 #include "programs.hpp"
+#include <smalti/io/json.hpp>
 
 namespace examples_test {
 namespace {

@@ -1,5 +1,6 @@
 // generate and perplexity on the little checkpoints, against transformers' own greedy tokens and losses.
 #include "programs.hpp"
+#include <smalti/io/json.hpp>
 
 namespace examples_test {
 namespace {

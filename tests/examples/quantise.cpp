@@ -1,5 +1,6 @@
 // quantise and merge: what they write says the same as the same done in memory, and nothing that loads is left by a failure.
 #include "programs.hpp"
+#include <smalti/io/json.hpp>
 
 namespace examples_test {
 namespace {

@@ -3,6 +3,7 @@
 #include "smalti/io/checkpoint.hpp"
 #include "smalti/io/peft.hpp"
 #include "smalti/text/chat.hpp"
+#include <smalti/io/json.hpp>
 
 extern "C" int LLVMFuzzerTestOneInput(uint8_t const* data, size_t size) {
   using namespace smalti;

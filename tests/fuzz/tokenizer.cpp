@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include "smalti/text/chunk.hpp"
 #include "smalti/text/tokenizer.hpp"
+#include <smalti/io/json.hpp>
 
 namespace {
 using namespace smalti;

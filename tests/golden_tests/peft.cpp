@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <smalti/decoder/adapter.hpp>
 #include <smalti/io/checkpoint.hpp>
+#include <smalti/io/json.hpp>
 
 namespace smalti {
 namespace {

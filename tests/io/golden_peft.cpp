@@ -1,6 +1,7 @@
 // Adapters saved by PEFT itself: every module with the scale that PEFT applies, and the same bytes after a round trip (tests/golden/peft).
 #include <catch2/catch.hpp>
 #include "smalti/io/peft.hpp"
+#include <smalti/io/json.hpp>
 
 namespace smalti {
 TEST_CASE("adapters of PEFT are read with its scales and written back equal") {

@@ -1,6 +1,7 @@
 // Adapter directories: written and read back, PEFT's own configuration understood, other methods refused by name.
 #include <catch2/catch.hpp>
 #include "smalti/io/peft.hpp"
+#include <smalti/io/json.hpp>
 
 namespace smalti {
 namespace {

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <smalti/io/safetensors.hpp>
 #include <smalti/nf4.hpp>
+#include <smalti/io/json.hpp>
 
 namespace smalti {
 namespace {

@@ -1,6 +1,7 @@
 // Conversations rendered by transformers' template engine (tests/golden/chat), token by token; forged control tokens stay text.
 #include <catch2/catch.hpp>
 #include "smalti/text/chat.hpp"
+#include <smalti/io/json.hpp>
 
 namespace smalti {
 using Catch::Matchers::Contains;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include "../support/minilm.hpp"
 #include "smalti/text/tokenizer.hpp"
+#include <smalti/io/json.hpp>
 
 namespace smalti {
 namespace {

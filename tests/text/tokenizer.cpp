@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include "smalti/text/chat.hpp"
+#include <smalti/io/json.hpp>
 
 namespace smalti {
 namespace {
