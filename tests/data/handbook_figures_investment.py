@@ -1,6 +1,6 @@
 """Worked figures of the finance documents on valuation, bonds, portfolios, risk and financing."""
 
-from math import exp, log, pi, sqrt
+from math import erf, exp, log, pi, sqrt
 
 from handbook_formulas import bond, duration, irr, npv
 
@@ -35,8 +35,40 @@ def density(x):
     return exp(-x * x / 2) / sqrt(2 * pi)
 
 
+def drill(volume=10000, price=50, cost=30):
+    """Net present value of the drill."""
+    return npv(0.10, [-400000] + [volume * (price - cost) - 80000] * 5)
+
+
+def zero(rising, low, high):
+    """Where a rising function is zero, by bisection."""
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
+    return low
+
+
+def balances(payment, debt=300000, rate=0.004):
+    """The debt after 0, 1, 2 … payments; the last payment may be smaller."""
+    found = [debt]
+    while found[-1] > 0.005:
+        found.append(max(0.0, found[-1] * (1 + rate) - payment))
+    return found
+
+
+def default(z):
+    """Probability of default of a logistic scorecard."""
+    return 1 / (1 + exp(-z))
+
+
 FERRY = [-1e7] + [2.8e6] * 5
 SAVINGS = [20 * 1.07**year * (0.14 - 0.10) for year in range(3)]  # half of a 14% return is kept
+EX_RIGHTS = (4 * 17 + 12) / 5
+EVEN_SHIELD = [0] + [600000 / 5 * 0.25] * 5
+EARLY_SHIELD = [0] + [600000 * digit / 15 * 0.25 for digit in (5, 4, 3, 2, 1)]
+ROUTE = 0.25 * -2.0 + 0.50 * 1.5 + 0.25 * 4.6
+ROUTE_SPREAD = sqrt(0.25 * (-2.0 - ROUTE) ** 2 + 0.50 * (1.5 - ROUTE) ** 2 + 0.25 * (4.6 - ROUTE) ** 2)
+MORTGAGE = 300000 * 0.004 / (1 - 1.004**-300)
 TERMINAL, TERMINAL_NOW = perpetuity(54, 0.09, 0.025, 5)
 STEEP, STEEP_DURATION = bond(0.04, 30, 1000, 10), duration(0.04, 30, 1000, 10) / 1.04
 CURVED = convexity(0.04, 30, 1000, 10)
@@ -222,5 +254,96 @@ INVESTMENT = {
         (0.30 / 3, "$0.10"),
         (0.60 * 10, "$6.00"),
         (240 / 1.05, "$228.57"),
+    ],
+    "finance-rights-issue": [
+        (40 / 4, "10 million new shares"),
+        (40 / 4 * 12, "$120 million"),
+        (EX_RIGHTS, "$16.00"),
+        (17 - EX_RIGHTS, "$1.00"),
+        (4 * (17 - EX_RIGHTS), "$4.00"),
+        (800 * 17, "$13,600"),
+        (800 / 4 * 12, "$2,400"),
+        (1000 * EX_RIGHTS, "$16,000"),
+        (800 * (17 - EX_RIGHTS), "$800"),
+        (800 * EX_RIGHTS, "$12,800"),
+        (17 / EX_RIGHTS, "1.0625"),
+    ],
+    "finance-diluted-earnings-per-share": [
+        (48 / 20, "$2.40"),
+        (2 * 15, "$30 million"),
+        (2 * 15 / 25, "1.2 million shares"),
+        (2 - 2 * 15 / 25, "0.8 million shares"),
+        (48 / 20.8, "$2.31"),
+        (50 * 0.05 * 0.75, "$1.875 million"),
+        (50 * 0.05 * 0.75 / 1.6, "$1.17"),
+        ((48 + 50 * 0.05 * 0.75) / (20 + 0.8 + 1.6), "$2.23"),
+    ],
+    "finance-depreciation-tax-shield": [
+        (600000 / 5, "$120,000"),
+        (600000 / 5 * 0.25, "$30,000"),
+        (npv(0.08, EVEN_SHIELD), "$119,781"),
+        (200000 - (200000 - 120000) * 0.25, "$180,000"),
+        (600000 * 5 / 15, "$200,000"),
+        (600000 * 4 / 15 * 0.25, "$40,000"),
+        (npv(0.08, EARLY_SHIELD), "$125,911"),
+        (npv(0.08, EARLY_SHIELD) - npv(0.08, EVEN_SHIELD), "$6,130"),
+        (sum(EARLY_SHIELD), "$150,000"),
+    ],
+    "finance-sensitivity-analysis": [
+        (10000 * (50 - 30) - 80000, "$120,000"),
+        (drill() + 400000, "$454,894"),
+        (drill(), "$54,894"),
+        (-drill(price=47.5), "$39,875"),
+        (drill(volume=9500), "$16,987"),
+        (-drill(cost=31.5), "$1,967"),
+        (zero(lambda v: drill(volume=v), 5000, 10000), "9,276 units"),
+        (100 - zero(lambda v: drill(volume=v), 5000, 10000) / 100, "7.2%"),
+        (zero(lambda p: drill(price=p), 30, 50), "$48.55"),
+        (100 - 2 * zero(lambda p: drill(price=p), 30, 50), "2.9%"),
+    ],
+    "finance-scenario-analysis": [
+        (ROUTE, "$1.4 million"),
+        (ROUTE_SPREAD, "$2.34 million"),
+        (ROUTE_SPREAD / ROUTE, "1.67"),
+    ],
+    "finance-monte-carlo-simulation": [
+        (3e6 / sqrt(10000), "$30,000"),
+        (1.96 * 3e6 / sqrt(10000), "$58,800"),
+        (2.4 - 1.96 * 3 / sqrt(10000), "$2.341 million"),
+        (2.4 + 1.96 * 3 / sqrt(10000), "$2.459 million"),
+        ((3e6 / 15000) ** 2, "40,000 runs"),
+        (100 * (1 + erf(-2.4 / 3.0 / sqrt(2))) / 2, "21.2%"),
+    ],
+    "finance-loan-amortisation": [
+        (MORTGAGE, "$1,718.99"),
+        (300000 * 0.004, "$1,200.00"),
+        (MORTGAGE - 300000 * 0.004, "$518.99"),
+        (balances(MORTGAGE)[60], "$264,884.98"),
+        (300000 - balances(MORTGAGE)[60], "$35,115.02"),
+        (300 * MORTGAGE - 300000, "$215,697"),
+        (len(balances(MORTGAGE + 200)) - 1, "246 payments"),
+        (300 - (len(balances(MORTGAGE + 200)) - 1), "54 months"),
+    ],
+    "finance-real-interest-rate": [
+        (100 * (1.07 / 1.045 - 1), "2.39%"),
+        (7 - 4.5, "2.5%"),
+        (10000 * 1.045, "$10,450"),
+        (10000 * 1.045**2, "$10,920"),
+        (10000 * 1.045**3, "$11,412"),
+        (npv(0.07, [0] + [10000 * 1.045**year for year in (1, 2, 3)]), "are worth $28,620"),
+        (npv(1.07 / 1.045 - 1, [0, 10000, 10000, 10000]), "also gives $28,620"),
+        (1000 / 1.045**10, "$643.93"),
+        (100 * (1.042 / 1.017 - 1), "2.46%"),
+    ],
+    "finance-credit-scoring": [
+        (-4.2 + 0.8 + 2.5 * 0.6, "z is -1.9"),
+        (-4.2 + 2.5 * 0.2, "z is -3.7"),
+        (100 * default(-4.2 + 0.8 + 2.5 * 0.6), "13.0%"),
+        (100 * default(-4.2 + 2.5 * 0.2), "2.41%"),
+        (default(-3.7) * 0.45 * 10000, "$108.57"),
+        (default(-1.9) * 0.45 * 10000, "$585.49"),
+        (600 + 20 * log((1 / default(-3.7) - 1) / 50) / log(2), "594 points"),
+        (600 + 20 * log((1 / default(-1.9) - 1) / 50) / log(2), "542 points"),
+        (2 * 0.78 - 1, "0.56"),
     ],
 }
