@@ -118,6 +118,12 @@ SMALTI_D void wait_for_previous() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
+/// Orders this thread's ordinary writes to device memory before later reads by the copy engine.
+SMALTI_D void fence_async_proxy_global() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("fence.proxy.async.global;" ::: "memory");
+#endif
+}
 
 }  // namespace smalti::ptx
 #endif
