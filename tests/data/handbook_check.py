@@ -21,7 +21,7 @@ HANDBOOK = ROOT / "examples" / "data" / "handbook"
 QUESTIONS = ROOT / "examples" / "data" / "questions.jsonl"
 
 CATEGORIES = ("finance", "sql", "python")
-MIN_DOCUMENTS = {"finance": 24, "sql": 24, "python": 24}
+MIN_DOCUMENTS = {"finance": 80, "sql": 24, "python": 24}
 MIN_QUESTIONS = {"finance": 22, "sql": 22, "python": 22}
 MIN_UNANSWERABLE = 8
 MIN_WORDS, MAX_WORDS = 150, 400  # prose only: fenced blocks and headings do not count
