@@ -1,11 +1,9 @@
 #pragma once
 // LoRA adapters of a whole model, by the names of its modules; read from and written to PEFT directories.
 
-#include <filesystem>
 #include <map>
 #include <string>
 #include "../gemm/lora.hpp"
-#include "../io/peft.hpp"
 
 namespace smalti {
 
@@ -16,7 +14,17 @@ struct adapter {
 };
 
 /// Reads a PEFT directory. Throws io.* (files, keys, shapes, features that mean another formula).
-inline adapter load_adapter(std::string const& directory) {
+adapter load_adapter(std::string const& directory);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_DECODER)
+  #include <filesystem>
+  #include "../io/peft.hpp"
+
+namespace smalti {
+
+SMALTI_INLINE adapter load_adapter(std::string const& directory) {
   adapter_file const file = read_adapter(directory);
   adapter a{std::filesystem::path(directory).lexically_normal().filename().string(), {}};
   for (auto const& e : file.entries) {
@@ -27,3 +35,4 @@ inline adapter load_adapter(std::string const& directory) {
 }
 
 }  // namespace smalti
+#endif

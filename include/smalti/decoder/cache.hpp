@@ -6,9 +6,10 @@
 #include <span>
 #include <string>
 #include <vector>
-#include "../attention/problem.hpp"
 #include "../core/buffer.hpp"
+#include "../core/dtype.hpp"
 #include "../core/error.hpp"
+#include "../core/view.hpp"
 #include "config.hpp"
 
 namespace smalti {
@@ -28,25 +29,13 @@ class kv_cache {
   }
 
   /// A new, empty sequence. Throws model.24 when all are in use.
-  int open() {
-    for (int s = 0; s < int(used_.size()); ++s)
-      if (!used_[s]) return used_[s] = true, length_[s] = 0, held_[s] = 0, s;
-    throw error("model.24", "the cache holds " + std::to_string(used_.size()) + " sequences already; close one first");
-  }
+  int open();
   void close(int s) { truncate(s, 0), used_[s] = false; }
 
   /// A new sequence with the same past: whole pages are shared until one of the two writes. Throws model.24, model.25.
-  int fork(int s) {
-    int const f = open();
-    for (int p = 0; p < held_[s]; ++p) ++owners_[page(f, p) = page(s, p)];
-    return held_[f] = held_[s], length_[f] = length_[s], f;
-  }
+  int fork(int s);
   /// Forgets all but the first `length` tokens, and gives their pages back.
-  void truncate(int s, int length) {
-    int const keep = ceil_div(length, page_size_);
-    for (; held_[s] > keep; --held_[s]) release(page(s, held_[s] - 1));
-    length_[s] = std::min(length_[s], length);
-  }
+  void truncate(int s, int length);
 
   int length(int s) const { return length_[s]; }                       ///< tokens held
   int capacity() const { return max_pages_ * page_size_; }             ///< tokens a sequence may have
@@ -58,14 +47,7 @@ class kv_cache {
 
   /// Makes room for `extra` tokens of sequence s, so that writing them cannot fail. Throws model.25 (no page is free, or the
   /// sequence is at its capacity); the sequence is then as before, but for pages that it may hold in reserve.
-  void reserve(int s, int extra) {
-    int const need = ceil_div(length_[s] + extra, page_size_);
-    if (need > max_pages_)
-      throw error("model.25", "sequence " + std::to_string(s) + " would have " + std::to_string(length_[s] + extra) +
-                                  " tokens; the cache takes " + std::to_string(capacity()));
-    if (int const last = length_[s] / page_size_; extra > 0 && last < held_[s] && owners_[page(s, last)] > 1) own(s, last);
-    for (; held_[s] < need; ++held_[s]) page(s, held_[s]) = take();
-  }
+  void reserve(int s, int extra);
   /// Counts the tokens written since reserve.
   void advance(int s, int count) { length_[s] += count; }
 
@@ -87,38 +69,18 @@ class kv_cache {
   int dim() const { return dim_; }
 
  private:
-  kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages)
-      : layers_(c.layers), heads_(c.kv_heads), dim_(c.head_dim), pages_(pages), page_size_(page_size), max_pages_(max_pages) {
-    if (pages < 1 || page_size < 1 || sequences < 1 || max_pages < 1 || index(max_pages) * page_size > 0x3fffffff)
-      throw error("model.26", "a cache of " + std::to_string(pages) + " pages of " + std::to_string(page_size) + " tokens for " +
-                                  std::to_string(sequences) + " sequences; expected at least one of each, and fewer than 2^30 tokens a sequence");
-    std::size_t const count = std::size_t(layers_) * std::size_t(layer_stride());
-    keys_ = buffer<T>(count), values_ = buffer<T>(count);
-    owners_.assign(pages, 0), used_.assign(sequences, false), length_.assign(sequences, 0), held_.assign(sequences, 0);
-    table_.assign(std::size_t(sequences) * max_pages, 0);
-    for (int p = pages; p-- > 0;) free_.push_back(p);
-  }
+  kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages);
 
   index layer_stride() const { return index(pages_) * heads_ * page_size_ * dim_; }
   index offset(int layer, int page, int head, int row) const {
     return layer * layer_stride() + ((index(page) * heads_ + head) * page_size_ + row) * dim_;
   }
   int& page(int s, int i) { return table_[std::size_t(s) * max_pages_ + i]; }
-  int take() {
-    if (free_.empty()) throw error("model.25", "all " + std::to_string(pages_) + " pages of the cache are in use; close a sequence first");
-    int const p = free_.back();
-    return free_.pop_back(), owners_[p] = 1, p;
-  }
+  int take();
   void release(int p) {
     if (--owners_[p] == 0) free_.push_back(p);
   }
-  void own(int s, int i) {
-    int const from = page(s, i), to = take();
-    index const count = index(heads_) * page_size_ * dim_;
-    for (int l = 0; l < layers_; ++l)
-      for (auto* pool : {&keys_, &values_}) std::copy_n(pool->data() + offset(l, from, 0, 0), count, pool->data() + offset(l, to, 0, 0));
-    release(from), page(s, i) = to;
-  }
+  void own(int s, int i);
 
   int layers_, heads_, dim_, pages_, page_size_, max_pages_;
   buffer<T> keys_, values_;        // (layers, pages, Hkv, page_size, D)
@@ -128,5 +90,70 @@ class kv_cache {
   std::vector<bool> used_;
   std::vector<int> length_, held_; // by sequence: tokens · pages
 };
+
+template <class T>
+int kv_cache<T>::open() {
+  for (int s = 0; s < int(used_.size()); ++s)
+    if (!used_[s]) return used_[s] = true, length_[s] = 0, held_[s] = 0, s;
+  throw error("model.24", "the cache holds " + std::to_string(used_.size()) + " sequences already; close one first");
+}
+
+template <class T>
+int kv_cache<T>::fork(int s) {
+  int const f = open();
+  for (int p = 0; p < held_[s]; ++p) ++owners_[page(f, p) = page(s, p)];
+  return held_[f] = held_[s], length_[f] = length_[s], f;
+}
+
+template <class T>
+void kv_cache<T>::truncate(int s, int length) {
+  int const keep = ceil_div(length, page_size_);
+  for (; held_[s] > keep; --held_[s]) release(page(s, held_[s] - 1));
+  length_[s] = std::min(length_[s], length);
+}
+
+template <class T>
+void kv_cache<T>::reserve(int s, int extra) {
+  int const need = ceil_div(length_[s] + extra, page_size_);
+  if (need > max_pages_)
+    throw error("model.25", "sequence " + std::to_string(s) + " would have " + std::to_string(length_[s] + extra) +
+                                " tokens; the cache takes " + std::to_string(capacity()));
+  if (int const last = length_[s] / page_size_; extra > 0 && last < held_[s] && owners_[page(s, last)] > 1) own(s, last);
+  for (; held_[s] < need; ++held_[s]) page(s, held_[s]) = take();
+}
+
+template <class T>
+kv_cache<T>::kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages) : layers_(c.layers), heads_(c.kv_heads), dim_(c.head_dim), pages_(pages), page_size_(page_size), max_pages_(max_pages) {
+  if (pages < 1 || page_size < 1 || sequences < 1 || max_pages < 1 || index(max_pages) * page_size > 0x3fffffff)
+    throw error("model.26", "a cache of " + std::to_string(pages) + " pages of " + std::to_string(page_size) + " tokens for " +
+                                std::to_string(sequences) + " sequences; expected at least one of each, and fewer than 2^30 tokens a sequence");
+  std::size_t const count = std::size_t(layers_) * std::size_t(layer_stride());
+  keys_ = buffer<T>(count), values_ = buffer<T>(count);
+  owners_.assign(pages, 0), used_.assign(sequences, false), length_.assign(sequences, 0), held_.assign(sequences, 0);
+  table_.assign(std::size_t(sequences) * max_pages, 0);
+  for (int p = pages; p-- > 0;) free_.push_back(p);
+}
+
+template <class T>
+int kv_cache<T>::take() {
+  if (free_.empty()) throw error("model.25", "all " + std::to_string(pages_) + " pages of the cache are in use; close a sequence first");
+  int const p = free_.back();
+  return free_.pop_back(), owners_[p] = 1, p;
+}
+
+template <class T>
+void kv_cache<T>::own(int s, int i) {
+  int const from = page(s, i), to = take();
+  index const count = index(heads_) * page_size_ * dim_;
+  for (int l = 0; l < layers_; ++l)
+    for (auto* pool : {&keys_, &values_}) std::copy_n(pool->data() + offset(l, from, 0, 0), count, pool->data() + offset(l, to, 0, 0));
+  release(from), page(s, i) = to;
+}
+
+#if !SMALTI_HEADER_ONLY
+extern template class kv_cache<float>;
+extern template class kv_cache<bf16>;
+extern template class kv_cache<f16>;
+#endif
 
 }  // namespace smalti

@@ -2,14 +2,10 @@
 // What a decoder-only checkpoint says of itself: one set of scalars covers Llama, Mistral, Granite and Qwen
 // (fields of Hugging Face's config.json and generation_config.json; the file decides, no constant here does).
 
-#include <cmath>
-#include <filesystem>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
-#include "../core/error.hpp"
-#include "../io/json.hpp"
+#include "../io/json_fwd.hpp"
 #include "../math/rope.hpp"
 
 namespace smalti {
@@ -39,8 +35,24 @@ struct decoder_config {
   int kv_width() const { return kv_heads * head_dim; }
 };
 
-namespace detail {
+/// From parsed JSON; `file` only names it in messages. Throws model.1–7: what is missing, malformed or not known.
+decoder_config read_decoder_config(json const& object, std::string const& file);
 
+/// config.json of a checkpoint directory, with the stop tokens of generation_config.json where there is one.
+decoder_config load_decoder_config(std::string const& directory);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_DECODER)
+  #include <cmath>
+  #include <filesystem>
+  #include <limits>
+  #include "../core/error.hpp"
+  #include "../io/json.hpp"
+
+namespace smalti {
+
+namespace detail {
 /// Reads fields of one JSON object and says, when it can't, which file and field and what was there.
 class config_reader {
  public:
@@ -170,11 +182,9 @@ inline std::vector<int> read_windows(config_reader const& c, std::string const& 
   for (int l = first; l < layers; ++l) window[l] = width;
   return window;
 }
-
 }  // namespace detail
 
-/// From parsed JSON; `file` only names it in messages. Throws model.1–7: what is missing, malformed or not known.
-inline decoder_config read_decoder_config(json const& object, std::string const& file) {
+SMALTI_INLINE decoder_config read_decoder_config(json const& object, std::string const& file) {
   detail::config_reader const c(object, file);
   decoder_config k;
   if (c.has("architectures")) {
@@ -221,11 +231,10 @@ inline decoder_config read_decoder_config(json const& object, std::string const&
   return k;
 }
 
-/// config.json of a checkpoint directory, with the stop tokens of generation_config.json where there is one.
-inline decoder_config load_decoder_config(std::filesystem::path const& directory) {
-  auto const file = directory / "config.json";
+SMALTI_INLINE decoder_config load_decoder_config(std::string const& directory) {
+  std::filesystem::path const folder = directory, file = folder / "config.json";
   decoder_config k = read_decoder_config(read_json(file.string()), file.string());
-  if (auto const more = directory / "generation_config.json"; std::filesystem::exists(more)) {
+  if (auto const more = folder / "generation_config.json"; std::filesystem::exists(more)) {
     json const object = read_json(more.string());
     detail::add_stop_ids(detail::config_reader(object, more.string()), k.stop_ids);
   }
@@ -233,3 +242,4 @@ inline decoder_config load_decoder_config(std::filesystem::path const& directory
 }
 
 }  // namespace smalti
+#endif

@@ -2,13 +2,14 @@
 // Text from a prompt: prefill in chunks, then one token at a time until a stop token, a stop string, a limit, or the
 // caller says so. The same loop serves every backend: it asks a model only for logits.
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <concepts>
 #include <functional>
-#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 #include "../core/error.hpp"
 #include "../math/sampling.hpp"
@@ -39,27 +40,13 @@ struct generation {
 using piece_callback = std::function<bool(std::string_view)>;
 
 namespace detail {
-
 /// Holds back text that may turn out to be the beginning of a stop string.
 class stop_filter {
  public:
   explicit stop_filter(std::vector<std::string> const& stops) : stops_(stops) {}
 
   /// Takes more text; returns what is certain to be wanted. `stopped()` afterwards says whether a stop string was met.
-  std::string push(std::string_view more) {
-    held_ += more;
-    std::size_t cut = std::string::npos;
-    for (auto const& s : stops_)
-      if (!s.empty()) cut = std::min(cut, held_.find(s));
-    if (cut != std::string::npos) return stopped_ = true, held_.substr(0, cut);
-    std::size_t keep = 0;  // the longest end of the text that begins some stop string
-    for (auto const& s : stops_)
-      for (std::size_t n = std::min(s.empty() ? 0 : s.size() - 1, held_.size()); n > keep; --n)
-        if (held_.ends_with(std::string_view(s).substr(0, n))) keep = n;
-    std::string sure = held_.substr(0, held_.size() - keep);
-    held_.erase(0, held_.size() - keep);
-    return sure;
-  }
+  std::string push(std::string_view more);
   std::string finish() { return stopped_ ? std::string() : std::exchange(held_, {}); }
   bool stopped() const { return stopped_; }
 
@@ -70,13 +57,7 @@ class stop_filter {
 };
 
 /// log softmax(logits)[id], in double: vocabularies are large and the differences small.
-inline float log_probability(std::span<float const> logits, int id) {
-  double top = -std::numeric_limits<double>::infinity(), sum = 0;
-  for (float v : logits) top = std::max(top, double(v));
-  for (float v : logits) sum += std::exp(v - top);
-  return float(logits[id] - top - std::log(sum));
-}
-
+float log_probability(std::span<float const> logits, int id);
 }  // namespace detail
 
 /// What generation needs of a model with its cache: `advance(tokens)` appends tokens to the one sequence that it holds and
@@ -138,3 +119,36 @@ generation generate(Sequence& sequence, tokenizer const& text, std::span<int con
 }
 
 }  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_DECODER)
+  #include <cmath>
+  #include <limits>
+
+namespace smalti {
+
+namespace detail {
+SMALTI_INLINE std::string stop_filter::push(std::string_view more) {
+  held_ += more;
+  std::size_t cut = std::string::npos;
+  for (auto const& s : stops_)
+    if (!s.empty()) cut = std::min(cut, held_.find(s));
+  if (cut != std::string::npos) return stopped_ = true, held_.substr(0, cut);
+  std::size_t keep = 0;  // the longest end of the text that begins some stop string
+  for (auto const& s : stops_)
+    for (std::size_t n = std::min(s.empty() ? 0 : s.size() - 1, held_.size()); n > keep; --n)
+      if (held_.ends_with(std::string_view(s).substr(0, n))) keep = n;
+  std::string sure = held_.substr(0, held_.size() - keep);
+  held_.erase(0, held_.size() - keep);
+  return sure;
+}
+
+SMALTI_INLINE float log_probability(std::span<float const> logits, int id) {
+  double top = -std::numeric_limits<double>::infinity(), sum = 0;
+  for (float v : logits) top = std::max(top, double(v));
+  for (float v : logits) sum += std::exp(v - top);
+  return float(logits[id] - top - std::log(sum));
+}
+}  // namespace detail
+
+}  // namespace smalti
+#endif

@@ -1,6 +1,11 @@
 #pragma once
 // A model with its tokenizer and a cache: what a program needs to go from text to text.
 
+#include <algorithm>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 #include "../text/tokenizer.hpp"
 #include "generate.hpp"
 #include "model.hpp"
@@ -87,5 +92,13 @@ perplexity_result perplexity(language_model<Where>& m, std::string_view text, pe
   auto const score = [&](std::span<int const> ids) { return sequence.truncate(0), sequence.advance_all(ids); };
   return perplexity(score, m.model.config().vocabulary, m.encode(text), options);
 }
+
+#if !SMALTI_HEADER_ONLY
+extern template language_model<on_cpu> load_decoder(std::string const&, load_options const&, on_cpu const&, int);
+extern template generation generate(decoder_sequence<on_cpu>&, tokenizer const&, std::span<int const>, generate_options const&, piece_callback const&);
+extern template generation generate(language_model<on_cpu>&, std::span<int const>, generate_options const&, piece_callback const&);
+extern template generation generate(language_model<on_cpu>&, std::string_view, generate_options const&, piece_callback const&);
+extern template perplexity_result perplexity(language_model<on_cpu>&, std::string_view, perplexity_options const&);
+#endif
 
 }  // namespace smalti

@@ -2,8 +2,9 @@
 // The operations a decoder is made of, on the host. The decoder calls nothing else: another backend is another set of these
 // overloads with another first argument.
 
-#include <cstring>
-#include "../attention.hpp"
+#include <span>
+#include <type_traits>
+#include <vector>
 #include "../math/norm.hpp"
 #include "../math/rope.hpp"
 #include "cache.hpp"
@@ -37,15 +38,7 @@ struct ragged_batch {
 };
 
 /// y (M, hidden) = scale · table[ids]. The caller has checked the ids.
-inline status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale) {
-  weight_view const w = borrow(table);
-  parallel_for(where, index(ids.size()), [&](index r) {
-    decode_row(w, ids[r], &y(r, 0));
-    if (scale != 1)
-      for (index c = 0; c < y.extent[1]; ++c) y(r, c) *= scale;
-  });
-  return {};
-}
+status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale);
 
 namespace detail {
 /// The adapters that rows of this batch pass in one layer, and for each row which of them, in the form `linear` takes.
@@ -53,13 +46,7 @@ struct layer_adapters {
   std::vector<lora const*> list;
   std::vector<int> of_row;
 
-  layer_adapters(linear_layer const& l, ragged_batch const& batch) {
-    if (batch.adapter.empty() || l.adapters.empty()) return;
-    std::vector<int> place(l.adapters.size(), -1);
-    for (std::size_t a = 0; a < l.adapters.size(); ++a)
-      if (l.adapters[a].rank > 0) place[a] = int(list.size()), list.push_back(&l.adapters[a]);
-    for (int a : batch.adapter) of_row.push_back(a < 0 ? -1 : place[std::size_t(a)]);
-  }
+  layer_adapters(linear_layer const& l, ragged_batch const& batch);
 };
 }  // namespace detail
 
@@ -74,7 +61,50 @@ status linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, lin
   return l.bias.empty() ? run(out) : run(bias{l.bias.data()} | out);
 }
 
+/// y (M, ffn) = silu(gate(x)) ⊙ up(x). One pass over x where neither has a bias or an adapter.
+status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch);
+
+/// Puts k and v, (M, Hkv·D) each, where the cache keeps them.
+template <class T>
+status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float const, 2> k, view<float const, 2> v, ragged_batch const& batch);
+
+/// o (M, H·D) = causal attention of q (M, H·D) over the cache; window 0 = all keys. With a 16-bit cache q and o pass through
+/// its element type, in memory that the cache lends.
+template <class T>
+status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch, float scale, int window_width);
+
+/// Rotates the heads of x (M, heads·D) by their rows' positions.
+status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table);
+
+/// RMSNorm over each head of x (M, heads·D), in place.
+status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_DECODER)
+  #include "../attention.hpp"
+
+namespace smalti {
+
+SMALTI_INLINE status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale) {
+  weight_view const w = borrow(table);
+  parallel_for(where, index(ids.size()), [&](index r) {
+    decode_row(w, ids[r], &y(r, 0));
+    if (scale != 1)
+      for (index c = 0; c < y.extent[1]; ++c) y(r, c) *= scale;
+  });
+  return {};
+}
+
 namespace detail {
+SMALTI_INLINE layer_adapters::layer_adapters(linear_layer const& l, ragged_batch const& batch) {
+  if (batch.adapter.empty() || l.adapters.empty()) return;
+  std::vector<int> place(l.adapters.size(), -1);
+  for (std::size_t a = 0; a < l.adapters.size(); ++a)
+    if (l.adapters[a].rank > 0) place[a] = int(list.size()), list.push_back(&l.adapters[a]);
+  for (int a : batch.adapter) of_row.push_back(a < 0 ? -1 : place[std::size_t(a)]);
+}
+
 /// v ← v · silu(gate), the gate as another product left it.
 struct gated {
   view<float const, 2> gate;
@@ -82,15 +112,13 @@ struct gated {
 };
 }  // namespace detail
 
-/// y (M, ffn) = silu(gate(x)) ⊙ up(x). One pass over x where neither has a bias or an adapter.
-inline status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch) {
+SMALTI_INLINE status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch) {
   bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty();
   if (plain) return gemm_swiglu(where, y, x, gate.weight, up.weight);
   if (status s = linear(where, y, x, gate, batch); !s) return s;
   return linear(where, y, x, up, batch, detail::gated{y});
 }
 
-/// Puts k and v, (M, Hkv·D) each, where the cache keeps them.
 template <class T>
 status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float const, 2> k, view<float const, 2> v, ragged_batch const& batch) {
   int const d = cache.dim();
@@ -105,11 +133,8 @@ status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float con
   return {};
 }
 
-/// o (M, H·D) = causal attention of q (M, H·D) over the cache; window 0 = all keys. With a 16-bit cache q and o pass through
-/// its element type, in memory that the cache lends.
 template <class T>
-status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch,
-                     float scale, int window_width) {
+status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch, float scale, int window_width) {
   index const m = q.extent[0], width = q.extent[1], d = cache.dim(), heads = width / d;
   T const* from;
   T* to;
@@ -130,15 +155,14 @@ status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2>
   return s;
 }
 
-/// Rotates the heads of x (M, heads·D) by their rows' positions.
-inline status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table) {
+SMALTI_INLINE status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table) {
   return apply_rope(where, view<float, 3>{x.at, {x.extent[0], x.extent[1] / head_dim, head_dim}, {x.stride[0], head_dim, 1}}, positions, table);
 }
 
-/// RMSNorm over each head of x (M, heads·D), in place.
-inline status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps) {
+SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps) {
   view<float, 2> const heads = row_major(x.at, x.size() / head_dim, head_dim);
   return rms_norm(where, heads, view<float const, 2>(heads), weight, eps);
 }
 
 }  // namespace smalti
+#endif

@@ -1,6 +1,7 @@
 #pragma once
 // How well a model predicts a text: the exponential of the mean negative log-likelihood of its tokens, by a sliding window.
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <vector>

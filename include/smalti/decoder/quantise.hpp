@@ -2,11 +2,10 @@
 // A checkpoint directory turned into NF4 or INT8 on disk, tensor by tensor: the linear layers are quantised in bitsandbytes'
 // layout, everything else is copied; peak memory is one tensor in f32. (docs/guide.md, "Weights")
 
-#include <filesystem>
+#include <cstddef>
 #include <functional>
-#include "config.hpp"
+#include <string>
 #include "weights.hpp"
-#include "../io/safetensors_writer.hpp"
 
 namespace smalti {
 
@@ -21,8 +20,22 @@ struct quantise_report {
   int quantised = 0, copied = 0;                  ///< tensors
 };
 
-namespace detail {
+/// Reads the directory `from`, writes the directory `to` (created; files replaced atomically, config.json last, so that an
+/// interrupted run leaves no directory that loads). Tokenizer and other small files are copied. Throws io.*, quant.*, and
+/// model.9 (the same directory twice, block and shape disagree, or it is quantised already).
+quantise_report quantise(on_cpu const& where, std::string const& from, std::string const& to, quantise_options const& o = {});
 
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_DECODER)
+  #include <filesystem>
+  #include "../io/json.hpp"
+  #include "../io/safetensors_writer.hpp"
+  #include "config.hpp"
+
+namespace smalti {
+
+namespace detail {
 /// The layers' projections: what bitsandbytes quantises too. Embedding, norms, biases and head stay.
 inline bool is_projection(std::string const& name) { return name.starts_with("model.layers.") && name.ends_with("_proj.weight"); }
 
@@ -76,13 +89,9 @@ inline json quantization_config(quantise_options const& o) {
   if (four) q.update({{"bnb_4bit_quant_type", "nf4"}, {"bnb_4bit_use_double_quant", o.nf4.double_quant}, {"bnb_4bit_compute_dtype", "bfloat16"}, {"bnb_4bit_quant_storage", "uint8"}});
   return q;
 }
-
 }  // namespace detail
 
-/// Reads the directory `from`, writes the directory `to` (created; files replaced atomically, config.json last, so that an
-/// interrupted run leaves no directory that loads). Tokenizer and other small files are copied. Throws io.*, quant.*, and
-/// model.9 (the same directory twice, block and shape disagree, or it is quantised already).
-inline quantise_report quantise(on_cpu const& where, std::string const& from, std::string const& to, quantise_options const& o = {}) {
+SMALTI_INLINE quantise_report quantise(on_cpu const& where, std::string const& from, std::string const& to, quantise_options const& o) {
   namespace fs = std::filesystem;
   decoder_config const config = load_decoder_config(from);
   if (config.format != stored_format::dense) throw error("model.9", from + ": expected 16- or 32-bit weights, found a checkpoint that is quantised already");
@@ -131,3 +140,4 @@ inline quantise_report quantise(on_cpu const& where, std::string const& from, st
 }
 
 }  // namespace smalti
+#endif

@@ -6,7 +6,6 @@
 #include <vector>
 #include "../gemm/lora.hpp"
 #include "../io/checkpoint.hpp"
-#include "../io/json.hpp"
 
 namespace smalti {
 
@@ -18,8 +17,32 @@ constexpr char const* name_of(weight_kind k) {
   return names[int(k)];
 }
 
-namespace detail {
+/// Tensor `name` as a weight (n, k), whichever way the file stores it. Peak memory beyond the result: one tensor in f32.
+/// Throws io.* and model.8 (file against model), quant.1 (NaN or infinity), gemm.5 (NF4 and k is not a multiple of the block).
+packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::string const& name, int n, int k, weight_kind kind = weight_kind::as_stored, nf4_options const& nf4 = {});
 
+/// Makes an adapter part of a weight (sign 1) or takes it out (−1): a dense weight keeps its type, a quantised one becomes
+/// `quantised_become` (f32 or bf16). Errors: gemm.7, as an exception.
+packed_weight with_update(on_cpu const& where, packed_weight w, lora const& a, float sign, weight_kind quantised_become);
+
+/// One linear layer: y = x·Wᵀ + bias, with the adapters that were attached to it.
+struct linear_layer {
+  std::string name;             ///< its module, e.g. "model.layers.0.self_attn.q_proj": what adapters call it
+  packed_weight weight;         ///< (n, k)
+  buffer<float> bias = {};      ///< (n), or empty
+  std::vector<lora> adapters = {};           ///< one for each adapter of the model; rank 0 where that one leaves this layer alone
+  std::vector<lora const*> active = {};      ///< those that every row passes, in the order in which they were attached
+};
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_DECODER)
+  #include <cstring>
+  #include "../io/json.hpp"
+
+namespace smalti {
+
+namespace detail {
 inline bool is_nf4(checkpoint const& c, std::string const& name) { return c.contains(name + ".quant_state.bitsandbytes__nf4"); }
 
 /// A weight that bitsandbytes stored in 4 bits: codes, scales and the JSON of its state. Throws io.8, io.9 (keys, shapes),
@@ -92,13 +115,9 @@ packed_weight convert(on_cpu const& where, Quantised const& w, weight_kind store
   dequantise(where, w, row_major(dense.data(), w.n, w.k));
   return convert(where, row_major<float const>(dense.data(), w.n, w.k), kind, nf4);
 }
-
 }  // namespace detail
 
-/// Tensor `name` as a weight (n, k), whichever way the file stores it. Peak memory beyond the result: one tensor in f32.
-/// Throws io.* and model.8 (file against model), quant.1 (NaN or infinity), gemm.5 (NF4 and k is not a multiple of the block).
-inline packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::string const& name, int n, int k,
-                                 weight_kind kind = weight_kind::as_stored, nf4_options const& nf4 = {}) {
+SMALTI_INLINE packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::string const& name, int n, int k, weight_kind kind, nf4_options const& nf4) {
   if (detail::is_nf4(c, name)) return detail::convert(where, detail::load_nf4(c, name, n, k), weight_kind::nf4, kind, nf4);
   tensor const& t = c.at(name);
   switch (t.type) {
@@ -109,13 +128,22 @@ inline packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::
   }
 }
 
-/// One linear layer: y = x·Wᵀ + bias, with the adapters that were attached to it.
-struct linear_layer {
-  std::string name;             ///< its module, e.g. "model.layers.0.self_attn.q_proj": what adapters call it
-  packed_weight weight;         ///< (n, k)
-  buffer<float> bias = {};      ///< (n), or empty
-  std::vector<lora> adapters = {};           ///< one for each adapter of the model; rank 0 where that one leaves this layer alone
-  std::vector<lora const*> active = {};      ///< those that every row passes, in the order in which they were attached
-};
+SMALTI_INLINE packed_weight with_update(on_cpu const& where, packed_weight w, lora const& a, float sign, weight_kind quantised_become) {
+  return std::visit([&](auto const& held) -> packed_weight {
+    int const n = held.n, k = held.k;
+    auto plain = unpack(held);
+    if constexpr (requires { plain.code; }) {  // quantised
+      buffer<float> dense(std::size_t(index(n) * k));
+      auto const m = row_major(dense.data(), n, k);
+      dequantise(where, plain, m), require(sign > 0 ? merge(where, m, a) : unmerge(where, m, a));
+      return detail::convert(where, view<float const, 2>(m), quantised_become, nf4_options{});
+    } else {
+      auto const m = row_major(plain.data(), n, k);
+      require(sign > 0 ? merge(where, m, a) : unmerge(where, m, a));
+      return pack(m);
+    }
+  }, w);
+}
 
 }  // namespace smalti
+#endif
