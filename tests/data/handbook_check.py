@@ -22,8 +22,8 @@ QUESTIONS = ROOT / "examples" / "data" / "questions.jsonl"
 
 CATEGORIES = ("finance", "sql", "python")
 MIN_DOCUMENTS = {"finance": 80, "sql": 24, "python": 24}
-MIN_QUESTIONS = {"finance": 22, "sql": 22, "python": 22}
-MIN_UNANSWERABLE = 8
+MIN_QUESTIONS = {"finance": 80, "sql": 22, "python": 22}
+MIN_UNANSWERABLE = 20
 MIN_WORDS, MAX_WORDS = 150, 400  # prose only: fenced blocks and headings do not count
 MAX_HEADINGS = 4
 CPU_SECONDS = 1.0  # of one python block
