@@ -2,9 +2,8 @@
 // What a sentence-transformers directory says of its encoder: config.json (BERT), sentence_bert_config.json, modules.json and
 // the pooling's config.json. What this library cannot do is refused by name, never computed wrongly.
 
-#include <algorithm>
-#include "../io/checkpoint.hpp"
-#include "../io/json.hpp"
+#include <string>
+#include "../core/config.hpp"
 
 namespace smalti {
 
@@ -19,6 +18,19 @@ struct encoder_config {
   pooling pool = pooling::mean;
   int head_dim() const { return hidden / heads; }
 };
+
+/// From a directory. Errors: io.1, io.3, io.4, encoder.1 (architecture or a value out of range), encoder.2 (pooling, modules).
+encoder_config read_encoder_config(std::string const& directory);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_ENCODER)
+  #include <algorithm>
+  #include "../core/error.hpp"
+  #include "../io/file.hpp"
+  #include "../io/json.hpp"
+
+namespace smalti {
 
 namespace detail {
 inline int bounded_field(json const& j, std::string const& file, char const* name, int most) {
@@ -66,8 +78,7 @@ inline pooling read_modules(std::string const& directory, int hidden) {
 }
 }  // namespace detail
 
-/// Errors: io.1, io.3, io.4, encoder.1 (architecture or a value out of range), encoder.2 (pooling, modules).
-inline encoder_config read_encoder_config(std::string const& directory) {
+SMALTI_INLINE encoder_config read_encoder_config(std::string const& directory) {
   auto const file = directory + "/config.json";
   auto const j = read_json(file);
   detail::expect_field(j, file, "model_type", "bert");
@@ -88,3 +99,4 @@ inline encoder_config read_encoder_config(std::string const& directory) {
 }
 
 }  // namespace smalti
+#endif

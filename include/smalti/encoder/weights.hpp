@@ -1,9 +1,11 @@
 #pragma once
 // The weights of a BERT encoder (Devlin et al. 2018), ready for the products.
 
-#include <numeric>
-#include "../gemm.hpp"
-#include "../quant/int8.hpp"
+#include <cstdint>
+#include <vector>
+#include "../core/buffer.hpp"
+#include "../gemm/weight.hpp"
+#include "../io/checkpoint.hpp"
 #include "config.hpp"
 
 namespace smalti {
@@ -27,8 +29,19 @@ struct encoder_tensors {
   uint32_t fingerprint = 0;                ///< of the last layer's matrices: tells two models of one shape apart
 };
 
-namespace detail {
+/// Every tensor with its shape checked. Errors: io.8 (no such tensor), io.9 (shape), quant.1 (NaN, for int8).
+encoder_tensors load_encoder_tensors(checkpoint const& from, encoder_config const& c, encoder_weights kind);
 
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_ENCODER)
+  #include <algorithm>
+  #include <string>
+  #include "../quant/int8.hpp"
+
+namespace smalti {
+
+namespace detail {
 /// Reads tensors of one checkpoint, with or without the prefix that some files put before every name.
 class encoder_loader {
  public:
@@ -92,7 +105,7 @@ class encoder_loader {
 };
 }  // namespace detail
 
-/// Every tensor with its shape checked. Errors: io.8 (no such tensor), io.9 (shape), quant.1 (NaN, for int8).
-inline encoder_tensors load_encoder_tensors(checkpoint const& from, encoder_config const& c, encoder_weights kind) { return detail::encoder_loader(from, c, kind).load(); }
+SMALTI_INLINE encoder_tensors load_encoder_tensors(checkpoint const& from, encoder_config const& c, encoder_weights kind) { return detail::encoder_loader(from, c, kind).load(); }
 
 }  // namespace smalti
+#endif
