@@ -3,7 +3,6 @@
 // marginal relevance; Carbonell & Goldstein 1998).
 
 #include <initializer_list>
-#include <unordered_map>
 #include "index.hpp"
 
 namespace smalti {
@@ -14,15 +13,7 @@ struct rrf {
 
 /// score(id) = Σ over the rankings that hold it of weight / (constant + rank). Only ranks count, so scores of different kinds
 /// may meet. At most `limit` hits, best first. weights: one for each ranking, or none (all 1).
-inline std::vector<hit> fuse(std::span<std::vector<hit> const> rankings, int limit, rrf how = {}, std::span<float const> weights = {}) {
-  std::unordered_map<int, float> sums;
-  for (std::size_t r = 0; r < rankings.size(); ++r)
-    for (std::size_t rank = 1; rank <= rankings[r].size(); ++rank)
-      sums[rankings[r][rank - 1].id] += (r < weights.size() ? weights[r] : 1.f) / (how.constant + float(rank));
-  best_hits best(std::min(limit, int(sums.size())));
-  for (auto [id, score] : sums) best.push({id, score});
-  return best.take();
-}
+std::vector<hit> fuse(std::span<std::vector<hit> const> rankings, int limit, rrf how = {}, std::span<float const> weights = {});
 inline std::vector<hit> fuse(std::initializer_list<std::vector<hit>> rankings, int limit, rrf how = {}) {
   return fuse(std::span(rankings.begin(), rankings.size()), limit, how);
 }
@@ -55,3 +46,21 @@ std::vector<hit> mmr(std::span<hit const> hits, int k, float lambda, Likeness&& 
 }
 
 }  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_RETRIEVAL)
+  #include <unordered_map>
+
+namespace smalti {
+
+SMALTI_INLINE std::vector<hit> fuse(std::span<std::vector<hit> const> rankings, int limit, rrf how, std::span<float const> weights) {
+  std::unordered_map<int, float> sums;
+  for (std::size_t r = 0; r < rankings.size(); ++r)
+    for (std::size_t rank = 1; rank <= rankings[r].size(); ++rank)
+      sums[rankings[r][rank - 1].id] += (r < weights.size() ? weights[r] : 1.f) / (how.constant + float(rank));
+  best_hits best(std::min(limit, int(sums.size())));
+  for (auto [id, score] : sums) best.push({id, score});
+  return best.take();
+}
+
+}  // namespace smalti
+#endif

@@ -2,24 +2,16 @@
 // The graph of an HNSW index (Malkov & Yashunin 2018) as plain arrays, which a file can hold and which can be checked before
 // hnswlib sees them: hnswlib's own loader trusts its file.
 
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <new>
 #include <span>
 #include <string>
 #include <vector>
-#include "../core/error.hpp"
+#include "../core/config.hpp"
 
-// hnswlib 0.6.2 puts functions that are not inline into its header unless it may not vectorise by hand; two translation units
-// of one program would then define them twice. The distances are ours anyway.
-#if !defined(NO_MANUAL_VECTORIZATION)
-  #define NO_MANUAL_VECTORIZATION
-  #include <hnswlib/hnswlib.h>
-  #undef NO_MANUAL_VECTORIZATION
-#else
-  #include <hnswlib/hnswlib.h>
-#endif
+namespace hnswlib {
+template <typename T> class HierarchicalNSW;
+}
 
 namespace smalti {
 
@@ -34,9 +26,37 @@ struct hnsw_graph {
 };
 
 namespace detail {
-
 /// What is wrong with a graph of `size` slots, or nothing: "expected …, found …". After this nothing in it can point outside.
-inline std::string fault_of(hnsw_graph const& g, std::size_t size) {
+std::string fault_of(hnsw_graph const& g, std::size_t size);
+
+using hnswlib_graph = hnswlib::HierarchicalNSW<float>;
+
+hnsw_graph arrays_of(hnswlib_graph const& g);
+/// Fills an empty hnswlib graph whose capacity is at least the size. `a` must have been checked. vectors: (size, dimension).
+void fill(hnswlib_graph& g, hnsw_graph const& a, float const* vectors);
+}  // namespace detail
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_RETRIEVAL)
+  #include <algorithm>
+  #include <cstdlib>
+  #include <cstring>
+  #include <new>
+  // hnswlib 0.6.2 puts functions that are not inline into its header unless it may not vectorise by hand; two translation units
+  // of one program would then define them twice. The distances are ours anyway.
+  #if !defined(NO_MANUAL_VECTORIZATION)
+    #define NO_MANUAL_VECTORIZATION
+    #include <hnswlib/hnswlib.h>
+    #undef NO_MANUAL_VECTORIZATION
+  #else
+    #include <hnswlib/hnswlib.h>
+  #endif
+
+namespace smalti {
+
+namespace detail {
+SMALTI_INLINE std::string fault_of(hnsw_graph const& g, std::size_t size) {
   auto text = [](auto v) { return std::to_string(v); };
   if (g.m < 2 || g.m > g.most_m) return "m: expected 2 … " + text(g.most_m) + ", found " + text(g.m);
   if (g.ef_construction < 1 || g.ef_construction > g.most_ef) return "ef_construction: expected 1 … " + text(g.most_ef) + ", found " + text(g.ef_construction);
@@ -64,15 +84,13 @@ inline std::string fault_of(hnsw_graph const& g, std::size_t size) {
   return {};
 }
 
-using hnswlib_graph = hnswlib::HierarchicalNSW<float>;
-
 /// The neighbours of a slot on a level.
 inline std::span<hnswlib::tableint const> neighbours(hnswlib_graph const& g, uint32_t slot, int level) {
   auto* const list = g.get_linklist_at_level(slot, level);
   return {list + 1, g.getListCount(list)};
 }
 
-inline hnsw_graph arrays_of(hnswlib_graph const& g) {
+SMALTI_INLINE hnsw_graph arrays_of(hnswlib_graph const& g) {
   hnsw_graph a{int(g.M_), int(g.ef_construction_), g.cur_element_count ? int(g.enterpoint_node_) : -1, {}, {}};
   for (uint32_t slot = 0; slot < g.cur_element_count; ++slot) {
     a.level.push_back(uint8_t(g.element_levels_[slot]));
@@ -84,8 +102,7 @@ inline hnsw_graph arrays_of(hnswlib_graph const& g) {
   return a;
 }
 
-/// Fills an empty hnswlib graph whose capacity is at least the size. `a` must have been checked. vectors: (size, dimension).
-inline void fill(hnswlib_graph& g, hnsw_graph const& a, float const* vectors) {
+SMALTI_INLINE void fill(hnswlib_graph& g, hnsw_graph const& a, float const* vectors) {
   std::size_t at = 0;
   for (uint32_t slot = 0; slot < a.level.size(); ++slot) {
     int const level = a.level[slot];
@@ -112,3 +129,4 @@ inline void fill(hnswlib_graph& g, hnsw_graph const& a, float const* vectors) {
 }  // namespace detail
 
 }  // namespace smalti
+#endif

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <concepts>
 #include <functional>
-#include <queue>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,14 +36,9 @@ class best_hits {
   bool full() const { return heap_.size() >= k_; }
   /// A hit that does not beat this score cannot enter. −inf while there is room.
   float bar() const { return heap_.empty() || !full() ? -INFINITY : heap_.front().score; }
-  void push(hit h) {
-    if (!full()) return heap_.push_back(h), std::push_heap(heap_.begin(), heap_.end(), better{});
-    if (k_ == 0 || !better{}(h, heap_.front())) return;
-    std::pop_heap(heap_.begin(), heap_.end(), better{});
-    heap_.back() = h, std::push_heap(heap_.begin(), heap_.end(), better{});
-  }
+  void push(hit h);
   /// Best first. Leaves nothing.
-  std::vector<hit> take() { return std::sort(heap_.begin(), heap_.end(), better{}), std::move(heap_); }
+  std::vector<hit> take();
 
  private:
   std::size_t k_;
@@ -67,22 +61,46 @@ concept vector_index = requires(Index index, Index const fixed, on_cpu where, in
 namespace detail {
 /// Refuses what would poison every later comparison: one NaN, and no order is an order any more. The bound keeps every inner
 /// product finite: 65536 · (10¹⁶)² < 3.4·10³⁸.
-inline void check_vector(std::span<float const> v, int dimension, char const* what) {
+void check_vector(std::span<float const> v, int dimension, char const* what);
+void check_dimension(int dimension);
+[[noreturn]] void unknown_id(int id);
+[[noreturn]] void known_id(int id);
+}  // namespace detail
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_RETRIEVAL)
+
+namespace smalti {
+
+SMALTI_INLINE void best_hits::push(hit h) {
+  if (!full()) return heap_.push_back(h), std::push_heap(heap_.begin(), heap_.end(), better{});
+  if (k_ == 0 || !better{}(h, heap_.front())) return;
+  std::pop_heap(heap_.begin(), heap_.end(), better{});
+  heap_.back() = h, std::push_heap(heap_.begin(), heap_.end(), better{});
+}
+SMALTI_INLINE std::vector<hit> best_hits::take() { return std::sort(heap_.begin(), heap_.end(), better{}), std::move(heap_); }
+
+namespace detail {
+SMALTI_INLINE void check_vector(std::span<float const> v, int dimension, char const* what) {
   if (v.size() != std::size_t(dimension))
     throw error("index.7", std::string(what) + ": expected " + std::to_string(dimension) + " numbers, found " + std::to_string(v.size()));
   for (std::size_t i = 0; i < v.size(); ++i)
     if (!(std::fabs(v[i]) <= 1e16f))
       throw error("index.8", std::string(what) + ": expected numbers within ±1e16, found " + std::to_string(v[i]) + " at place " + std::to_string(i));
 }
-inline void check_dimension(int dimension) {
+
+SMALTI_INLINE void check_dimension(int dimension) {
   constexpr int most = 1 << 16;
   if (dimension < 1 || dimension > most)
     throw error("index.7", "the dimension: expected 1 … " + std::to_string(most) + ", found " + std::to_string(dimension));
 }
-[[noreturn]] inline void unknown_id(int id) { throw error("index.10", "id " + std::to_string(id) + ": expected one of the index, found none"); }
-[[noreturn]] inline void known_id(int id) {
+SMALTI_INLINE void unknown_id(int id) { throw error("index.10", "id " + std::to_string(id) + ": expected one of the index, found none"); }
+
+SMALTI_INLINE void known_id(int id) {
   throw error("index.9", "id " + std::to_string(id) + ": expected a new one of 0 … 2147483647, found " + (id < 0 ? "a negative one" : "it in the index already"));
 }
 }  // namespace detail
 
 }  // namespace smalti
+#endif

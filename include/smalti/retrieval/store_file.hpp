@@ -2,8 +2,11 @@
 // The index file, version 1: a header of 64 bytes, a table of sections, the sections; a checksum over each. Everything is
 // checked against everything else before it is used. Layout: docs/decisions.d/store.md.
 
+#include <array>
+#include <cstring>
 #include <optional>
 #include <unordered_set>
+#include <utility>
 #include "../core/config.hpp"
 #include "../io/file.hpp"
 #include "bytes.hpp"

@@ -2,13 +2,11 @@
 // Text as the words that a search compares: Unicode letters, digits and marks (UAX #44 categories L, M, N), NFKC and case folded
 // (UAX #15), English plurals reduced by the S-stemmer (Harman 1991, "How effective is suffixing?").
 
-#include <cstdint>
-#include <cstdlib>
-#include <memory>
+#include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
-#include <utf8proc.h>
+#include "../core/config.hpp"
 
 namespace smalti {
 
@@ -17,6 +15,25 @@ struct word_options {
   bool plurals = true;     ///< "cats" is "cat", "bodies" is "body"
   bool stop_words = true;  ///< leave out the commonest English function words
 };
+
+namespace detail {
+/// NFKC and case folded; ill-formed UTF-8 only in ASCII letters.
+std::string folded(std::string_view word);
+}  // namespace detail
+
+/// Calls f(word, begin, end) for every word that counts: its compared form, and the bytes [begin, end) of the text it stands for.
+/// Bytes that are not UTF-8 separate words.
+void for_each_word(std::string_view text, word_options const& options, std::function<void(std::string_view word, std::size_t begin, std::size_t end)> const& f);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_RETRIEVAL)
+  #include <cstdlib>
+  #include <memory>
+  #include <unordered_set>
+  #include <utf8proc.h>
+
+namespace smalti {
 
 namespace detail {
 inline bool is_word_character(utf8proc_int32_t c) {
@@ -45,7 +62,7 @@ inline void reduce_plural(std::string& w) {
   } else if (ends_in(w, "s") && !w.ends_with("us") && !w.ends_with("ss"))
     w.pop_back();
 }
-inline std::string folded(std::string_view word) {
+SMALTI_INLINE std::string folded(std::string_view word) {
   std::string out(word);
   bool ascii = true;
   for (char& c : out) ascii &= static_cast<unsigned char>(c) < 128, c = c >= 'A' && c <= 'Z' ? char(c + 32) : c;
@@ -58,10 +75,7 @@ inline std::string folded(std::string_view word) {
 }
 }  // namespace detail
 
-/// Calls f(word, begin, end) for every word that counts: its compared form, and the bytes [begin, end) of the text it stands for.
-/// Bytes that are not UTF-8 separate words.
-template <class F>
-void for_each_word(std::string_view text, word_options const& options, F&& f) {
+SMALTI_INLINE void for_each_word(std::string_view text, word_options const& options, std::function<void(std::string_view word, std::size_t begin, std::size_t end)> const& f) {
   auto emit = [&](std::size_t begin, std::size_t end) {
     if (begin == end) return;
     std::string word = detail::folded(text.substr(begin, end - begin));
@@ -93,3 +107,4 @@ void for_each_word(std::string_view text, word_options const& options, F&& f) {
 }
 
 }  // namespace smalti
+#endif

@@ -1,0 +1,3 @@
+// The bodies of retrieval/, for programs that define SMALTI_COMPILED.
+#define SMALTI_SOURCE_RETRIEVAL
+#include <smalti/retrieval.hpp>
