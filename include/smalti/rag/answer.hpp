@@ -2,8 +2,16 @@
 // From a question and its passages to a reply that says what it rests on, how sure it is and where the time went; or that
 // declines.
 
+#include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+#include "../io/json_fwd.hpp"
 #include "citations.hpp"
 #include "prompt.hpp"
 
@@ -55,23 +63,9 @@ struct rag_reply {
 };
 
 /// Whether an answer declines: it begins with one of the refusals, whatever the case.
-inline bool is_refusal(std::string_view answer, answer_options const& o) {
-  std::string low = detail::folded(answer.substr(std::min(answer.find_first_not_of(" \t\r\n"), answer.size())));
-  return low.empty() || std::any_of(o.refusals.begin(), o.refusals.end(), [&](auto const& r) { return low.starts_with(r); });
-}
+bool is_refusal(std::string_view answer, answer_options const& o);
 
-inline confidence_parts confidence_of(rag_reply const& r, std::optional<float> log_probability, answer_options const& o) {
-  std::vector<passage const*> rests_on;
-  for (auto const& c : r.citations.all) rests_on.push_back(&r.passages[c.passage]);
-  if (rests_on.empty())
-    for (auto const& p : r.passages) rests_on.push_back(&p);
-  float best = -1;
-  auto known = detail::words_of(r.question);
-  for (auto const* p : rests_on) best = std::max(best, p->similarity), known.merge(detail::words_of(p->title + "\n" + p->text));
-  float const span = std::max(o.high - o.low, 1e-6f);
-  return {std::clamp((best - o.low) / span, 0.f, 1.f), detail::coverage(detail::words_of(detail::without_marks(r.answer)), known),
-          log_probability ? std::exp(std::min(*log_probability, 0.f)) : 1.f};
-}
+confidence_parts confidence_of(rag_reply const& r, std::optional<float> log_probability, answer_options const& o);
 
 /// Asks the generator, unless no passage is near the question. Errors: rag.5, and the generator's own.
 template <text_generator G>
@@ -95,7 +89,34 @@ rag_reply answer(G&& generate, std::string question, std::span<passage const> pa
 }
 
 /// The reply as one JSON object, with the keys question, answer, passages, citations, confidence, abstained, timings.
-inline json json_of(rag_reply const& r) {
+json json_of(rag_reply const& r);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_RAG)
+  #include "../io/json.hpp"
+
+namespace smalti {
+
+SMALTI_INLINE bool is_refusal(std::string_view answer, answer_options const& o) {
+  std::string low = detail::folded(answer.substr(std::min(answer.find_first_not_of(" \t\r\n"), answer.size())));
+  return low.empty() || std::any_of(o.refusals.begin(), o.refusals.end(), [&](auto const& r) { return low.starts_with(r); });
+}
+
+SMALTI_INLINE confidence_parts confidence_of(rag_reply const& r, std::optional<float> log_probability, answer_options const& o) {
+  std::vector<passage const*> rests_on;
+  for (auto const& c : r.citations.all) rests_on.push_back(&r.passages[c.passage]);
+  if (rests_on.empty())
+    for (auto const& p : r.passages) rests_on.push_back(&p);
+  float best = -1;
+  auto known = detail::words_of(r.question);
+  for (auto const* p : rests_on) best = std::max(best, p->similarity), known.merge(detail::words_of(p->title + "\n" + p->text));
+  float const span = std::max(o.high - o.low, 1e-6f);
+  return {std::clamp((best - o.low) / span, 0.f, 1.f), detail::coverage(detail::words_of(detail::without_marks(r.answer)), known),
+          log_probability ? std::exp(std::min(*log_probability, 0.f)) : 1.f};
+}
+
+SMALTI_INLINE json json_of(rag_reply const& r) {
   auto const seconds = [](double s) { return std::round(s * 1e6) / 1e6; };
   auto const span = [](text_span s) { return json::array({s.begin, s.end}); };
   json passages = json::array(), citations = json::array();
@@ -110,3 +131,4 @@ inline json json_of(rag_reply const& r) {
 }
 
 }  // namespace smalti
+#endif

@@ -2,7 +2,10 @@
 // What an answer says it rests on: the marks [1], [2, 3] in it, the sentence each belongs to, and the sentence of the passage that
 // supports it best.
 
-#include <unordered_set>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <vector>
 #include "retrieve.hpp"
 
 namespace smalti {
@@ -19,6 +22,18 @@ struct citation_list {
   std::vector<citation> all;
   std::vector<int> unknown;  ///< numbers that no passage has
 };
+
+/// The citations of an answer, in order. A mark at the start of a sentence belongs to the one before: "It is 8 %. [1] So …".
+citation_list parse_citations(std::string_view answer, std::span<passage const> passages);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_RAG)
+  #include <algorithm>
+  #include <string>
+  #include <unordered_set>
+
+namespace smalti {
 
 namespace detail {
 using word_set = std::unordered_set<std::string>;
@@ -61,8 +76,7 @@ inline text_span best_sentence(std::string_view text, word_set const& claim) {
 }
 }  // namespace detail
 
-/// The citations of an answer, in order. A mark at the start of a sentence belongs to the one before: "It is 8 %. [1] So …".
-inline citation_list parse_citations(std::string_view answer, std::span<passage const> passages) {
+SMALTI_INLINE citation_list parse_citations(std::string_view answer, std::span<passage const> passages) {
   citation_list found;
   auto const sentences = split_sentences(answer);
   auto claim_at = [&](std::size_t mark) -> text_span {
@@ -94,3 +108,4 @@ inline citation_list parse_citations(std::string_view answer, std::span<passage 
 }
 
 }  // namespace smalti
+#endif

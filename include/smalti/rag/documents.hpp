@@ -2,34 +2,61 @@
 // A folder of Markdown files as documents: a front matter of `name: value` lines between two lines of three dashes, then the
 // text. The front matter is a small, strict part of YAML: anything else is an error with file and line.
 
-#include <algorithm>
-#include <filesystem>
-#include <map>
-#include "../io/file.hpp"
+#include <string>
+#include <string_view>
+#include <vector>
+#include "../core/config.hpp"
 #include "../retrieval/document.hpp"
 
 namespace smalti {
 
 namespace detail {
-inline std::string_view trimmed(std::string_view s) {
-  auto const first = s.find_first_not_of(" \t\r");
-  return first == std::string_view::npos ? std::string_view() : s.substr(first, s.find_last_not_of(" \t\r") - first + 1);
-}
-inline std::string_view unquoted(std::string_view s) {
-  return s.size() >= 2 && (s.front() == '"' || s.front() == '\'') && s.back() == s.front() ? s.substr(1, s.size() - 2) : s;
-}
-
+/// Without spaces, tabs and carriage returns at its ends.
+std::string_view trimmed(std::string_view s);
 /// Takes line after line, with the number of the one taken last.
 struct line_reader {
   std::string_view rest;
   int number = 0;
-  std::string_view next() {
-    auto const end = std::min(rest.find('\n'), rest.size());
-    auto const line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size())), ++number;
-    return line;
-  }
+  std::string_view next();
 };
+}  // namespace detail
+
+/// One document from the text of a file; `file` stands in messages and becomes the source. id and title must be there, category
+/// and tags may. Errors: rag.2 (front matter), rag.3 (a field missing, unknown or twice, no text).
+document parse_document(std::string_view text, std::string const& file);
+
+/// All `.md` files of a folder and the folders in it, in the order of their paths. README.md is left out. Errors: io.1,
+/// rag.1 (no such folder, nothing in it), rag.2, rag.3, rag.4 (one id in two files).
+std::vector<document> load_documents(std::string const& folder);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_RAG)
+  #include <algorithm>
+  #include <filesystem>
+  #include <functional>
+  #include <map>
+  #include "../core/error.hpp"
+  #include "../io/file.hpp"
+
+namespace smalti {
+
+namespace detail {
+SMALTI_INLINE std::string_view trimmed(std::string_view s) {
+  auto const first = s.find_first_not_of(" \t\r");
+  return first == std::string_view::npos ? std::string_view() : s.substr(first, s.find_last_not_of(" \t\r") - first + 1);
+}
+
+inline std::string_view unquoted(std::string_view s) {
+  return s.size() >= 2 && (s.front() == '"' || s.front() == '\'') && s.back() == s.front() ? s.substr(1, s.size() - 2) : s;
+}
+
+SMALTI_INLINE std::string_view line_reader::next() {
+  auto const end = std::min(rest.find('\n'), rest.size());
+  auto const line = rest.substr(0, end);
+  rest.remove_prefix(std::min(end + 1, rest.size())), ++number;
+  return line;
+}
 
 inline std::vector<std::string> parse_tags(std::string_view value, std::string const& at) {
   if (value.size() < 2 || value.front() != '[' || value.back() != ']') throw error("rag.2", at + ": tags: expected [a, b], found \"" + std::string(value) + "\"");
@@ -45,9 +72,7 @@ inline std::vector<std::string> parse_tags(std::string_view value, std::string c
 }
 }  // namespace detail
 
-/// One document from the text of a file; `file` stands in messages and becomes the source. id and title must be there, category
-/// and tags may. Errors: rag.2 (front matter), rag.3 (a field missing, unknown or twice, no text).
-inline document parse_document(std::string_view text, std::string const& file) {
+SMALTI_INLINE document parse_document(std::string_view text, std::string const& file) {
   detail::line_reader lines{text};
   auto here = [&] { return file + ":" + std::to_string(lines.number); };
   if (text.starts_with("\xef\xbb\xbf")) lines.rest.remove_prefix(3);
@@ -78,9 +103,7 @@ inline document parse_document(std::string_view text, std::string const& file) {
   return d;
 }
 
-/// All `.md` files of a folder and the folders in it, in the order of their paths. README.md is left out. Errors: io.1,
-/// rag.1 (no such folder, nothing in it), rag.2, rag.3, rag.4 (one id in two files).
-inline std::vector<document> load_documents(std::string const& folder) {
+SMALTI_INLINE std::vector<document> load_documents(std::string const& folder) {
   namespace fs = std::filesystem;
   std::error_code failure;
   std::vector<std::string> paths;
@@ -101,3 +124,4 @@ inline std::vector<document> load_documents(std::string const& folder) {
 }
 
 }  // namespace smalti
+#endif

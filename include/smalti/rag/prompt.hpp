@@ -2,6 +2,10 @@
 // Passages and a question as the two turns that the default model is trained on, within a budget of tokens.
 
 #include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 #include "retrieve.hpp"
 
 namespace smalti {
@@ -19,6 +23,18 @@ struct prompt_options {
   std::string system = rag_system;
 };
 
+/// Packs the passages in their order. One that does not fit is cut after as many whole sentences as fit, and left out where not one
+/// does. Errors: rag.5 (the question alone exceeds the budget).
+rag_prompt build_prompt(std::string_view question, std::span<passage const> passages, prompt_options const& o = {});
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_RAG)
+  #include "../core/error.hpp"
+  #include "../text/chunk.hpp"
+
+namespace smalti {
+
 namespace detail {
 inline std::string render_user(std::span<passage const> passages, std::string_view question) {
   std::string user;
@@ -33,9 +49,7 @@ inline passage shortened(passage p, std::span<chunk const> sentences, std::size_
 }
 }  // namespace detail
 
-/// Packs the passages in their order. One that does not fit is cut after as many whole sentences as fit, and left out where not one
-/// does. Errors: rag.5 (the question alone exceeds the budget).
-inline rag_prompt build_prompt(std::string_view question, std::span<passage const> passages, prompt_options const& o = {}) {
+SMALTI_INLINE rag_prompt build_prompt(std::string_view question, std::span<passage const> passages, prompt_options const& o) {
   auto const count = [&](std::string_view text) { return o.count ? o.count(text) : int(text.size() / 3) + 1; };
   rag_prompt p{o.system, {}, {}};
   auto const size = [&] { return count(p.system) + count(detail::render_user(p.passages, question)); };
@@ -59,3 +73,4 @@ inline rag_prompt build_prompt(std::string_view question, std::span<passage cons
 }
 
 }  // namespace smalti
+#endif

@@ -1,8 +1,11 @@
 #pragma once
 // Documents into a store, and a question to its passages: by meaning, by words, and by both rankings fused.
 
-#include <chrono>
-#include <set>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 #include "../encoder.hpp"
 #include "../retrieval.hpp"
 #include "../text/chunk.hpp"
@@ -30,15 +33,51 @@ struct indexing_report {
 };
 
 /// A store for an encoder's vectors, still empty.
-inline store make_store(sentence_encoder const& encoder) { return store({.model = encoder.identity(), .dimension = encoder.dimension()}); }
+store make_store(sentence_encoder const& encoder);
 /// The store of a file, if it was made with this encoder. Errors: those of store::open, index.6.
-inline store open_store(std::string const& path, sentence_encoder const& encoder) { return store::open(path, {.model = encoder.identity(), .dimension = encoder.dimension()}); }
+store open_store(std::string const& path, sentence_encoder const& encoder);
 
 /// What is embedded for a passage: the title lends its topic to passages that do not name it.
-inline std::string embedded_text(std::string_view title, std::string_view text) { return std::string(title) + "\n" + std::string(text); }
+std::string embedded_text(std::string_view title, std::string_view text);
 
 /// Cuts, embeds and stores the documents that are new or changed; the others cost one hash. Errors: text.6, index.*.
-inline indexing_report index_documents(on_cpu const& where, store& to, sentence_encoder const& encoder, std::span<document const> documents, indexing_options const& options = {}) {
+indexing_report index_documents(on_cpu const& where, store& to, sentence_encoder const& encoder, std::span<document const> documents, indexing_options const& options = {});
+
+/// Which ranking decides.
+enum class ranking { meaning, words, fused };
+
+struct retrieve_options {
+  int k = 4;                         ///< passages at most
+  ranking by = ranking::fused;
+  int candidates = 30;               ///< of each ranking, before fusion and MMR
+  rrf fuse = {};
+  float word_weight = 1;             ///< of the ranking by words against that by meaning
+  float mmr = 1;                     ///< λ; below 1, passages that repeat each other make room
+  int per_document = 0;              ///< passages of one document at most; 0: any number
+  document_filter filter = {};
+};
+struct retrieval_seconds {
+  double embed = 0, search = 0;
+};
+
+/// The passages for a question, best first. Errors: index.7 (an encoder of another dimension).
+std::vector<passage> retrieve(on_cpu const& where, store const& from, sentence_encoder const& encoder, std::string const& question, retrieve_options const& o = {}, retrieval_seconds* seconds = nullptr);
+
+}  // namespace smalti
+
+#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_RAG)
+  #include <algorithm>
+  #include <chrono>
+  #include <map>
+  #include <set>
+
+namespace smalti {
+
+SMALTI_INLINE store make_store(sentence_encoder const& encoder) { return store({.model = encoder.identity(), .dimension = encoder.dimension()}); }
+SMALTI_INLINE store open_store(std::string const& path, sentence_encoder const& encoder) { return store::open(path, {.model = encoder.identity(), .dimension = encoder.dimension()}); }
+SMALTI_INLINE std::string embedded_text(std::string_view title, std::string_view text) { return std::string(title) + "\n" + std::string(text); }
+
+SMALTI_INLINE indexing_report index_documents(on_cpu const& where, store& to, sentence_encoder const& encoder, std::span<document const> documents, indexing_options const& options) {
   indexing_report report;
   struct work {
     document const* of;
@@ -77,26 +116,7 @@ inline indexing_report index_documents(on_cpu const& where, store& to, sentence_
   return report;
 }
 
-/// Which ranking decides.
-enum class ranking { meaning, words, fused };
-
-struct retrieve_options {
-  int k = 4;                         ///< passages at most
-  ranking by = ranking::fused;
-  int candidates = 30;               ///< of each ranking, before fusion and MMR
-  rrf fuse = {};
-  float word_weight = 1;             ///< of the ranking by words against that by meaning
-  float mmr = 1;                     ///< λ; below 1, passages that repeat each other make room
-  int per_document = 0;              ///< passages of one document at most; 0: any number
-  document_filter filter = {};
-};
-struct retrieval_seconds {
-  double embed = 0, search = 0;
-};
-
-/// The passages for a question, best first. Errors: index.7 (an encoder of another dimension).
-inline std::vector<passage> retrieve(on_cpu const& where, store const& from, sentence_encoder const& encoder, std::string const& question,
-                                     retrieve_options const& o = {}, retrieval_seconds* seconds = nullptr) {
+SMALTI_INLINE std::vector<passage> retrieve(on_cpu const& where, store const& from, sentence_encoder const& encoder, std::string const& question, retrieve_options const& o, retrieval_seconds* seconds) {
   using clock = std::chrono::steady_clock;
   auto const start = clock::now();
   auto const embedded = encoder.encode(where, question);  // (dimension)
@@ -127,3 +147,4 @@ inline std::vector<passage> retrieve(on_cpu const& where, store const& from, sen
 }
 
 }  // namespace smalti
+#endif

@@ -1,0 +1,3 @@
+// The bodies of rag/, for programs that define SMALTI_COMPILED.
+#define SMALTI_SOURCE_RAG
+#include <smalti/rag.hpp>
