@@ -30,7 +30,7 @@ struct config_list {
   /// The sublist that satisfies `keep`.
   template <class Predicate>
   constexpr config_list where(Predicate keep) const {
-    config_list out;
+    config_list out = none();
     for (Config c : *this)
       if (keep(c)) out.push(c);
     return out;
@@ -38,8 +38,16 @@ struct config_list {
 
   /// Every `of`-th configuration from `i` on: one translation unit's share of a sweep.
   constexpr config_list shard(std::size_t i, std::size_t of) const {
-    config_list out;
+    config_list out = none();
     for (; i < count; i += of) out.push(items[i]);
+    return out;
+  }
+
+ private:
+  /// A copy, emptied: nvcc takes the elements of `items = {}` that were never assigned for uninitialised and refuses the result.
+  constexpr config_list none() const {
+    config_list out = *this;
+    out.count = 0;
     return out;
   }
 };
