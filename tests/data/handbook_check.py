@@ -21,8 +21,8 @@ HANDBOOK = ROOT / "examples" / "data" / "handbook"
 QUESTIONS = ROOT / "examples" / "data" / "questions.jsonl"
 
 CATEGORIES = ("finance", "sql", "python")
-MIN_DOCUMENTS = {"finance": 80, "sql": 24, "python": 24}
-MIN_QUESTIONS = {"finance": 80, "sql": 22, "python": 22}
+MIN_DOCUMENTS = {"finance": 80, "sql": 60, "python": 60}
+MIN_QUESTIONS = {"finance": 80, "sql": 60, "python": 60}
 MIN_UNANSWERABLE = 20
 MIN_WORDS, MAX_WORDS = 150, 400  # prose only: fenced blocks and headings do not count
 MAX_HEADINGS = 4
