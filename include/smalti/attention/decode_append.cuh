@@ -1,0 +1,62 @@
+#pragma once
+// The keys and values of this step on their way into the cache, rotated if need be, by the blocks that are about to read them.
+// RoFormer (Su et al. 2021), §3.4, in the rotate-half order of math/rope.hpp.
+
+#include "../cuda/ptx.cuh"
+#include "problem.hpp"
+
+namespace smalti {
+
+/// cos and sin of a rope_table in device memory. Positions beyond the table turn as its last does.
+struct rope_angles {
+  float const *cos = nullptr, *sin = nullptr;  ///< (positions, dim / 2); null: nothing turns
+  int dim = 0;                                 ///< columns that turn; even, at most D; the rest stay
+  int positions = 0;
+};
+
+/// New tokens. The cache's lengths (kv_used, or its extent) count them already: token i of n goes to row length − n + i, and
+/// turns as the problem's position + i does. Page ids outside the pool are not written to.
+template <class T>
+struct decode_append {
+  view<T const, 4> k, v;  ///< (B, Hkv, Nq, D), (B, Hkv, Nq, Dv), indexed as Q is (packed queries: batch extent 1); or empty
+  view<T, 4> to_k, to_v;  ///< the memory of problem.k and problem.v
+  rope_angles rope = {};  ///< set: the new keys *and the queries* come unrotated
+};
+
+namespace detail {
+
+/// Column c of a row at `position`, turned.
+template <class E>
+SMALTI_D float turned(rope_angles const& rope, E const* row, int c, int position) {
+  float const x = float(row[c]);
+  int const half = rope.dim / 2;
+  if (c >= rope.dim || !rope.cos) return x;
+  bool const second = c >= half;
+  index const at = index(min(max(position, 0), rope.positions - 1)) * half + (second ? c - half : c);
+  float const other = float(row[second ? c - half : c + half]);
+  return x * rope.cos[at] + (second ? other : -other) * rope.sin[at];
+}
+
+/// Writes those of the `tokens` newest of `length` keys that lie in `mine`. The whole block calls it, and must meet before
+/// anybody reads them.
+template <class E>
+SMALTI_D void append(attention_problem<E> const& p, decode_append<E> const& a, int batch, int group, int tokens, int length, key_range mine) {
+  int const D = int(p.k.extent[3]), Dv = int(p.v.extent[3]), outer = p.lengths.q_starts ? 0 : batch, first = p.q_first(batch);
+  for (int i = ptx::thread(); i < tokens * (D + Dv); i += int(blockDim.x)) {
+    int const t = i / (D + Dv), c = i % (D + Dv), key = length - tokens + t;
+    if (key < 0 || !mine.holds(key)) continue;
+    int page = batch, row = key;
+    if (p.pages.pages) {
+      page = p.pages.pages[index(batch) * p.pages.max_pages + key / p.pages.page_size], row = key % p.pages.page_size;
+      if (unsigned(page) >= unsigned(p.k.extent[0])) continue;
+    } else if (p.lengths.kv_starts) {
+      page = 0, row += p.kv_first(batch);
+    }
+    if (c < D) a.to_k(page, group, row, c) = E(turned(a.rope, &a.k(outer, group, first + t, 0), c, p.position(batch) + t));
+    else a.to_v(page, group, row, c - D) = a.v(outer, group, first + t, c - D);
+  }
+  ptx::fence_async_proxy_global();
+}
+
+}  // namespace detail
+}  // namespace smalti

@@ -1,0 +1,162 @@
+#pragma once
+// ⊕ of what the warps of a block and the blocks of a sequence found in their keys, and the output. The last block to finish joins
+// the parts, in the order of the keys: the same bits whoever is last. Flash-Decoding (Dao et al. 2023); laws as in join.hpp.
+
+#include "decode_kernel.cuh"
+
+namespace smalti::detail {
+
+/// Four columns of Σ e^(s − m) v with the state of its row.
+struct decode_sum {
+  softmax_state state;
+  float4 o = {0, 0, 0, 0};
+
+  SMALTI_D void add(softmax_state s, float4 x) {
+    softmax_state const sum = state + s;
+    float const a = softmax_state::decay(state.m, sum.m), b = softmax_state::decay(s.m, sum.m);
+    o = {a * o.x + b * x.x, a * o.y + b * x.y, a * o.z + b * x.z, a * o.w + b * x.w};
+    state = sum;
+  }
+};
+
+/// O ← o / l, L ← m + log l for four columns of packed row r of the block. A row that kept no key is 0, by definition.
+template <class E, class Variant>
+SMALTI_D void decode_store(decode_call<E> const& call, decode_share const& s, int r, int c, decode_sum const& sum, Variant const& variant) {
+  auto const& p = call.problem;
+  int const outer = p.lengths.q_starts ? 0 : s.batch, head = s.head(r), row = p.q_first(s.batch) + s.token(r);
+  softmax_state all = sum.state;
+  if constexpr (has_sink<Variant>) all.add(variant.sink(head));
+  float const f = sum.state.l == 0.f ? 0.f : softmax_state::decay(sum.state.m, all.m) / all.l;
+  uint2 const packed = {ptx::pack<E>(f * sum.o.x, f * sum.o.y), ptx::pack<E>(f * sum.o.z, f * sum.o.w)};
+  *reinterpret_cast<uint2*>(&p.o(outer, head, row, c)) = packed;
+  if (p.lse && c == 0) p.lse(outer, head, row) = all.logsumexp();
+}
+
+/// f(row, column) for every four columns of the block's rows, over the block's threads.
+template <int Dv, class F>
+SMALTI_D void decode_each(int rows, F f) {
+  for (int i = ptx::thread(); i < rows * (Dv / 4); i += int(blockDim.x)) f(i / (Dv / 4), i % (Dv / 4) * 4);
+}
+
+/// Leaves the warp's rows where the others find them. meet: (warps·16, merge row), states: (warps·16)
+template <attention_shape S>
+SMALTI_D void decode_leave(decode_block<S.values()> const& o, online_softmax<2> const& softmax, int rows, float* meet, softmax_state* states) {
+  SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
+    int const row = ptx::lane() / 4 + 8 * r, at = 16 * ptx::warp() + row;
+    if (row >= rows) continue;
+    SMALTI_UNROLL for (int n = 0; n < S.values() / 8; ++n)
+      *reinterpret_cast<float2*>(meet + at * decode_merge_row(S) + 8 * n + 2 * (ptx::lane() % 4)) = {o.x[n][2 * r], o.x[n][2 * r + 1]};
+    if (ptx::lane() % 4 == 0) states[at] = {softmax.m[r], softmax.l[r]};
+  }
+}
+
+/// The block's part is in `meet`; the parts of a sequence end up in O.
+template <attention_shape S, decode_tile T, class E, class Variant>
+SMALTI_D void decode_join(decode_call<E> const& call, decode_share const& s, int team_warps, float const* meet, softmax_state const* states,
+                          Variant const& variant) {
+  int const block_rows = call.plan.rows_of_block();
+  index const part0 = index(s.item) * call.plan.parts * block_rows;  // row of the workspace
+  decode_each<S.values()>(s.rows, [&](int r, int c) {
+    decode_sum sum;
+    for (int w = r / 16; w < T.warps; w += team_warps) {
+      int const at = 16 * w + r % 16;
+      sum.add(states[at], *reinterpret_cast<float4 const*>(meet + at * decode_merge_row(S) + c));
+    }
+    if (s.parts == 1) return decode_store(call, s, r, c, sum, variant);
+    index const row = part0 + index(blockIdx.x) * block_rows + r;
+    *reinterpret_cast<float4*>(call.partial + row * S.values() + c) = sum.o;
+    if (c == 0) call.states[row] = sum.state;
+  });
+  if (s.parts == 1) return;
+
+  __shared__ bool last;
+  __threadfence();  // what this thread wrote, before the ticket
+  __syncthreads();
+  if (ptx::thread() == 0) last = atomicAdd(&call.tickets[s.item], 1u) == unsigned(s.parts - 1);
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  if (ptx::thread() == 0) call.tickets[s.item] = 0;
+  decode_each<S.values()>(s.rows, [&](int r, int c) {
+    decode_sum sum;
+    constexpr int ahead = 8;  // loads in flight
+    for (int i = 0; i < s.parts; i += ahead) {
+      softmax_state state[ahead];
+      float4 o[ahead];
+      SMALTI_UNROLL for (int j = 0; j < ahead; ++j) {
+        if (i + j >= s.parts) continue;
+        index const row = part0 + index(i + j) * block_rows + r;
+        float2 const ml = __ldcg(reinterpret_cast<float2 const*>(call.states + row));
+        state[j] = {ml.x, ml.y}, o[j] = __ldcg(reinterpret_cast<float4 const*>(call.partial + row * S.values() + c));
+      }
+      SMALTI_UNROLL for (int j = 0; j < ahead; ++j)
+        if (i + j < s.parts) sum.add(state[j], o[j]);
+    }
+    decode_store(call, s, r, c, sum, variant);
+  });
+}
+
+}  // namespace smalti::detail
+
+#if defined(__CUDACC__)
+namespace smalti {
+
+/// Which kernel: a type, since nvcc cannot pass aggregates to kernels as template arguments. Boxes: the copy engine brings keys
+/// and values, else cp.async.
+template <int D, int Dv, bool Boxes, class Tuning>
+struct decode_kind {
+  static constexpr attention_shape shape{D, 2, Dv};
+  static constexpr bool boxes = Boxes;
+  using maps = std::conditional_t<Boxes, detail::decode_maps, detail::decode_no_maps>;
+  SMALTI_HD static constexpr decode_tile tile(arch a) { return Tuning{}(shape, a); }
+};
+
+/// Grid: (parts, KV heads × blocks of rows, sequences).
+template <class Kind, class E, attention_variant Variant>
+__global__ void __launch_bounds__(32 * Kind::tile(this_arch()).warps, 1)
+decode_kernel(__grid_constant__ detail::decode_call<E> const call, __grid_constant__ typename Kind::maps const from, __grid_constant__ Variant const variant) {
+#if defined(__CUDA_ARCH__)
+  using namespace detail;
+  constexpr attention_shape S = Kind::shape;
+  constexpr decode_tile T = Kind::tile(this_arch());
+  if constexpr (fits(T, S, this_arch()) == misfit::none && (!Kind::boxes || this_arch().has(feature::tma))) {
+    extern __shared__ __align__(16) char smem_raw[];
+    char* const ring = smem_raw + (1024 - ptx::smem_address(smem_raw) % 1024) % 1024;  // the swizzle counts from multiples of 1024
+    auto* const landed = reinterpret_cast<uint64_t*>(ring + decode_ring_bytes(T, S));
+    auto* const states = reinterpret_cast<softmax_state*>(landed + 2 * T.warps * T.stages);
+
+    int const warp = ptx::uniform(ptx::warp()), tw = call.plan.team;
+    decode_team team{warp / tw, warp % tw, tw};
+    using source_of = std::conditional_t<Kind::boxes, decode_boxes<S, T, E>, decode_copies<S, T, E>>;
+    int const stages = source_of::stages(team);
+    source_of const source{from, call.problem, team, ring + team.id * stages * decode_step_bytes(T, S), landed + 2 * team.id * stages};
+    source.open();
+    ptx::wait_for_previous();    // nothing before this line touches what another kernel may have written
+    ptx::launch_dependents();
+
+    decode_share const share = find_share<T.step>(call, variant);
+    if (share.parts == 0) return;
+    team.batch = share.batch, team.group = share.group, team.seen = {share.seen.begin, share.keys.end};
+    if (call.append.k) {
+      append(call.problem, call.append, share.batch, share.group, share.tokens, share.length,
+             {blockIdx.x == 0 ? 0 : share.keys.begin, int(blockIdx.x) == share.parts - 1 ? share.length : share.keys.end});
+      __syncthreads();
+    }
+    online_softmax<2> softmax;
+    decode_warp<S, T, E> const w(call, share, 16 * team.warp);
+    decode_block<S.values()> o{.in_use = w.in_use};
+    decode_keys<S, T>(source, team, share, w, call.problem.scale, variant, softmax, o);
+
+    __syncthreads();             // everybody has finished with the ring
+    float* const meet = reinterpret_cast<float*>(ring);
+    decode_leave<S>(o, softmax, share.rows - 16 * team.warp, meet, states);
+    __syncthreads();
+    decode_join<S, T>(call, share, tw, meet, states, variant);
+  } else {
+    __trap();  // the host refuses before the launch
+  }
+#endif
+}
+
+}  // namespace smalti
+#endif

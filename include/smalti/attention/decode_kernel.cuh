@@ -1,0 +1,180 @@
+#pragma once
+// Decode attention: few queries, many keys. Bytes bind, so a warp reads its keys by itself and the results meet once, at the end.
+// Flash-Decoding (Dao et al. 2023); FlashAttention-2 (Dao 2023), Algorithm 1, for the loop; math/online_softmax.hpp for ⊕.
+
+#include "../math/online_softmax.hpp"
+#include "compose.hpp"
+#include "decode_append.cuh"
+#include "decode_source.cuh"
+
+namespace smalti::detail {
+
+/// What a launch carries besides the variant and the copy engine's maps.
+template <class E>
+struct decode_call {
+  attention_problem<E> problem;
+  decode_append<E> append;
+  decode_plan plan;
+  float* partial;         ///< (items, parts, rows of a block, Dv): Σ e^(s − m) v
+  softmax_state* states;  ///< (items, parts, rows of a block)
+  unsigned* tickets;      ///< (items): parts that are done; 0 before and after
+};
+
+/// One block's share: some rows of one KV head, some keys.
+struct decode_share {
+  int batch, group, item;     // item: (sequence, KV head, block of rows)
+  int first, rows;            // packed rows of the block
+  int heads;                  // query heads of the KV head
+  int tokens, length;         // of the sequence: queries, keys
+  int position;               // of query 0 among the keys
+  key_range seen, keys;       // by any query · of this part
+  int parts;                  // that share the sequence's keys
+
+  SMALTI_D int token(int r) const { return (first + r) / heads; }
+  SMALTI_D int head(int r) const { return group * heads + (first + r) % heads; }
+};
+
+/// Lengths are read here, on the device. parts = 0: nothing to do.
+template <int Step, class E, class Variant>
+SMALTI_D decode_share find_share(decode_call<E> const& call, Variant const& variant) {
+  auto const& p = call.problem;
+  auto const& plan = call.plan;
+  decode_share s;
+  s.batch = blockIdx.z, s.group = blockIdx.y / plan.blocks, s.item = blockIdx.z * gridDim.y + blockIdx.y;
+  s.heads = p.group(), s.first = blockIdx.y % plan.blocks * 16 * plan.team;
+  s.tokens = min(p.q_count(s.batch), plan.rows / s.heads);
+  s.length = max(min(p.kv_count(s.batch), min(p.kv_room(s.batch), plan.keys)), 0);
+  s.rows = min(s.tokens * s.heads - s.first, 16 * plan.team);
+  s.position = p.position(s.batch), s.parts = 0;
+  if (s.rows <= 0) return s;
+  key_range const low = keys_of(variant, s.position + s.token(0)), high = keys_of(variant, s.position + s.token(s.rows - 1));
+  s.seen = key_range{0, s.length} & key_range{low.begin, high.end};
+  decode_parts const parts(plan, s.seen, Step);
+  if (int(blockIdx.x) >= parts.count) return s;
+  s.parts = parts.count, s.keys = parts.part(blockIdx.x);
+  return s;
+}
+
+/// 16×N f32 over a warp, as mma.m16n8k16 leaves it: a lane holds rows g and g + 8 (g = lane / 4), column pairs 8n + 2 (lane % 4).
+template <int N>
+struct decode_block {
+  static constexpr int rows = 2;
+  float x[N / 8][4] = {};  // [n][2·row + column]
+  int in_use;              // 1: rows 8 … are empty, and nobody spends time on them
+
+  SMALTI_HD int used() const { return in_use; }
+  SMALTI_D float max(int r) const {
+    float v = fmaxf(x[0][2 * r], x[0][2 * r + 1]);
+    SMALTI_UNROLL for (int n = 1; n < N / 8; ++n) v = fmaxf(v, fmaxf(x[n][2 * r], x[n][2 * r + 1]));
+    v = fmaxf(v, ptx::shfl_xor(v, 1));
+    return fmaxf(v, ptx::shfl_xor(v, 2));
+  }
+  SMALTI_D float exponentiate(int r, float shift) {
+    float sum = 0;
+    SMALTI_UNROLL for (int n = 0; n < N / 8; ++n)
+      SMALTI_UNROLL for (int c = 2 * r; c < 2 * r + 2; ++c) sum += x[n][c] = ptx::exp2_approx((x[n][c] - shift) * 1.44269504f);
+    sum += ptx::shfl_xor(sum, 1);
+    return sum + ptx::shfl_xor(sum, 2);
+  }
+  SMALTI_D void scale(int r, float factor) {
+    SMALTI_UNROLL for (int n = 0; n < N / 8; ++n) x[n][2 * r] *= factor, x[n][2 * r + 1] *= factor;
+  }
+};
+
+/// One warp's 16 rows.
+template <attention_shape S, decode_tile T, class E>
+struct decode_warp {
+  uint32_t q[S.head_dim / 16][4] = {};  // A fragments                                     (16, D)
+  score_at at[2];                       // of rows g, g + 8, but for the key
+  int in_use;
+
+  /// Rows that nobody asked for are zero.
+  SMALTI_D decode_warp(decode_call<E> const& call, decode_share const& s, int row0) : in_use(s.rows - row0 > 8 ? 2 : 1) {
+    auto const& p = call.problem;
+    SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
+      int const row = row0 + ptx::lane() / 4 + 8 * r, token = s.token(min(row, s.rows - 1)), head = s.head(min(row, s.rows - 1));
+      at[r] = {s.position + token, 0, head, s.batch};
+      if (row >= s.rows) continue;
+      E const* const from = &p.q(p.lengths.q_starts ? 0 : s.batch, head, p.q_first(s.batch) + token, 0);  // (D)
+      SMALTI_UNROLL for (int d = 0; d < S.head_dim / 8; ++d) {
+        int const c = 8 * d + 2 * (ptx::lane() % 4);
+        q[d / 2][r + d % 2 * 2] = call.append.rope.cos ? ptx::pack<E>(turned(call.append.rope, from, c, at[r].q), turned(call.append.rope, from, c + 1, at[r].q))
+                                                       : *reinterpret_cast<uint32_t const*>(from + c);
+      }
+    }
+  }
+
+  /// S = Q Kᵀ · scale                                                                     (16, step)
+  SMALTI_D decode_block<T.step> scores(char* k, float scale) const {
+    decode_block<T.step> s{.in_use = in_use};
+    SMALTI_UNROLL for (int d = 0; d < S.head_dim / 16; ++d)
+      SMALTI_UNROLL for (int n = 0; n < T.step / 16; ++n) {
+        uint32_t b[4];  // K rows 16n … 16n+15: two 16×8 operands
+        ptx::ldmatrix_x4(b, decode_place<T.step>(k, 16 * n + ptx::lane() % 8 + ptx::lane() / 16 * 8, 16 * d + ptx::lane() / 8 % 2 * 8));
+        ptx::mma_m16n8k16<E>(s.x[2 * n], q[d], b[0], b[1]);
+        ptx::mma_m16n8k16<E>(s.x[2 * n + 1], q[d], b[2], b[3]);
+      }
+    s.scale(0, scale), s.scale(1, scale);
+    return s;
+  }
+
+  /// O += P V: two m16n8 results side by side *are* one m16k16 operand, so P never leaves registers.  (16, Dv)
+  SMALTI_D void add_pv(decode_block<S.values()>& o, decode_block<T.step> const& p, char* v) const {
+    SMALTI_UNROLL for (int k = 0; k < T.step / 16; ++k) {
+      auto const &l = p.x[2 * k], &r = p.x[2 * k + 1];
+      uint32_t const pa[4] = {ptx::pack<E>(l[0], l[1]), ptx::pack<E>(l[2], l[3]), ptx::pack<E>(r[0], r[1]), ptx::pack<E>(r[2], r[3])};
+      SMALTI_UNROLL for (int n = 0; n < S.values() / 16; ++n) {
+        uint32_t b[4];
+        ptx::ldmatrix_x4_trans(b, decode_place<T.step>(v, 16 * k + ptx::lane() % 16, 16 * n + ptx::lane() / 16 * 8));
+        ptx::mma_m16n8k16<E>(o.x[2 * n], pa, b[0], b[1]);
+        ptx::mma_m16n8k16<E>(o.x[2 * n + 1], pa, b[2], b[3]);
+      }
+    }
+  }
+
+  /// f(x, where) for every score of keys k0 …
+  template <class F>
+  SMALTI_D void for_each(decode_block<T.step>& s, int k0, F f) const {
+    SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
+      if (r >= in_use) break;
+      score_at where = at[r];
+      SMALTI_UNROLL for (int n = 0; n < T.step / 8; ++n)
+        SMALTI_UNROLL for (int c = 0; c < 2; ++c) where.k = k0 + 8 * n + 2 * (ptx::lane() % 4) + c, f(s.x[n][2 * r + c], where);
+    }
+  }
+};
+
+/// Every team's walk over its steps of the keys: FlashAttention-2, Algorithm 1, with K and V arriving `stages` steps ahead.
+template <attention_shape S, decode_tile T, class Source, class E, class Variant>
+SMALTI_D void decode_keys(Source const& source, decode_team const& team, decode_share const& share, decode_warp<S, T, E> const& w, float scale,
+                          Variant const& variant, online_softmax<2>& softmax, decode_block<S.values()>& o) {
+  int const stride = T.step * (T.warps / team.warps), end = share.keys.end, q0 = share.position + share.token(0),
+            q1 = share.position + share.token(share.rows - 1) + 1;
+  auto const covers = [&](int k) { return variant.covers(q0, q1, k, min(k + T.step, end)); };
+  auto const next = [&](int k) {  // the team's next step that the mask leaves something of
+    do k += stride;
+    while (k < end && covers(k) == cover::none);
+    return k;
+  };
+  int const stages = source.stages(team);
+  int k0 = next(max(share.keys.begin, share.seen.begin / T.step * T.step) + team.id * T.step - stride), ahead = k0;
+  for (int i = 0; i < stages; ++i, ahead = next(ahead)) source.request_k(i, ahead), source.request_v(i, ahead);
+  for (int stage = 0, phase = 0; k0 < end; k0 = next(k0), ahead = next(ahead)) {
+    source.wait_k(stage, phase);
+    auto s = w.scores(source.k_at(stage), scale);                              // S = Q Kᵀ · scale      (16, step)
+    team.sync();
+    source.request_k(stage, ahead);
+    if constexpr (!leaves_scores<Variant>) w.for_each(s, k0, [&](float& x, score_at at) { x = variant.score(x, at); });
+    if (covers(k0) == cover::some || k0 < share.seen.begin || k0 + T.step > end)
+      w.for_each(s, k0, [&](float& x, score_at at) { x = share.seen.begin <= at.k && at.k < end && variant.keep(at) ? x : -INFINITY; });
+    softmax.step(s, o);                                                        // m, l, P; O ← e^(m_old − m) O
+    if constexpr (has_weight<Variant>) w.for_each(s, k0, [&](float& p, score_at at) { p = variant.weight(p, at); });
+    source.wait_v(stage, phase, k0);
+    w.add_pv(o, s, source.v_at(stage));                                        // O += P V              (16, Dv)
+    team.sync();
+    source.request_v(stage, ahead);
+    if (++stage == stages) stage = 0, phase ^= 1;
+  }
+}
+
+}  // namespace smalti::detail

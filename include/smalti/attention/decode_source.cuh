@@ -1,0 +1,141 @@
+#pragma once
+// Where decode attention gets its keys and values from: the copy engine (sm_90a), or cp.async with any strides and page sizes.
+// PTX ISA 9.0, §9.7.9.25 (cp.async, cp.async.bulk.tensor), §9.7.13.15 (mbarrier); swizzle as in "Tensor Swizzling Modes".
+
+#include "../cuda/ptx_sm90.cuh"
+#include "decode_tile.hpp"
+#include "problem.hpp"
+
+namespace smalti::detail {
+
+/// The 16 bytes that hold (row, column) of a step: panels of 64 columns, `Step` rows of 128 bytes each, 16-byte pieces of a row
+/// exchanged by its number modulo 8, so that eight rows of one column lie in different banks.
+template <int Step>
+SMALTI_D char* decode_place(char* step, int row, int column) {
+  return step + column / 64 * (Step * 128) + row * 128 + ((column % 64 / 8) ^ (row % 8)) * 16;
+}
+
+/// The warps that read the same keys, and where these are in the cache.
+struct decode_team {
+  int id, warp, warps;      ///< team of the block · warp of the team · warps of the team
+  int batch, group;         ///< sequence, KV head
+  key_range seen;           ///< by the block; the memory of keys outside may hold anything
+
+  SMALTI_D int thread() const { return 32 * warp + ptx::lane(); }
+  SMALTI_D void sync() const {
+    if (warps == 1) __syncwarp();
+    else ptx::barrier_sync(1 + id, 32 * warps);
+  }
+};
+
+struct decode_maps {
+  CUtensorMap k, v;
+  int box;  ///< rows: T.step, or those of a page
+};
+struct decode_no_maps {};
+
+/// The copy engine. One box is `box` rows of 64 columns; a step is one box high, or several where pages are smaller than it.
+template <attention_shape S, decode_tile T, class E>
+struct decode_boxes {
+  decode_maps const& from;
+  attention_problem<E> const& p;
+  decode_team const& team;
+  char* ring;         ///< of the team
+  uint64_t* landed;   ///< two for each stage: K, V
+
+  SMALTI_D static int stages(decode_team const& team) { return T.stages * team.warps; }
+  SMALTI_D char* k_at(int stage) const { return ring + stage * decode_step_bytes(T, S); }
+  SMALTI_D char* v_at(int stage) const { return k_at(stage) + T.step * 128 * decode_panels(S.head_dim); }
+
+  SMALTI_D void open() const {
+    if (team.thread() == 0) {
+      ptx::tma_prefetch(&from.k), ptx::tma_prefetch(&from.v);
+      for (int i = 0; i < 2 * stages(team); ++i) ptx::mbarrier_init(&landed[i], 1);
+      ptx::mbarrier_init_fence();
+    }
+    team.sync();
+  }
+  SMALTI_D void request_k(int stage, int k0) const { request(k_at(stage), &landed[2 * stage], from.k, decode_panels(S.head_dim), k0); }
+  SMALTI_D void request_v(int stage, int k0) const { request(v_at(stage), &landed[2 * stage + 1], from.v, decode_panels(S.values()), k0); }
+  SMALTI_D void wait_k(int stage, int phase) const { ptx::mbarrier_wait(&landed[2 * stage], phase); }
+
+  /// A row of V that is not to be used must be zero: its weight is, and 0 · NaN is not.
+  SMALTI_D void wait_v(int stage, int phase, int k0) const {
+    ptx::mbarrier_wait(&landed[2 * stage + 1], phase);
+    if (team.seen.begin <= k0 && k0 + T.step <= team.seen.end) return;
+    for (int i = team.thread(); i < T.step * S.values() / 8; i += 32 * team.warps) {
+      int const r = i / (S.values() / 8), c = i % (S.values() / 8) * 8;
+      if (!team.seen.holds(k0 + r)) *reinterpret_cast<uint4*>(decode_place<T.step>(v_at(stage), r, c)) = {};
+    }
+    ptx::fence_async_proxy();  // the engine will write here again
+    team.sync();
+  }
+
+ private:
+  /// Lanes of the team's first warp fetch a box each. Page ids that are not there read as zeros: the map knows its extent.
+  SMALTI_D void request(char* to, uint64_t* bar, CUtensorMap const& map, int panels, int k0) const {
+    if (team.warp != 0 || k0 >= team.seen.end) return;
+    int const boxes = from.box == T.step ? 1 : ceil_div(min(T.step, team.seen.end - k0), from.box);
+    if (ptx::lane() == 0) ptx::mbarrier_arrive_expecting(bar, boxes * panels * from.box * 128);
+    __syncwarp();
+    if (ptx::lane() < boxes * panels) {
+      int const panel = ptx::lane() % panels, box = ptx::lane() / panels;
+      int row = k0 + box * from.box, outer = team.batch;
+      if (p.pages.pages) outer = p.pages.pages[index(team.batch) * p.pages.max_pages + row / p.pages.page_size], row %= p.pages.page_size;
+      else if (p.lengths.kv_starts) row += p.kv_first(team.batch), outer = 0;
+      ptx::tma_load(to + panel * (T.step * 128) + box * from.box * 128, &map, bar, 64 * panel, row, team.group, outer);
+    }
+  }
+};
+
+/// cp.async: every lane copies pieces of 16 bytes. Any strides that are multiples of 16 bytes, any page size.
+template <attention_shape S, decode_tile T, class E>
+struct decode_copies {
+  decode_no_maps const& from;
+  attention_problem<E> const& p;
+  decode_team const& team;
+  char* ring;
+  uint64_t* landed;
+
+  SMALTI_D static int stages(decode_team const&) { return T.stages; }  // the wait below is a constant
+  SMALTI_D char* k_at(int stage) const { return ring + stage * decode_step_bytes(T, S); }
+  SMALTI_D char* v_at(int stage) const { return k_at(stage) + T.step * 128 * decode_panels(S.head_dim); }
+
+  SMALTI_D void open() const {}
+  SMALTI_D void request_k(int stage, int k0) const { request<S.head_dim>(k_at(stage), p.k, k0); }
+  SMALTI_D void request_v(int stage, int k0) const { request<S.values()>(v_at(stage), p.v, k0); }
+  /// K and V alternate, one group each, so behind the one that is needed there are always as many.
+  SMALTI_D void wait_k(int, int) const {
+    ptx::cp_async_wait<2 * T.stages - 1>();
+    team.sync();
+  }
+  SMALTI_D void wait_v(int stage, int phase, int) const { wait_k(stage, phase); }
+
+ private:
+  template <int Columns>
+  SMALTI_D void request(char* to, view<E const, 4> const& a, int k0) const {
+    index const mine = offset(a, k0 + ptx::lane());  // of key k0 + lane: each is looked up once
+    constexpr int pieces = Columns / 8;
+    for (int i = 0; i < T.step * pieces; i += 32 * team.warps) {
+      int const at = i + team.thread(), r = min(at / pieces, T.step - 1), c = at % pieces * 8;
+      index const row = __shfl_sync(~0u, mine, r);
+      if (at < T.step * pieces) ptx::cp_async_16(decode_place<T.step>(to, r, c), a.at + (row == nowhere ? 0 : row + c), row != nowhere);
+    }
+    ptx::cp_async_commit();  // even an empty one
+  }
+  static constexpr index nowhere = -1;  // rows begin at multiples of 16 bytes
+  /// Where key k begins, in elements; nowhere: not to be read, zeros instead.
+  SMALTI_D index offset(view<E const, 4> const& a, int k) const {
+    if (!team.seen.holds(k)) return nowhere;
+    int outer = team.batch;
+    if (p.pages.pages) {
+      outer = p.pages.pages[index(team.batch) * p.pages.max_pages + k / p.pages.page_size], k %= p.pages.page_size;
+      if (unsigned(outer) >= unsigned(a.extent[0])) return nowhere;
+    } else if (p.lengths.kv_starts) {
+      k += p.kv_first(team.batch), outer = 0;
+    }
+    return outer * a.stride[0] + team.group * a.stride[1] + k * a.stride[2];
+  }
+};
+
+}  // namespace smalti::detail

@@ -1,0 +1,105 @@
+#pragma once
+// How decode attention is computed: the tile of a block, and how keys are shared out over blocks before their lengths are known.
+// Flash-Decoding (Dao, Haziza, Massa & Sizov 2023) for the split; GQA packing: the rows of a tile are the queries of a KV head.
+
+#include "../core/arch.hpp"
+#include "tile.hpp"
+#include "variant.hpp"
+
+namespace smalti {
+
+/// A warp (or a team of 2 or 4, for more than 16 rows) takes every n-th step of keys by itself: nobody waits for a neighbour
+/// until the keys are used up. Changes speed, never the result beyond rounding.
+struct decode_tile {
+  int step;    ///< keys a team takes at a time: 16 or 32
+  int stages;  ///< steps of K and V that may be on their way, for each warp
+  int warps;   ///< of a block: 4 or 8
+  friend constexpr bool operator==(decode_tile const&, decode_tile const&) = default;
+};
+
+namespace detail {
+
+/// A row in shared memory is panels of 64 columns (128 bytes), as the copy engine's swizzle wants it.
+SMALTI_HD constexpr int decode_panels(int columns) { return ceil_div(columns, 64); }
+SMALTI_HD constexpr int decode_step_bytes(decode_tile t, attention_shape s) {
+  return t.step * 128 * (decode_panels(s.head_dim) + decode_panels(s.values()));
+}
+/// One row of f32 where the warps' results meet: 32 bytes longer than it needs to be, so that eight rows start in different banks.
+SMALTI_HD constexpr int decode_merge_row(attention_shape s) { return s.values() + 8; }
+SMALTI_HD constexpr int decode_ring_bytes(decode_tile t, attention_shape s) {
+  return max(t.warps * t.stages * decode_step_bytes(t, s), t.warps * 16 * 4 * decode_merge_row(s));
+}
+/// Ring, two barriers a stage, the state of each warp's rows, and room to begin at a multiple of 1024.
+SMALTI_HD constexpr int decode_smem_bytes(decode_tile t, attention_shape s) {
+  return 1024 + decode_ring_bytes(t, s) + t.warps * (t.stages * 16 + 16 * 8) + 16;
+}
+
+}  // namespace detail
+
+SMALTI_HD constexpr misfit fits(decode_tile t, attention_shape s, arch a) {
+  if (a.of != arch::family::cuda || s.elem_bytes != 2 || s.head_dim % 32 != 0 || s.values() % 32 != 0 || s.head_dim < 32 || s.values() < 32)
+    return misfit::head_dim;
+  if (t.step != 16 && t.step != 32) return misfit::kv_rows;
+  if (t.warps != 4 && t.warps != 8) return misfit::q_rows;
+  if ((16 * t.step + 16 * s.values()) / 32 + s.head_dim / 4 > 208) return misfit::registers;  // S and O in f32, Q
+  if (t.stages < 1 || detail::decode_smem_bytes(t, s) > a.smem) return misfit::shared_memory;
+  return misfit::none;
+}
+
+/// Best known tile: a third of the block's shared memory is enough to cover the memory's latency, more does not hurt.
+/// A row's comment is its evidence: board · toolkit · date · figure.
+struct decode_tuned {
+  SMALTI_HD constexpr decode_tile operator()(attention_shape s, arch a) const {
+    decode_tile t{.step = s.head_dim + s.values() <= 256 ? 32 : 16, .stages = 0, .warps = 4};
+    if (a.smem < 128 << 10) t.step = 16;
+    while (t.stages < 8 && detail::decode_smem_bytes({t.step, t.stages + 1, t.warps}, s) <= a.smem) ++t.stages;
+    return t;
+  }
+};
+
+/// A tuning that ignores the problem.
+template <decode_tile T>
+struct fixed_decode {
+  SMALTI_HD constexpr decode_tile operator()(attention_shape, arch) const { return T; }
+};
+
+/// Who computes what, from what the host knows: bounds, not lengths. Blocks that turn out to have nothing to do leave at once.
+struct decode_plan {
+  int rows;     ///< packed rows of a KV head: query tokens × query heads; row r is token r / group, head r % group
+  int team;     ///< warps that share the keys they read, 16 rows each: 1, 2 or 4
+  int blocks;   ///< blocks that share the rows of a KV head
+  int parts;    ///< blocks that share the keys of a sequence, at most
+  int split;    ///< keys of a part, counted from the first key of the sequence; 0: as the sequence's length gives
+  int least;    ///< keys below which a part is not worth a block
+  int keys;     ///< bound of the keys of a sequence
+
+  SMALTI_HD constexpr int rows_of_block() const { return min(rows, 16 * team); }
+};
+
+/// The fewest parts that give most processors a block: each holds so many bytes on their way that a few idle processors cost
+/// nothing, while every part costs the join of its result.
+SMALTI_HD constexpr decode_plan plan_decode(decode_tile t, index sequences_and_heads, int rows, int keys, int split, int processors) {
+  int const team = rows <= 16 ? 1 : rows <= 32 ? 2 : 4, blocks = ceil_div(rows, 16 * team);
+  int const least = t.warps / team * t.step;
+  index const items = max(sequences_and_heads * blocks, index(1));
+  int const useful = max(ceil_div(keys, split ? split : least), 1);
+  return {rows, team, blocks, split ? useful : int(min(max(index(processors) / items, index(1)), index(useful))), split, least, keys};
+}
+
+/// The keys of one sequence, cut into parts. Depends on nothing but the sequence and the plan.
+struct decode_parts {
+  int origin, size;  ///< part i holds the keys origin + i·size …
+  int first, count;  ///< parts that have any key, at least one
+  int end;           ///< of the keys
+
+  /// seen: keys that any query may see; step: boundaries are multiples of it.
+  SMALTI_HD constexpr decode_parts(decode_plan const& plan, key_range seen, int step)
+      : origin(plan.split ? 0 : seen.begin / step * step), size(plan.split), first(0), count(1), end(seen.end) {
+    if (!plan.split) size = max(round_up(ceil_div(max(end - origin, 0), plan.parts), step), plan.least);
+    if (seen.begin >= seen.end) return;
+    first = (seen.begin - origin) / size, count = ceil_div(end - origin, size) - first;
+  }
+  SMALTI_HD constexpr key_range part(int i) const { return {origin + (first + i) * size, min(origin + (first + i + 1) * size, end)}; }
+};
+
+}  // namespace smalti
