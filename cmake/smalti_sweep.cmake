@@ -1,0 +1,31 @@
+# bench/sweep: one program for each engine and head dimension, every legal tile in it. The tiles are dealt out to shards, one
+# translation unit each, so that they compile side by side. Configured with -DSMALTI_SWEEP=ON, built by the target smalti_sweep.
+
+set(SMALTI_SWEEP_CASES "sm_90a:64;sm_90a:128;sm_90a:256;sm_80:64;sm_80:128" CACHE STRING "engine:head_dim of each sweep")
+set(SMALTI_SWEEP_SHARDS 8 CACHE STRING "Translation units of one sweep")
+add_custom_target(smalti_sweep)
+
+function(smalti_add_sweep engine head_dim)
+  set(target sweep_attention_${engine}_${head_dim})
+  set(folder ${PROJECT_BINARY_DIR}/sweep/${target})
+  string(REGEX MATCH "[0-9]+" level ${engine})
+  set(sources ${PROJECT_SOURCE_DIR}/bench/sweep/attention.cu)
+  math(EXPR last "${SMALTI_SWEEP_SHARDS} - 1")
+  foreach(shard RANGE ${last})
+    file(CONFIGURE OUTPUT ${folder}/shard_${shard}.cu CONTENT "#include <sweep.hpp>\nstatic smalti::bench::shard<${shard}> const added;\n")
+    list(APPEND sources ${folder}/shard_${shard}.cu)
+  endforeach()
+  add_executable(${target} EXCLUDE_FROM_ALL ${sources})
+  add_dependencies(${target} smalti_commit)
+  add_dependencies(smalti_sweep ${target})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/bench/sweep)
+  target_compile_definitions(${target} PRIVATE SWEEP_ENGINE=${level} SWEEP_HEAD_DIM=${head_dim} SWEEP_SHARDS=${SMALTI_SWEEP_SHARDS})
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/bench/sweep/attention.cu PROPERTIES COMPILE_OPTIONS "-include;${PROJECT_BINARY_DIR}/bench/commit.h")
+  target_link_libraries(${target} PRIVATE smalti_flags smalti_cuda_flags)
+  set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES OFF RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench)
+endfunction()
+
+foreach(case IN LISTS SMALTI_SWEEP_CASES)
+  string(REPLACE ":" ";" case ${case})
+  smalti_add_sweep(${case})
+endforeach()
