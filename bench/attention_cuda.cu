@@ -5,17 +5,16 @@
 
 #include <attention.h>
 #include <benchmark/benchmark.h>
-#include <cuda_runtime.h>
+#include "device.hpp"
 
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
-#include <random>
 #include <sstream>
 #include <string>
 #include <vector>
 
 namespace {
+using namespace smalti;
 
 struct attention_case {
   std::string name;
@@ -45,46 +44,26 @@ bool parse(std::string const& text, attention_case& c) {
   return p.dtype >= 0 && p.mask >= 0 && p.engine >= 0;
 }
 
-/// Device memory of 16-bit elements around ±1: zeros would run faster than any real data (less power).
-struct device_array {
-  uint16_t* at = nullptr;
-  device_array(std::size_t n, int dtype) {
-    std::vector<uint16_t> x(n);
-    std::minstd_rand random(1);
-    for (auto& e : x) e = uint16_t((random() & 0x807f) | (dtype == smalti_bf16 ? 0x3f00 : 0x3800));  // ± [½, 1)
-    if (cudaMalloc(&at, n * 2) != cudaSuccess || cudaMemcpy(at, x.data(), n * 2, cudaMemcpyHostToDevice) != cudaSuccess) at = nullptr;
-  }
-  ~device_array() { cudaFree(at); }
-  device_array(device_array const&) = delete;
-};
-
+template <class T>
 void run(benchmark::State& state, attention_case const& c) {
   auto p = c.p;
-  device_array const q(c.elements(p.heads, p.queries), p.dtype), k(c.elements(p.heads_kv, p.keys), p.dtype), v(c.elements(p.heads_kv, p.keys), p.dtype),
-      o(c.elements(p.heads, p.queries), p.dtype);
+  bench::device_array<T> const q(c.elements(p.heads, p.queries), 1), k(c.elements(p.heads_kv, p.keys), 2), v(c.elements(p.heads_kv, p.keys), 3),
+      o(c.elements(p.heads, p.queries));
   unsigned* ticket = nullptr;
   if (!q.at || !k.at || !v.at || !o.at || cudaMalloc(&ticket, 4) != cudaSuccess || cudaMemset(ticket, 0, 4) != cudaSuccess) return state.SkipWithError("no device memory");
   p.q = q.at, p.k = k.at, p.v = v.at, p.o = o.at, p.ticket = ticket;
   auto rows = [&](long long (&stride)[3], int heads, int n) { stride[2] = p.head_dim, stride[1] = stride[2] * n, stride[0] = stride[1] * heads; };
   rows(p.stride_q, p.heads, p.queries), rows(p.stride_o, p.heads, p.queries), rows(p.stride_k, p.heads_kv, p.keys), rows(p.stride_v, p.heads_kv, p.keys);
-  cudaEvent_t begin, end;
-  cudaEventCreate(&begin), cudaEventCreate(&end);
   char const* refusal = nullptr;
-  auto seconds = [&](int launches) {
-    cudaEventRecord(begin);
-    for (int i = 0; i < launches && !refusal; ++i) refusal = smalti_attention(&p);
-    cudaEventRecord(end);
-    float ms = 0;
-    if (auto e = cudaEventSynchronize(end); e != cudaSuccess) refusal = cudaGetErrorString(e);
-    cudaEventElapsedTime(&ms, begin, end);
-    return ms * 1e-3;
+  auto const launch = [&] {
+    if (!refusal) refusal = smalti_attention(&p);
   };
-  int const launches = 8;
-  for (double spent = 0; spent < 0.3 && !refusal;) spent += seconds(launches);
-  for (auto _ : state) state.SetIterationTime(seconds(launches) / launches);
-  if (refusal) state.SkipWithError(refusal);
+  double const settled = bench::settled_seconds(launch);
+  bench::stopwatch watch;
+  for (auto _ : state) state.SetIterationTime(watch(8, launch));
+  if (refusal || settled < 0) state.SkipWithError(refusal ? refusal : cudaGetErrorString(cudaGetLastError()));
   state.counters["TFLOP/s"] = benchmark::Counter(c.flops() * 1e-12, benchmark::Counter::kIsIterationInvariantRate);
-  cudaEventDestroy(begin), cudaEventDestroy(end), cudaFree(ticket);
+  cudaFree(ticket);
 }
 }  // namespace
 
@@ -101,7 +80,7 @@ int main(int n, char** arg) {
   for (auto const& text : texts) {
     attention_case c;
     if (!parse(text, c)) return std::fprintf(stderr, "%s: not dtype,mask,engine,B,H,Hkv,queries,keys,D\n", text.c_str()), 2;
-    benchmark::RegisterBenchmark(text.c_str(), [c](benchmark::State& s) { run(s, c); })->UseManualTime()->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(text.c_str(), [c](benchmark::State& s) { c.p.dtype == smalti_bf16 ? run<bf16>(s, c) : run<f16>(s, c); })->UseManualTime()->Unit(benchmark::kMicrosecond);
   }
   benchmark::RunSpecifiedBenchmarks();
 }

@@ -73,4 +73,4 @@ def heat_map(title, unit, rows, columns, values):
             shade = tuple(round(a + (b - a) * share) for a, b in zip((246, 240, 232), (200, 100, 27)))  # pale → the first colour
             parts.append(rectangle(left + c * cell_w, y, cell_w - 2, cell_h - 2, "#%02x%02x%02x" % shade))
             parts.append(text(left + (c + 0.5) * cell_w - 1, y + 19, f"{value:.4g}", more='font-weight="bold"' if (row, column) == best else ""))
-    return document(left + cell_w * len(columns) + 10, top + cell_h * len(rows) + 10, parts)
+    return document(max(left + cell_w * len(columns) + 10, 24 + 7.2 * len(title)), top + cell_h * len(rows) + 10, parts)
