@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 #include <smalti/gemm.hpp>
+#include <smalti/simd/lanes.hpp>
 
 // The two limits, per instruction set: fused multiply-adds in registers, and reading memory once.
 #define LIMITS                                                                                       \

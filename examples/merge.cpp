@@ -2,6 +2,7 @@
 // once to the type of the file (Hu et al. 2021, "LoRA", eq. 3).
 
 #include <smalti/decoder.hpp>
+#include <smalti/io/safetensors_writer.hpp>
 #include "common/program.hpp"
 
 namespace {
