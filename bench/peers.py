@@ -5,7 +5,7 @@
 
 Peers: FlashAttention-2, cuDNN and the memory-efficient kernel behind scaled_dot_product_attention. Before anything of a case is timed,
 our output is compared with fp32 mathematics: its error (rms, and the largest) may be at most twice that of the best peer. A case that our
-engine has no code for is shown as skipped and not written. --only sees names such as "forward bf16 128 causal 4096 sm_90a".
+engine has no code for is shown as skipped and not written. --only sees names such as "forward bf16 128 causal 4096 sm_90a", "small bf16 64 full 512 sm_90a" and "decode 16 8192".
 """
 import argparse
 import os
@@ -61,11 +61,12 @@ def peer_call(backend, q, k, v, mask, gqa=False):
 
 
 def mathematics(q, k, v, mask):
-    """softmax(q kᵀ/√D) v in fp32, some heads at a time.  (B, H, S, D)"""
+    """softmax(q kᵀ/√D) v in fp32, some heads at a time; k, v: (B, H, M, D).  (B, H, S, D)"""
     B, H, S, D = q.shape
-    out, step = torch.empty(B * H, S, D, device="cuda"), max(1, 2**29 // S**2)
-    above = torch.ones(S, S, dtype=torch.bool, device="cuda").triu(1) if mask == "causal" else None
-    flat = [x.reshape(B * H, S, D) for x in (q, k, v)]
+    M = k.shape[2]
+    out, step = torch.empty(B * H, S, D, device="cuda"), max(1, 2**29 // (S * M))
+    above = torch.ones(S, M, dtype=torch.bool, device="cuda").triu(1) if mask == "causal" else None
+    flat = [x.reshape(B * H, -1, D) for x in (q, k, v)]
     for h in range(0, B * H, step):
         qh, kh, vh = (x[h:h + step].float() for x in flat)
         scores = qh @ kh.transpose(1, 2) * D**-0.5
@@ -131,12 +132,13 @@ def described(case, **more):
 
 
 def forward(library, results, only, rounds):
+    chosen = [c for c in cases() if any(re.search(only, f"forward {c.dtype} {c.head_dim} {c.mask} {c.seq} {engine}") for engine in ("sm_90a", "sm_80"))]
+    if not chosen:
+        return
     limit = gemm_rate()
     print(f"cuBLAS bf16 8192³ at the settled clock: {limit:.0f} TFLOP/s")
-    for case in cases():
+    for case in chosen:
         name = f"forward {case.dtype} {case.head_dim} {case.mask} {case.seq}"
-        if not any(re.search(only, f"{name} {engine}") for engine in ("sm_90a", "sm_80")):
-            continue
         engines, peers, beside = prepare(library, case, only)
         if not engines:
             continue
@@ -165,6 +167,38 @@ def small(library, results, only, rounds):
             show(f"small {mask} {timing}", "us", us, ratio)
 
 
+def decode(library, results, only, rounds):
+    """One query token, 32 heads on 8 KV heads, D 128, in a graph over buffers that together exceed the cache; GB/s of keys and values."""
+    table = [(b, keys) for b in (1, 16, 64) for keys in (1024, 8192, 32768) if b * keys <= 2**20 and re.search(only, f"decode {b} {keys}")]
+    limit = memory_rate() if table else None
+    for b, keys in table:
+        size = 2 * b * 8 * keys * 128 * 2
+        count = max(2, min(64, -(-2**28 // size)))
+        buffers = [[torch.randn(b, heads, rows, 128, device="cuda", dtype=torch.bfloat16) for heads, rows in ((32, 1), (8, keys), (8, keys))] for _ in range(count)]
+        order = [i % count for i in range(max(count, 8))]
+        calls, error, want = {}, [], [mathematics(q, *(x.repeat_interleave(4, 1) for x in (k, v)), "full") for q, k, v in buffers[:2]]
+        for name, (backend, _) in PEERS.items():
+            each = [peer_call(backend, *buffer, "full", True) for buffer in buffers]
+            try:
+                error.append(errors(each[0](), want[0]))
+                calls[name] = [each[i] for i in order]
+            except RuntimeError as refusal:
+                print(f"  {name} refuses: {str(refusal).splitlines()[0][:120]}")
+        allowed = tuple(min(e) for e in zip(*error))
+        for launch in ("serial", "programmatic"):
+            outs = [torch.empty_like(q) for q, _, _ in buffers]
+            each = [library.call(library.decode(*buffer, o, launch == "programmatic")) for buffer, o in zip(buffers, outs)]
+            for i in (0, 1):
+                check(f"decode {b} {keys} {launch}", each[i], outs[i], want[i], allowed)
+            calls[launch] = [each[i] for i in order]
+        rate = {n: size * len(order) / ms / 1e6 for n, ms in alternating({n: graphed(c) for n, c in calls.items()}, rounds).items()}
+        for launch in ("serial", "programmatic"):
+            case = {"dtype": "bf16", "batch": b, "keys": keys, "queries": 1, "heads": 32, "heads_kv": 8, "head_dim": 128, "launch": launch}
+            ratio = {p: results.add("attention_decode", case, "GB/s", rate[launch], PEERS[p][1], rate[p], limit) for p in PEERS if p in rate}
+            show(f"decode B {b} KV {keys} {launch}", "GB/s", {n: rate[n] for n in (launch, *ratio)}, {**ratio, "memory": rate[launch] / limit})
+        del buffers, calls
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("library", help="built by the target smalti_attention_c")
@@ -177,6 +211,7 @@ def main():
     print(f"smalti {library.commit}, {library.toolkit}; {VERSION}, cuDNN {CUDNN}; {torch.cuda.get_device_name()}")
     small(library, results, a.only, a.rounds)
     forward(library, results, a.only, a.rounds)
+    decode(library, results, a.only, a.rounds)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,13 @@ def gemm_rate(n=8192):
     return 2 * n**3 / settled(lambda: a @ b) / 1e9
 
 
+def memory_rate():
+    """GB/s of the faster of a copy (read and written) and a sum (read), 4 GiB: what the memory gives."""
+    x = torch.randn(2**30, device="cuda")
+    y = torch.empty_like(x)
+    return max(2 * x.nbytes / settled(lambda: y.copy_(x)), x.nbytes / settled(lambda: x.view(torch.int32).sum())) / 1e6
+
+
 def digits(x):
     return None if x is None else float(f"{x:.4g}")
 

@@ -2,6 +2,8 @@
 /* The CUDA attention behind a C interface: what bench/peers.py (through ctypes) and the benchmark programs call. It holds only the
    cases that are measured; programs include smalti/attention.cuh instead. */
 
+#include <stddef.h>
+
 #if defined(__cplusplus)
 extern "C" {
 #endif
@@ -9,8 +11,9 @@ extern "C" {
 enum { smalti_bf16 = 0, smalti_f16 = 1 };
 enum { smalti_full = 0, smalti_causal = 1 };
 enum {
-  smalti_best = 90,  /* what attention(on_cuda{…}, …) chooses on this board */
-  smalti_common = 80 /* the mma.sync engine, on any board */
+  smalti_best = 90,   /* what attention(on_cuda{…}, …) chooses on this board */
+  smalti_common = 80, /* the mma.sync engine, on any board */
+  smalti_decode = 1   /* few queries, split keys: bf16, D 128, no mask; takes a workspace */
 };
 
 /* One problem. Q, O: (batch, heads, queries, ·); K, V: (batch, heads_kv, keys, ·); strides in elements of the first three
@@ -25,11 +28,16 @@ typedef struct {
   float scale;
   void* stream;     /* cudaStream_t */
   unsigned* ticket; /* one word, 0 between calls, or null: see on_cuda */
+  void* workspace;  /* decode only: smalti_decode_workspace bytes, zero before their first use */
+  size_t workspace_bytes;
+  int programmatic; /* decode only: begin while the kernel before drains */
 } smalti_attention_problem;
 
 /* Asynchronous. Null, or "id: reason", valid until this thread's next call; nothing is written then. A causal mask is aligned to the end: query i
    sees keys up to i + keys − queries. */
 char const* smalti_attention(smalti_attention_problem const* problem);
+
+size_t smalti_decode_workspace(smalti_attention_problem const* problem);
 
 /* The (mangled) name of the first kernel that the same call would launch, or null: which engine a measured row is of. Launches nothing. */
 char const* smalti_attention_kernel(smalti_attention_problem const* problem);

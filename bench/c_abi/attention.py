@@ -5,7 +5,7 @@ import torch
 
 DTYPES = {torch.bfloat16: 0, torch.float16: 1}
 MASKS = {"full": 0, "causal": 1}
-ENGINES = {"sm_90a": 90, "sm_80": 80}  # 90: whatever the library thinks best on this board; Library.engine() tells
+ENGINES = {"sm_90a": 90, "sm_80": 80, "decode": 1}  # 90: whatever the library thinks best on this board; Library.engine() tells
 
 
 class Problem(ctypes.Structure):
@@ -13,7 +13,8 @@ class Problem(ctypes.Structure):
     _fields_ = [(n, ctypes.c_int) for n in ("dtype", "mask", "engine", "batch", "heads", "heads_kv", "queries", "keys", "head_dim", "value_dim")] + \
                [(n, ctypes.c_void_p) for n in ("q", "k", "v", "o", "lse")] + \
                [(f"stride_{n}", ctypes.c_longlong * 3) for n in "qkvo"] + \
-               [("scale", ctypes.c_float), ("stream", ctypes.c_void_p), ("ticket", ctypes.c_void_p)]
+               [("scale", ctypes.c_float), ("stream", ctypes.c_void_p), ("ticket", ctypes.c_void_p), ("workspace", ctypes.c_void_p),
+                ("workspace_bytes", ctypes.c_size_t), ("programmatic", ctypes.c_int)]
 
 
 class Library:
@@ -21,7 +22,9 @@ class Library:
         self.c = ctypes.CDLL(path)
         for name in ("smalti_attention", "smalti_attention_kernel", "smalti_commit", "smalti_toolkit"):
             getattr(self.c, name).restype = ctypes.c_char_p
+        self.c.smalti_decode_workspace.restype = ctypes.c_size_t
         self.commit, self.toolkit = self.c.smalti_commit().decode(), self.c.smalti_toolkit().decode()
+        self.workspace = None
         self.ticket = torch.zeros(1, dtype=torch.int32, device="cuda")
 
     def problem(self, q, k, v, o, mask, engine):
@@ -30,6 +33,17 @@ class Library:
                     *(x.data_ptr() for x in (q, k, v, o)), None, *((ctypes.c_longlong * 3)(*x.stride()[:3]) for x in (q, k, v, o)),
                     q.shape[3] ** -0.5, None, self.ticket.data_ptr())
         p.tensors = (q, k, v, o)  # alive as long as the problem is
+        return p
+
+    def decode(self, q, k, v, o, programmatic):
+        """As problem, for few queries of each sequence; one workspace serves every call of a stream."""
+        p = self.problem(q, k, v, o, "full", "decode")
+        p.programmatic = programmatic
+        p.workspace_bytes = self.c.smalti_decode_workspace(ctypes.byref(p))
+        if self.workspace is None or self.workspace.numel() < p.workspace_bytes:
+            self.workspace = torch.zeros(max(p.workspace_bytes, 1), dtype=torch.uint8, device="cuda")
+        p.tensors += (self.workspace,)
+        p.workspace = self.workspace.data_ptr()
         return p
 
     def engine(self, p):
