@@ -8,6 +8,13 @@ template class kv_cache<float>;
 template class kv_cache<bf16>;
 template class kv_cache<f16>;
 
+template status append(on_cpu const&, kv_cache<float>&, int, view<float const, 2>, view<float const, 2>, ragged_batch const&);
+template status attend_cached(on_cpu const&, view<float, 2>, view<float const, 2>, kv_cache<float>&, int, ragged_batch const&, float, int);
+template status append(on_cpu const&, kv_cache<bf16>&, int, view<float const, 2>, view<float const, 2>, ragged_batch const&);
+template status attend_cached(on_cpu const&, view<float, 2>, view<float const, 2>, kv_cache<bf16>&, int, ragged_batch const&, float, int);
+template status append(on_cpu const&, kv_cache<f16>&, int, view<float const, 2>, view<float const, 2>, ragged_batch const&);
+template status attend_cached(on_cpu const&, view<float, 2>, view<float const, 2>, kv_cache<f16>&, int, ragged_batch const&, float, int);
+
 template class decoder<on_cpu>;
 template view<float, 2> decoder<on_cpu>::forward(kv_cache<float>&, std::span<batch_entry const>, logits);
 template view<float, 2> decoder<on_cpu>::forward(kv_cache<bf16>&, std::span<batch_entry const>, logits);

@@ -64,12 +64,12 @@ status linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, lin
 /// y (M, ffn) = silu(gate(x)) ⊙ up(x). One pass over x where neither has a bias or an adapter.
 status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch);
 
-/// Puts k and v, (M, Hkv·D) each, where the cache keeps them.
+/// Puts k and v, (M, Hkv·D) each, where the cache keeps them. T: float, bf16 or f16.
 template <class T>
 status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float const, 2> k, view<float const, 2> v, ragged_batch const& batch);
 
 /// o (M, H·D) = causal attention of q (M, H·D) over the cache; window 0 = all keys. With a 16-bit cache q and o pass through
-/// its element type, in memory that the cache lends.
+/// its element type, in memory that the cache lends. T: float, bf16 or f16.
 template <class T>
 status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch, float scale, int window_width);
 
