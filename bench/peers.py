@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from c_abi.attention import Library
-from settled import Results, alternating, from_idle, gemm_rate, graphed
+from settled import Results, alternating, from_idle, gemm_rate, graphed, memory_rate
 
 VERSION = f"PyTorch {torch.__version__.split('+')[0]}"
 CUDNN = ".".join(str(torch.backends.cudnn.version() // by % 100) for by in (10000, 100, 1))
