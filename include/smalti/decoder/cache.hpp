@@ -123,7 +123,8 @@ void kv_cache<T>::reserve(int s, int extra) {
 }
 
 template <class T>
-kv_cache<T>::kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages) : layers_(c.layers), heads_(c.kv_heads), dim_(c.head_dim), pages_(pages), page_size_(page_size), max_pages_(max_pages) {
+kv_cache<T>::kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages)
+    : layers_(c.layers), heads_(c.kv_heads), dim_(c.head_dim), pages_(pages), page_size_(page_size), max_pages_(max_pages) {
   if (pages < 1 || page_size < 1 || sequences < 1 || max_pages < 1 || index(max_pages) * page_size > 0x3fffffff)
     throw error("model.26", "a cache of " + std::to_string(pages) + " pages of " + std::to_string(page_size) + " tokens for " +
                                 std::to_string(sequences) + " sequences; expected at least one of each, and fewer than 2^30 tokens a sequence");

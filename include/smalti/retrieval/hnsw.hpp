@@ -102,7 +102,8 @@ SMALTI_INLINE hnsw_index::hnsw_index(int dimension, hnsw_options options) : dime
   graph_ = std::make_unique<detail::hnswlib_graph>(space_.get(), std::size_t(std::max(options.capacity, 16)), std::size_t(options.m), std::size_t(options.ef_construction));
 }
 
-SMALTI_INLINE hnsw_index::hnsw_index(int dimension, hnsw_options options, hnsw_graph const& arrays, std::span<int const> ids, std::span<float const> vectors) : hnsw_index(dimension, checked(dimension, options, arrays, ids, vectors)) {
+SMALTI_INLINE hnsw_index::hnsw_index(int dimension, hnsw_options options, hnsw_graph const& arrays, std::span<int const> ids, std::span<float const> vectors)
+    : hnsw_index(dimension, checked(dimension, options, arrays, ids, vectors)) {
   detail::fill(*graph_, arrays, vectors.data());
   ids_.assign(ids.begin(), ids.end());
   for (int slot = 0; slot < slots(); ++slot)
