@@ -1,5 +1,5 @@
 // Decode attention in a CUDA graph over rotating buffers, so that neither launches nor the L2 cache flatter it: JSON lines.
-//   bench_decode_attention [B×KV …] [--heads 32] [--kv-heads 8] [--queries 1] [--page 0] [--split 0] [--copies] [--serial]
+//   bench_decode_attention [B×KV …] [--heads 32] [--kv-heads 8] [--queries 1] [--page 0] [--split 0] [--copies] [--serial | --early]
 // GB/s counts K and V once. `limit` is the datasheet's bandwidth of an H200.
 
 #include <smalti/attention/decode.cuh>
@@ -41,7 +41,7 @@ T* device(std::size_t n) {
 
 struct settings {
   int B = 1, KV = 8192, heads = 32, kv_heads = 8, queries = 1, page = 0, split = 0;
-  bool copies = false, serial = false;
+  bool copies = false, serial = false, early = false;
 };
 
 template <attention_shape S, class Tuning>
@@ -66,7 +66,7 @@ void run(char const* tile, settings n) {
     return attention_problem<bf16>{row_major<bf16 const>(q, n.B, n.heads, n.queries, S.head_dim), cache(k), cache(v), row_major(o, n.B, n.heads, n.queries, S.head_dim),
                                    {}, 1 / std::sqrt(float(S.head_dim)), {}, n.page ? page_table{ids, n.page, pages} : page_table{}};
   };
-  decode_options const options{.split = n.split, .programmatic = !n.serial, .copies = n.copies};
+  decode_options const options{.split = n.split, .programmatic = !n.serial, .early = n.early, .copies = n.copies};
   std::size_t const room = decode_workspace_bytes<Tuning>(where, problem(0), options);
   decode_workspace const w{device<char>(room), room};
   SMALTI_REQUIRE(cudaMemset(w.at, 0, room));
@@ -90,8 +90,8 @@ void run(char const* tile, settings n) {
   std::sort(us.begin(), us.end());
   float const t = us[us.size() / 2];
   std::printf("{\"bench\": \"decode_attention\", \"case\": {\"batch\": %d, \"keys\": %d, \"heads\": %d, \"kv_heads\": %d, \"head_dim\": %d, \"queries\": %d, \"page\": %d, "
-              "\"split\": %d, \"source\": \"%s\", \"tile\": \"%s\", \"programmatic\": %s}, \"unit\": \"GB/s\", \"ours\": %.0f, \"us\": %.2f, \"limit\": 4800}\n",
-              n.B, n.KV, n.heads, n.kv_heads, S.head_dim, n.queries, n.page, n.split, n.copies ? "cp.async" : "tma", tile, n.serial ? "false" : "true",
+              "\"split\": %d, \"source\": \"%s\", \"tile\": \"%s\", \"launch\": \"%s\"}, \"unit\": \"GB/s\", \"ours\": %.0f, \"us\": %.2f, \"limit\": 4800}\n",
+              n.B, n.KV, n.heads, n.kv_heads, S.head_dim, n.queries, n.page, n.split, n.copies ? "cp.async" : "tma", tile, n.serial ? "serial" : n.early ? "early" : "programmatic",
               double(bytes) / t / 1e3, t);
   std::fflush(stdout);
   SMALTI_REQUIRE(cudaGraphExecDestroy(exec)), SMALTI_REQUIRE(cudaGraphDestroy(graph)), SMALTI_REQUIRE(cudaStreamDestroy(where.stream));
@@ -113,6 +113,7 @@ int main(int argc, char** argv) {
     else if (a == "--split") n.split = value();
     else if (a == "--copies") n.copies = true;
     else if (a == "--serial") n.serial = true;
+    else if (a == "--early") n.early = true;
     else if (int b, m; std::sscanf(a.c_str(), "%dx%d", &b, &m) == 2) shapes.push_back({b, m});
     else return std::fprintf(stderr, "unknown argument %s\n", a.c_str()), 1;
   }

@@ -1,0 +1,226 @@
+// NF4 products for a few tokens on a device, beside cuBLAS in bf16 in the same program: time of one call among consecutive
+// calls in a graph, over weights that the cache cannot hold.
+//   nf4_cuda [--commit HASH] [--date DAY]       lines of JSON, one a case
+//   nf4_cuda sweep [M]                          every way to cut that fills the chip, the best few of each shape
+
+#include <cublas_v2.h>
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <smalti/gemm/cuda.cuh>
+
+namespace smalti::bench {
+namespace {
+
+void must(cudaError_t e) { if (e != cudaSuccess) std::fprintf(stderr, "CUDA: %s\n", cudaGetErrorString(e)), std::exit(1); }
+void must(status s) { if (!s) std::fprintf(stderr, "%s: %s\n", s.id, s.why), std::exit(1); }
+
+on_cuda const gpu = [] {
+  int major = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+  return on_cuda{nullptr, major == 9 ? sm_90a : sm_80};
+}();
+
+/// Values like a weight's or an activation's: zeros would draw less power than any real data.
+template <class T>
+__global__ void fill(T* to, std::size_t n, unsigned seed) {
+  for (std::size_t i = blockIdx.x * std::size_t(blockDim.x) + threadIdx.x; i < n; i += std::size_t(gridDim.x) * blockDim.x) {
+    float sum = 0;  // of four uniform numbers: near enough to normal
+    uint64_t z = (i + 1 + (uint64_t(seed) << 40)) * 0x9E3779B97F4A7C15ull;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull, z = (z ^ z >> 27) * 0x94D049BB133111EBull;
+    for (int j = 0; j < 4; ++j) sum += float((z >> 16 * j) & 0xffff) / 65536.f - 0.5f;
+    to[i] = T(sum);
+  }
+}
+template <class T>
+device_buffer<T> random_buffer(std::size_t n, unsigned seed) {
+  device_buffer<T> b(n);
+  fill<<<1024, 256>>>(b.data(), n, seed);
+  must(cudaGetLastError());
+  return b;
+}
+
+/// Median µs of one of `calls` calls in a graph; call(where, i) enqueues the i-th.
+template <class F>
+double time_graph(int calls, F call, int replays = 15) {
+  cudaStream_t stream;
+  must(cudaStreamCreate(&stream));
+  on_cuda const on{stream, gpu.device};
+  for (int i = 0; i < 2; ++i) call(on, i);
+  must(cudaStreamSynchronize(stream));
+  cudaGraph_t graph;
+  cudaGraphExec_t exec;
+  must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  for (int i = 0; i < calls; ++i) call(on, i);
+  must(cudaStreamEndCapture(stream, &graph));
+  must(cudaGraphInstantiate(&exec, graph, 0));
+  cudaEvent_t begin, end;
+  must(cudaEventCreate(&begin)), must(cudaEventCreate(&end));
+  std::vector<float> ms;
+  for (int i = 0; i < replays + 2; ++i) {
+    must(cudaEventRecord(begin, stream)), must(cudaGraphLaunch(exec, stream)), must(cudaEventRecord(end, stream));
+    must(cudaEventSynchronize(end));
+    float t;
+    must(cudaEventElapsedTime(&t, begin, end));
+    if (i >= 2) ms.push_back(t);
+  }
+  must(cudaGraphExecDestroy(exec)), must(cudaGraphDestroy(graph)), must(cudaStreamDestroy(stream));
+  must(cudaEventDestroy(begin)), must(cudaEventDestroy(end));
+  std::sort(ms.begin(), ms.end());
+  return 1e3 * ms[ms.size() / 2] / calls;
+}
+
+/// Bytes per µs of a copy, read and written: what the board's memory gives.
+double copy_speed() {
+  std::size_t const n = std::size_t(1) << 30;
+  device_buffer<uint8_t> const from = random_buffer<uint8_t>(n, 1);
+  device_buffer<uint8_t> to(n);
+  return 2. * double(n) / time_graph(4, [&](on_cuda const& on, int) { must(cudaMemcpyAsync(to.data(), from.data(), n, cudaMemcpyDeviceToDevice, on.stream)); }, 7);
+}
+
+struct shape { int n, k; };
+constexpr shape shapes[] = {{28672, 4096}, {4096, 14336}, {6144, 4096}, {4096, 4096}};
+
+/// Copies of a random weight, enough to exceed the cache many times, and an adapter of rank 16.
+struct weights {
+  shape s;
+  std::vector<device_nf4> copies;
+  device_buffer<bf16> x, t, b, y;
+  explicit weights(shape s) : s(s), x(random_buffer<bf16>(std::size_t(64) * s.k, 1)), t(random_buffer<bf16>(64 * 64, 2)), b(random_buffer<bf16>(std::size_t(s.n) * 64, 3)), y(std::size_t(64) * s.n) {
+    auto const w = random_buffer<bf16>(std::size_t(s.n) * s.k, 4);
+    auto const file = quantise_nf4(gpu, row_major(w.data(), s.n, s.k));
+    copies.push_back(pack(gpu, file));
+    while (copies.size() < 16 || copies.size() * bytes() < 400e6) copies.push_back(copy(gpu, copies[0]));
+    must(cudaDeviceSynchronize());
+  }
+  double bytes() const { return double(index(s.n) * s.k / 2 + index(s.n) * s.k / 64 + index(s.n) * s.k / 64 / 256 * 4); }  // as stored
+  template <class F>
+  double time(F call) const {
+    return time_graph(int(copies.size()), [&](on_cuda const& on, int i) { must(call(on, copies[std::size_t(i) % copies.size()])); });
+  }
+  view<bf16 const, 2> tokens(int m) const { return row_major<bf16 const>(x.data(), m, s.k); }
+  view<bf16, 2> out(int m) const { return row_major(const_cast<bf16*>(y.data()), m, s.n); }
+};
+
+/// cuBLAS if this machine has it; the program does without.
+struct cublas {
+  cublasHandle_t handle = nullptr;
+  decltype(&cublasSetStream) set_stream = nullptr;
+  decltype(&cublasSetWorkspace) set_workspace = nullptr;
+  using gemm_call = cublasStatus_t(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, void const*, void const*, cudaDataType, int, void const*,
+                                   cudaDataType, int, void const*, void*, cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t);
+  gemm_call* gemm_ex = nullptr;
+  device_buffer<uint8_t> workspace;
+  cublas() {
+    void* library = nullptr;
+    for (char const* name : {"libcublas.so.13", "libcublas.so.12", "libcublas.so"})
+      if (!library) library = dlopen(name, RTLD_NOW);
+    if (!library) return;
+    auto const create = reinterpret_cast<decltype(&cublasCreate)>(dlsym(library, "cublasCreate_v2"));
+    set_stream = reinterpret_cast<decltype(set_stream)>(dlsym(library, "cublasSetStream_v2"));
+    set_workspace = reinterpret_cast<decltype(set_workspace)>(dlsym(library, "cublasSetWorkspace_v2"));
+    gemm_ex = reinterpret_cast<decltype(gemm_ex)>(dlsym(library, "cublasGemmEx"));
+    if (create && set_stream && set_workspace && gemm_ex && create(&handle) == CUBLAS_STATUS_SUCCESS) workspace = device_buffer<uint8_t>(64 << 20);
+  }
+  double time(shape s, int m) {
+    if (!handle) return 0;
+    std::size_t const copies = std::max<std::size_t>(2, std::size_t(400e6 / (2. * s.n * s.k)) + 1), each = std::size_t(s.n) * s.k;
+    auto const w = random_buffer<bf16>(copies * each, 5), x = random_buffer<bf16>(std::size_t(64) * s.k, 6);
+    device_buffer<bf16> y(std::size_t(64) * s.n);
+    float const one = 1, zero = 0;
+    return time_graph(int(std::max<std::size_t>(16, copies)), [&](on_cuda const& on, int i) {
+      set_stream(handle, on.stream), set_workspace(handle, workspace.data(), workspace.size());
+      if (gemm_ex(handle, CUBLAS_OP_T, CUBLAS_OP_N, s.n, m, s.k, &one, w.data() + std::size_t(i) % copies * each, CUDA_R_16BF, s.k, x.data(), CUDA_R_16BF, s.k, &zero,
+                  y.data(), CUDA_R_16BF, s.n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
+        std::fprintf(stderr, "cuBLAS failed\n"), std::exit(1);
+    });
+  }
+};
+
+void measure(std::string const& commit, std::string const& date, std::string const& command) {
+  cudaDeviceProp board;
+  must(cudaGetDeviceProperties(&board, 0));
+  double const speed = copy_speed();
+  cublas peer;
+  auto const line = [&](std::string const& what, double ours, double theirs, double limit) {
+    std::printf("{\"bench\": \"nf4_cuda\", \"case\": \"%s\", \"unit\": \"us\", \"ours\": %.2f, \"peer\": \"cuBLAS bf16\", \"peer_value\": %.2f, \"ratio\": %.2f, "
+                "\"limit\": %.2f, \"board\": \"%s\", \"toolkit\": \"%d.%d\", \"commit\": \"%s\", \"date\": \"%s\", \"command\": \"%s\"}\n",
+                what.c_str(), ours, theirs, theirs / ours, limit, board.name, CUDART_VERSION / 1000, CUDART_VERSION % 100 / 10, commit.c_str(), date.c_str(), command.c_str());
+    std::fflush(stdout);
+  };
+  for (shape s : shapes) {
+    weights const w(s);
+    std::string const name = std::to_string(s.n) + "x" + std::to_string(s.k);
+    for (int m : {1, 4, 8, 16, 32, 64}) {
+      double const theirs = peer.time(s, m), limit = w.bytes() / speed;
+      for (bool programmatic : {true, false})
+        line(name + " M " + std::to_string(m) + (programmatic ? "" : ", launches not overlapped"),
+             w.time([&](on_cuda const& on, device_nf4 const& one) { return gemm(on, w.out(m), product(w.tokens(m), one), identity{}, {.programmatic = programmatic}); }), theirs, limit);
+      if (m == 1 || m == 16) {
+        auto const lora = 2.f * product(row_major<bf16 const>(w.t.data(), m, 16), row_major<bf16 const>(w.b.data(), s.n, 16));
+        line(name + " M " + std::to_string(m) + ", LoRA r 16 (t given)",
+             w.time([&](on_cuda const& on, device_nf4 const& one) { return gemm(on, w.out(m), product(w.tokens(m), one) + lora, identity{}, {.programmatic = true}); }), theirs, limit);
+      }
+    }
+  }
+}
+
+template <class Config>
+void sweep_config(weights const& w, int m) {
+  constexpr nf4_engine e = Config::engine;
+  struct row { double us; nf4_tile t; };
+  std::vector<row> rows;
+  int const all = nf4_panel::panels(w.s.n), warps = e.threads / 32;
+  for (int split : {1, 2, 4, 8})
+    for (int own = 1; own <= warps; ++own)
+      for (int parts = 1; parts * own <= warps; ++parts) {
+        int const blocks = split * ceil_div(all, own * e.own), held = 132 * e.blocks;
+        if (blocks > 2 * held || blocks < held * 2 / 3 || (blocks > held && blocks < held * 9 / 5) || parts * own * 4 < warps * 3) continue;
+        nf4_tile const t = with_chunk({own * e.own, parts, split, 0}, e, m, w.s.k, gpu.device);
+        if (!t.chunk) continue;
+        double const us = w.time([&](on_cuda const& on, device_nf4 const& one) {
+          nf4_problem<bf16, bf16, nested_scales> p{w.x.data(), w.out(m).at, w.s.k, w.s.n, m, w.s.n, w.s.k, false, {}};
+          if (auto s = detail::nf4_sum(p.sum[0], product(w.tokens(m), one), m, w.s.n); !s) return s;
+          return nf4_launch<Config>(on, p, t, true, identity{});
+        });
+        rows.push_back({us, t});
+      }
+  std::sort(rows.begin(), rows.end(), [](row a, row b) { return a.us < b.us; });
+  nf4_tile const tuned = nf4_tuned(e, m, all, w.s.k, gpu.device, 132);
+  std::printf("%dx%d M %d config %d,%d,%d,%d, %d tiles, tuned (%d,%d,%d,%d):", w.s.n, w.s.k, m, e.tiles, e.own, e.threads, e.blocks, int(rows.size()), tuned.panels, tuned.parts, tuned.split, tuned.chunk);
+  for (int i = 0; i < min(4, int(rows.size())); ++i) std::printf("  %.2f (%d,%d,%d,%d)", rows[i].us, rows[i].t.panels, rows[i].t.parts, rows[i].t.split, rows[i].t.chunk);
+  std::printf("\n"), std::fflush(stdout);
+}
+
+void sweep(int only) {
+  for (shape s : shapes) {
+    weights const w(s);
+    for (int m : {1, 8, 16, 32, 64}) {
+      if (only && m != only) continue;
+      if (m <= 8) {
+        sweep_config<nf4_config<1, 2, 384>>(w, m), sweep_config<nf4_config<1, 2, 256>>(w, m), sweep_config<nf4_config<1, 2, 192, 2>>(w, m);
+        sweep_config<nf4_config<1, 1, 512>>(w, m), sweep_config<nf4_config<1, 1, 256, 2>>(w, m);
+      } else if (m <= 16) {
+        sweep_config<nf4_config<2, 2, 256>>(w, m), sweep_config<nf4_config<2, 1, 512>>(w, m), sweep_config<nf4_config<2, 1, 384>>(w, m);
+      } else if (m <= 32) sweep_config<nf4_config<4, 1, 512>>(w, m);
+      else sweep_config<nf4_config<8, 1, 256>>(w, m);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace smalti::bench
+
+int main(int count, char** word) {
+  std::string commit, date, command = "nf4_cuda";
+  if (count > 1 && !std::strcmp(word[1], "sweep")) return smalti::bench::sweep(count > 2 ? std::atoi(word[2]) : 0), 0;
+  for (int i = 1; i + 1 < count; i += 2) (std::strcmp(word[i], "--commit") ? date : commit) = word[i + 1];
+  smalti::bench::measure(commit, date, command);
+}
