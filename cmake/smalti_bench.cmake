@@ -48,6 +48,12 @@ if(SMALTI_HAVE_CUDA)
   endif()
 endif()
 
+find_package(Python3 COMPONENTS Interpreter QUIET)
+if(Python3_FOUND)
+  add_test(NAME sweep_tune COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/bench/sweep/check.py)
+  set_tests_properties(sweep_tune PROPERTIES LABELS tree)
+endif()
+
 option(SMALTI_SWEEP "Configure the sweeps over every legal tile (bench/sweep)" OFF)
 if(SMALTI_SWEEP)
   if(NOT SMALTI_HAVE_CUDA)

@@ -44,15 +44,16 @@ struct trial {
   }
   on_cuda where() const { return {nullptr, sm_90a, ticket}; }
 
-  /// Empty when the tile agrees with the first one: all tiles compute the same function, so their bf16 outputs differ by a few roundings.
+  /// Empty when the tile agrees with the first one: all tiles compute the same function, so their bf16 outputs differ by a few roundings. Of a large
+  /// output only the end is compared, which under a causal mask depends on every key.
   std::string disagreement(entry const& e) {
     cudaMemset(o.at, 0xff, n * sizeof(bf16));
     if (auto s = e(where(), problem(), is_causal); !s) return std::string(s.id) + ": " + s.why;
-    std::vector<bf16> got(n);
-    if (auto c = cudaMemcpy(got.data(), o.at, n * sizeof(bf16), cudaMemcpyDeviceToHost); c != cudaSuccess) return cudaGetErrorString(c);
+    std::vector<bf16> got(std::min(n, std::size_t(1) << 22));
+    if (auto c = cudaMemcpy(got.data(), o.at + n - got.size(), got.size() * sizeof(bf16), cudaMemcpyDeviceToHost); c != cudaSuccess) return cudaGetErrorString(c);
     if (first.empty()) first = got;
     float largest = 0, worst = 0;
-    for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t i = 0; i < got.size(); ++i) {
       float const d = std::fabs(float(got[i]) - float(first[i]));
       largest = std::max(largest, std::fabs(float(first[i]))), worst = d <= worst ? worst : std::isnan(d) ? INFINITY : d;
     }
@@ -76,7 +77,7 @@ void run(shape s, bool is_causal, std::string const& board, std::string const& c
   std::strftime(date, sizeof date, "%Y-%m-%d", std::gmtime(&now));
   for (auto const& e : entries()) {
     auto const wrong = trial.disagreement(e);
-    double const rate = wrong.empty() ? trial.rate(e, 0.15) : 0;  // the board is warm from the tile before
+    double const rate = wrong.empty() ? trial.rate(e, 0.1) : 0;  // the board is warm from the tile before
     std::printf("%s D%d %-6s S%-5d q %3d kv %3d stages %d warps %2d scores %d %7.1f TFLOP/s  %s\n", engine_name, trial.D, is_causal ? "causal" : "full", s.seq, e.tile.q, e.tile.kv,
                 e.tile.stages, e.tile.warps, e.tile.scores, rate, wrong.c_str());
     if (!out || rate <= 0) continue;

@@ -2,6 +2,7 @@
 // dimensions that the entry points take and all architectures that the library knows.
 
 #include <catch2/catch.hpp>
+#include <smalti/attention/decode_tile.hpp>
 #include <smalti/attention/sm90_tile.hpp>
 #include <smalti/attention/tile.hpp>
 
@@ -20,12 +21,16 @@ constexpr int misfits(Table table, attention_shape const (&of)[S], arch const (&
     for (auto a : on) count += rule(table(s, a), s, a) != misfit::none;
   return count;
 }
+constexpr attention_shape shapes_decode[] = {{64, 2}, {96, 2}, {128, 2}, {256, 2}, {192, 2, 128}};
+
 constexpr auto common_rule = [](attention_tile t, attention_shape s, arch a) { return fits(t, s, a); };
+constexpr auto decode_rule = [](decode_tile t, attention_shape s, arch a) { return fits(t, s, a); };
 constexpr auto wgmma_rule = [](attention_tile t, attention_shape s, arch a) { return fits_wgmma(t, s, a); };
 
 static_assert(misfits(tuned{}, shapes, devices, common_rule) == 0);
 static_assert(misfits(tuned{}, shapes, hosts, common_rule) == 0);
 static_assert(misfits(tuned_sm90{}, shapes_wgmma, {sm_90a}, wgmma_rule) == 0);
+static_assert(misfits(decode_tuned{}, shapes_decode, devices, decode_rule) == 0);
 
 // A sweep must find the table's own tile, or it could never confirm it.
 template <attention_shape S, arch A>
