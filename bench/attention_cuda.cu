@@ -2,6 +2,7 @@
 //   bench_attention_cuda                                                      the table of bench/peers.py at S 4096
 //   bench_attention_cuda bf16,causal,sm_90a,4,16,16,4096,4096,128             dtype, mask, engine, B, H, Hkv, queries, keys, D
 //   bench_attention_cuda … --benchmark_format=json                            and Google Benchmark's own options
+// Operands are contiguous (B, H, S, D); bench/peers.py has a model's (B, S, H, D), so the two differ by a few percent.
 
 #include <attention.h>
 #include <benchmark/benchmark.h>
