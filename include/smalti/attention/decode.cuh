@@ -14,6 +14,8 @@ struct decode_options {
   int split = 0;              ///< > 0, a multiple of 32: parts of exactly so many keys, so that a sequence's result has the same
                               ///< bits whatever else is in the batch; 0: as few parts as fill the device
   bool programmatic = false;  ///< start while the stream's previous kernel drains (sm_90a); results are ordered all the same
+  bool early = false;         ///< with it, a promise: that kernel writes no key, value, length or page id that this call reads (it
+                              ///< may write q and what `append` brings), so the cache is read before it has ended
   bool copies = false;        ///< cp.async even where the copy engine could serve: to compare
 };
 
@@ -40,7 +42,7 @@ status plan_of(on_cuda const& where, attention_problem<T> const& p, decode_optio
   if (queries < 0 || queries * p.group() > 1 << 20 || (p.lengths.q_starts && queries == 0 && p.q.extent[2] > 0))
     return {"attn.20", "packed queries need options.queries; at most 2^20 rows for a KV head"};
   if (o.split < 0 || o.split % 32 != 0 || o.keys < 0) return {"attn.20", "options.split must be a multiple of 32, options.keys not negative"};
-  plan = plan_decode(t, index(p.batch()) * p.heads_kv(), int(queries) * p.group(), int(keys), o.split, processors);
+  plan = plan_decode(t, index(p.batch()) * p.heads_kv(), p.group(), int(queries), int(keys), o.split, processors);
   return {};
 }
 
@@ -59,13 +61,26 @@ bool decode_aligned(view<T, 4> const& a) {
   return ok;
 }
 
-/// Whether the copy engine can fetch whole boxes: pages that steps divide, or that divide steps by eights.
+/// As tensor_map, but without the promotion of requests to 256 bytes in L2, which costs a stream of rows 5 % (H200, 2026-11).
+template <class T>
+bool decode_map(CUtensorMap& map, view<T const, 4> a, int rows) {
+  constexpr auto type = std::is_same_v<T, f16> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  cuuint64_t const extent[] = {cuuint64_t(a.extent[3]), cuuint64_t(a.extent[2]), cuuint64_t(a.extent[1]), cuuint64_t(a.extent[0])};
+  auto const bytes = [&](int d) { return a.extent[d] > 1 ? cuuint64_t(a.stride[d]) * 2 : cuuint64_t(16); };  // the stride of a single one is free
+  cuuint64_t const stride[] = {bytes(2), bytes(1), bytes(0)};
+  cuuint32_t const box[] = {64, cuuint32_t(rows), 1, 1}, step[] = {1, 1, 1, 1};
+  return tensor_map_encoder() && tensor_map_encoder()(&map, type, 4, const_cast<T*>(a.at), extent, stride, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                                      CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+/// Whether the copy engine can fetch whole boxes: pages of eight rows or more, by powers of two.
 template <class T>
 bool decode_maps_of(on_cuda const& where, attention_problem<T> const& p, decode_tile t, decode_maps& maps) {
   int const page = p.pages.pages ? p.pages.page_size : t.step;
   maps.box = min(page, t.step);
-  if (!where.device.has(feature::tma) || page % maps.box != 0 || t.step % maps.box != 0 || maps.box % 8 != 0) return false;
-  return bool(tensor_map(maps.k, p.k, maps.box)) && bool(tensor_map(maps.v, p.v, maps.box));
+  if (!where.device.has(feature::tma) || page < 8 || (page & (page - 1)) != 0) return false;
+  for (maps.shift = 0; 1 << maps.shift < page;) ++maps.shift;
+  return decode_map(maps.k, p.k, maps.box) && decode_map(maps.v, p.v, maps.box);
 }
 
 template <class Kind, class T, class Variant>
@@ -87,7 +102,7 @@ status launch_decode(on_cuda const& where, decode_call<T> const& call, typename 
 template <attention_shape S, class Tuning, class T, class Variant>
 status run_decode(on_cuda const& where, attention_problem<T> const& p, decode_workspace const& w, Variant const& variant, decode_options const& o,
                   decode_append<T> const& append) {
-  decode_call<T> call{p, append, {}, nullptr, nullptr, static_cast<unsigned*>(w.at)};
+  decode_call<T> call{p, append, {}, nullptr, nullptr, static_cast<unsigned*>(w.at), o.early && o.programmatic};
   decode_tile t{};
   if (auto s = plan_of<Tuning>(where, p, o, call.plan, t, S); !s) return s;
   if (auto s = explain(fits(t, S, where.device)); !s) return s;
@@ -109,8 +124,8 @@ status run_decode(on_cuda const& where, attention_problem<T> const& p, decode_wo
 
 template <class T>
 status check_append(attention_problem<T> const& p, decode_append<T> const& a) {
-  if (a.rope.cos && (!a.rope.sin || a.rope.dim < 2 || a.rope.dim % 2 != 0 || a.rope.dim > p.k.extent[3] || a.rope.positions < 1))
-    return {"math.1", "rope: an even number of columns, at most D, and a table with a row"};
+  if (a.rope.cos && (!a.rope.sin || a.rope.dim < 4 || a.rope.dim % 4 != 0 || a.rope.dim > p.k.extent[3] || a.rope.positions < 1))
+    return {"math.1", "rope: columns by fours, at most D, and a table with a row"};
   if (!a.k && !a.v) return {};
   if (a.to_k.at != p.k.at || a.to_v.at != p.v.at || a.k.extent[3] != p.k.extent[3] || a.v.extent[3] != p.v.extent[3] || a.k.extent[1] != p.k.extent[1] ||
       a.v.extent[1] != p.k.extent[1] || a.k.extent[2] != p.q.extent[2] || a.v.extent[2] != p.q.extent[2] || a.k.extent[0] != p.q.extent[0] ||

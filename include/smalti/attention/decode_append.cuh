@@ -10,7 +10,7 @@ namespace smalti {
 /// cos and sin of a rope_table in device memory. Positions beyond the table turn as its last does.
 struct rope_angles {
   float const *cos = nullptr, *sin = nullptr;  ///< (positions, dim / 2); null: nothing turns
-  int dim = 0;                                 ///< columns that turn; even, at most D; the rest stay
+  int dim = 0;                                 ///< columns that turn; a multiple of 4, at most D; the rest stay
   int positions = 0;
 };
 
@@ -25,25 +25,27 @@ struct decode_append {
 
 namespace detail {
 
-/// Column c of a row at `position`, turned.
+/// Columns c and c + 1 (c even) of a row at `position`, turned.
 template <class E>
-SMALTI_D float turned(rope_angles const& rope, E const* row, int c, int position) {
-  float const x = float(row[c]);
+SMALTI_D uint32_t turned_pair(rope_angles const& rope, E const* row, int c, int position) {
+  uint32_t const mine = *reinterpret_cast<uint32_t const*>(row + c);
   int const half = rope.dim / 2;
-  if (c >= rope.dim || !rope.cos) return x;
+  if (c >= rope.dim || !rope.cos) return mine;
   bool const second = c >= half;
-  index const at = index(min(max(position, 0), rope.positions - 1)) * half + (second ? c - half : c);
-  float const other = float(row[second ? c - half : c + half]);
-  return x * rope.cos[at] + (second ? other : -other) * rope.sin[at];
+  int const i = second ? c - half : c;
+  index const at = index(min(max(position, 0), rope.positions - 1)) * half + i;
+  E const *const x = row + c, *const y = row + (second ? i : c + half);
+  float const sign = second ? 1.f : -1.f;
+  return ptx::pack<E>(float(x[0]) * rope.cos[at] + sign * float(y[0]) * rope.sin[at], float(x[1]) * rope.cos[at + 1] + sign * float(y[1]) * rope.sin[at + 1]);
 }
 
 /// Writes those of the `tokens` newest of `length` keys that lie in `mine`. The whole block calls it, and must meet before
 /// anybody reads them.
 template <class E>
 SMALTI_D void append(attention_problem<E> const& p, decode_append<E> const& a, int batch, int group, int tokens, int length, key_range mine) {
-  int const D = int(p.k.extent[3]), Dv = int(p.v.extent[3]), outer = p.lengths.q_starts ? 0 : batch, first = p.q_first(batch);
-  for (int i = ptx::thread(); i < tokens * (D + Dv); i += int(blockDim.x)) {
-    int const t = i / (D + Dv), c = i % (D + Dv), key = length - tokens + t;
+  int const D = int(p.k.extent[3]), Dv = int(p.v.extent[3]), pairs = (D + Dv) / 2, outer = p.lengths.q_starts ? 0 : batch, first = p.q_first(batch);
+  for (int i = ptx::thread(); i < tokens * pairs; i += int(blockDim.x)) {
+    int const t = i / pairs, c = i % pairs * 2, key = length - tokens + t;
     if (key < 0 || !mine.holds(key)) continue;
     int page = batch, row = key;
     if (p.pages.pages) {
@@ -52,8 +54,9 @@ SMALTI_D void append(attention_problem<E> const& p, decode_append<E> const& a, i
     } else if (p.lengths.kv_starts) {
       page = 0, row += p.kv_first(batch);
     }
-    if (c < D) a.to_k(page, group, row, c) = E(turned(a.rope, &a.k(outer, group, first + t, 0), c, p.position(batch) + t));
-    else a.to_v(page, group, row, c - D) = a.v(outer, group, first + t, c - D);
+    auto const put = [](E* to, uint32_t pair) { *reinterpret_cast<uint32_t*>(to) = pair; };
+    if (c < D) put(&a.to_k(page, group, row, c), turned_pair(a.rope, &a.k(outer, group, first + t, 0), c, p.position(batch) + t));
+    else put(&a.to_v(page, group, row, c - D), turned_pair({}, &a.v(outer, group, first + t, 0), c - D, 0));
   }
   ptx::fence_async_proxy_global();
 }

@@ -11,11 +11,17 @@ struct decode_sum {
   softmax_state state;
   float4 o = {0, 0, 0, 0};
 
-  SMALTI_D void add(softmax_state s, float4 x) {
-    softmax_state const sum = state + s;
-    float const a = softmax_state::decay(state.m, sum.m), b = softmax_state::decay(s.m, sum.m);
-    o = {a * o.x + b * x.x, a * o.y + b * x.y, a * o.z + b * x.z, a * o.w + b * x.w};
-    state = sum;
+  /// All at once: one maximum, then exponentials that do not wait for one another.
+  template <int N>
+  SMALTI_D void add(softmax_state const (&s)[N], float4 const (&x)[N]) {
+    float m = state.m;
+    SMALTI_UNROLL for (int j = 0; j < N; ++j) m = fmaxf(m, s[j].m);
+    float const mine = softmax_state::decay(state.m, m);
+    o = {mine * o.x, mine * o.y, mine * o.z, mine * o.w}, state = {m, mine * state.l};
+    SMALTI_UNROLL for (int j = 0; j < N; ++j) {
+      float const w = softmax_state::decay(s[j].m, m);
+      o = {o.x + w * x[j].x, o.y + w * x[j].y, o.z + w * x[j].z, o.w + w * x[j].w}, state.l += w * s[j].l;
+    }
   }
 };
 
@@ -58,10 +64,14 @@ SMALTI_D void decode_join(decode_call<E> const& call, decode_share const& s, int
   index const part0 = index(s.item) * call.plan.parts * block_rows;  // row of the workspace
   decode_each<S.values()>(s.rows, [&](int r, int c) {
     decode_sum sum;
-    for (int w = r / 16; w < T.warps; w += team_warps) {
-      int const at = 16 * w + r % 16;
-      sum.add(states[at], *reinterpret_cast<float4 const*>(meet + at * decode_merge_row(S) + c));
+    softmax_state state[T.warps];
+    float4 o[T.warps] = {};
+    SMALTI_UNROLL for (int j = 0; j < T.warps; ++j) {
+      int const at = 16 * (r / 16 + j * team_warps) + r % 16;
+      if (at >= 16 * T.warps) continue;
+      state[j] = states[at], o[j] = *reinterpret_cast<float4 const*>(meet + at * decode_merge_row(S) + c);
     }
+    sum.add(state, o);
     if (s.parts == 1) return decode_store(call, s, r, c, sum, variant);
     index const row = part0 + index(blockIdx.x) * block_rows + r;
     *reinterpret_cast<float4*>(call.partial + row * S.values() + c) = sum.o;
@@ -70,27 +80,24 @@ SMALTI_D void decode_join(decode_call<E> const& call, decode_share const& s, int
   if (s.parts == 1) return;
 
   __shared__ bool last;
-  __threadfence();  // what this thread wrote, before the ticket
   __syncthreads();
-  if (ptx::thread() == 0) last = atomicAdd(&call.tickets[s.item], 1u) == unsigned(s.parts - 1);
+  if (ptx::thread() == 0) last = ptx::draw_ticket(&call.tickets[s.item]) == unsigned(s.parts - 1);
   __syncthreads();
   if (!last) return;
-  __threadfence();
   if (ptx::thread() == 0) call.tickets[s.item] = 0;
   decode_each<S.values()>(s.rows, [&](int r, int c) {
     decode_sum sum;
-    constexpr int ahead = 8;  // loads in flight
+    constexpr int ahead = 16;  // loads in flight
     for (int i = 0; i < s.parts; i += ahead) {
       softmax_state state[ahead];
-      float4 o[ahead];
+      float4 o[ahead] = {};
       SMALTI_UNROLL for (int j = 0; j < ahead; ++j) {
         if (i + j >= s.parts) continue;
         index const row = part0 + index(i + j) * block_rows + r;
         float2 const ml = __ldcg(reinterpret_cast<float2 const*>(call.states + row));
         state[j] = {ml.x, ml.y}, o[j] = __ldcg(reinterpret_cast<float4 const*>(call.partial + row * S.values() + c));
       }
-      SMALTI_UNROLL for (int j = 0; j < ahead; ++j)
-        if (i + j < s.parts) sum.add(state[j], o[j]);
+      sum.add(state, o);
     }
     decode_store(call, s, r, c, sum, variant);
   });
@@ -125,27 +132,32 @@ decode_kernel(__grid_constant__ detail::decode_call<E> const call, __grid_consta
     auto* const landed = reinterpret_cast<uint64_t*>(ring + decode_ring_bytes(T, S));
     auto* const states = reinterpret_cast<softmax_state*>(landed + 2 * T.warps * T.stages);
 
-    int const warp = ptx::uniform(ptx::warp()), tw = call.plan.team;
-    decode_team team{warp / tw, warp % tw, tw};
+    int const warp = ptx::uniform(ptx::warp()), tw = call.plan.team, shift = tw >> 1;  // a team is 1, 2 or 4 warps: shift is its logarithm
+    decode_team team{warp >> shift, warp & (tw - 1), tw, T.step * T.warps >> shift, (T.step == 32 ? 5 : 4) + (T.warps == 8 ? 3 : 2) - shift};
     using source_of = std::conditional_t<Kind::boxes, decode_boxes<S, T, E>, decode_copies<S, T, E>>;
     int const stages = source_of::stages(team);
-    source_of const source{from, call.problem, team, ring + team.id * stages * decode_step_bytes(T, S), landed + 2 * team.id * stages};
+    source_of source{from, call.problem, team, ring + team.id * stages * decode_step_bytes(T, S), landed + 2 * team.id * stages};
     source.open();
-    ptx::wait_for_previous();    // nothing before this line touches what another kernel may have written
-    ptx::launch_dependents();
-
+    if (!call.early) ptx::wait_for_previous();
     decode_share const share = find_share<T.step>(call, variant);
     if (share.parts == 0) return;
-    team.batch = share.batch, team.group = share.group, team.seen = {share.seen.begin, share.keys.end};
-    if (call.append.k) {
+    bool const packed = call.problem.lengths.kv_starts;
+    team.outer = packed ? 0 : share.batch, team.first = packed ? call.problem.kv_first(share.batch) : 0, team.group = share.group;
+    team.seen = {share.seen.begin, share.keys.end};
+    decode_walk<S, T, source_of, Variant> walk(source, team, share, variant);
+    if (call.append.k && (int(blockIdx.x) == share.parts - 1 || share.keys.end > share.length - share.tokens)) {
+      ptx::wait_for_previous();
       append(call.problem, call.append, share.batch, share.group, share.tokens, share.length,
              {blockIdx.x == 0 ? 0 : share.keys.begin, int(blockIdx.x) == share.parts - 1 ? share.length : share.keys.end});
       __syncthreads();
     }
+    walk.start();
+    ptx::wait_for_previous();    // before this line nothing touches what the previous kernel may have written, or may read
+    ptx::launch_dependents();
     online_softmax<2> softmax;
     decode_warp<S, T, E> const w(call, share, 16 * team.warp);
     decode_block<S.values()> o{.in_use = w.in_use};
-    decode_keys<S, T>(source, team, share, w, call.problem.scale, variant, softmax, o);
+    walk.run(w, call.problem.scale, softmax, o);
 
     __syncthreads();             // everybody has finished with the ring
     float* const meet = reinterpret_cast<float*>(ring);

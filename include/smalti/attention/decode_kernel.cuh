@@ -18,6 +18,7 @@ struct decode_call {
   float* partial;         ///< (items, parts, rows of a block, Dv): Σ e^(s − m) v
   softmax_state* states;  ///< (items, parts, rows of a block)
   unsigned* tickets;      ///< (items): parts that are done; 0 before and after
+  bool early;             ///< the cache may be read before the stream's previous kernel has ended
 };
 
 /// One block's share: some rows of one KV head, some keys.
@@ -26,6 +27,7 @@ struct decode_share {
   int first, rows;            // packed rows of the block
   int heads;                  // query heads of the KV head
   int tokens, length;         // of the sequence: queries, keys
+  int first_token, last_token;  // of the block
   int position;               // of query 0 among the keys
   key_range seen, keys;       // by any query · of this part
   int parts;                  // that share the sequence's keys
@@ -40,14 +42,16 @@ SMALTI_D decode_share find_share(decode_call<E> const& call, Variant const& vari
   auto const& p = call.problem;
   auto const& plan = call.plan;
   decode_share s;
-  s.batch = blockIdx.z, s.group = blockIdx.y / plan.blocks, s.item = blockIdx.z * gridDim.y + blockIdx.y;
-  s.heads = p.group(), s.first = blockIdx.y % plan.blocks * 16 * plan.team;
-  s.tokens = min(p.q_count(s.batch), plan.rows / s.heads);
+  s.batch = blockIdx.z, s.group = blockIdx.y, s.item = blockIdx.z * gridDim.y + blockIdx.y, s.first = 0, s.heads = plan.heads;
+  if (plan.blocks > 1) s.group = blockIdx.y / plan.blocks, s.first = blockIdx.y % plan.blocks * 16 * plan.team;
+  s.tokens = min(p.q_count(s.batch), plan.tokens);
   s.length = max(min(p.kv_count(s.batch), min(p.kv_room(s.batch), plan.keys)), 0);
   s.rows = min(s.tokens * s.heads - s.first, 16 * plan.team);
   s.position = p.position(s.batch), s.parts = 0;
   if (s.rows <= 0) return s;
-  key_range const low = keys_of(variant, s.position + s.token(0)), high = keys_of(variant, s.position + s.token(s.rows - 1));
+  s.first_token = 0, s.last_token = s.tokens - 1;  // divisions take a tenth of a microsecond each, before the first byte is asked for
+  if (plan.blocks > 1) s.first_token = s.token(0), s.last_token = s.token(s.rows - 1);
+  key_range const low = keys_of(variant, s.position + s.first_token), high = keys_of(variant, s.position + s.last_token);
   s.seen = key_range{0, s.length} & key_range{low.begin, high.end};
   decode_parts const parts(plan, s.seen, Step);
   if (int(blockIdx.x) >= parts.count) return s;
@@ -95,11 +99,12 @@ struct decode_warp {
       int const row = row0 + ptx::lane() / 4 + 8 * r, token = s.token(min(row, s.rows - 1)), head = s.head(min(row, s.rows - 1));
       at[r] = {s.position + token, 0, head, s.batch};
       if (row >= s.rows) continue;
-      E const* const from = &p.q(p.lengths.q_starts ? 0 : s.batch, head, p.q_first(s.batch) + token, 0);  // (D)
-      SMALTI_UNROLL for (int d = 0; d < S.head_dim / 8; ++d) {
-        int const c = 8 * d + 2 * (ptx::lane() % 4);
-        q[d / 2][r + d % 2 * 2] = call.append.rope.cos ? ptx::pack<E>(turned(call.append.rope, from, c, at[r].q), turned(call.append.rope, from, c + 1, at[r].q))
-                                                       : *reinterpret_cast<uint32_t const*>(from + c);
+      E const* const from = &p.q(p.lengths.q_starts ? 0 : s.batch, head, p.q_first(s.batch) + token, 0) + 2 * (ptx::lane() % 4);  // (D)
+      if (call.append.rope.cos) {  // outside of the loop: the common case stays a short run of loads
+        SMALTI_UNROLL for (int d = 0; d < S.head_dim / 8; ++d)
+          q[d / 2][r + d % 2 * 2] = turned_pair(call.append.rope, from - 2 * (ptx::lane() % 4), 8 * d + 2 * (ptx::lane() % 4), at[r].q);
+      } else {
+        SMALTI_UNROLL for (int d = 0; d < S.head_dim / 8; ++d) q[d / 2][r + d % 2 * 2] = *reinterpret_cast<uint32_t const*>(from + 8 * d);
       }
     }
   }
@@ -144,37 +149,47 @@ struct decode_warp {
   }
 };
 
-/// Every team's walk over its steps of the keys: FlashAttention-2, Algorithm 1, with K and V arriving `stages` steps ahead.
-template <attention_shape S, decode_tile T, class Source, class E, class Variant>
-SMALTI_D void decode_keys(Source const& source, decode_team const& team, decode_share const& share, decode_warp<S, T, E> const& w, float scale,
-                          Variant const& variant, online_softmax<2>& softmax, decode_block<S.values()>& o) {
-  int const stride = T.step * (T.warps / team.warps), end = share.keys.end, q0 = share.position + share.token(0),
-            q1 = share.position + share.token(share.rows - 1) + 1;
-  auto const covers = [&](int k) { return variant.covers(q0, q1, k, min(k + T.step, end)); };
-  auto const next = [&](int k) {  // the team's next step that the mask leaves something of
-    do k += stride;
-    while (k < end && covers(k) == cover::none);
-    return k;
-  };
-  int const stages = source.stages(team);
-  int k0 = next(max(share.keys.begin, share.seen.begin / T.step * T.step) + team.id * T.step - stride), ahead = k0;
-  for (int i = 0; i < stages; ++i, ahead = next(ahead)) source.request_k(i, ahead), source.request_v(i, ahead);
-  for (int stage = 0, phase = 0; k0 < end; k0 = next(k0), ahead = next(ahead)) {
-    source.wait_k(stage, phase);
-    auto s = w.scores(source.k_at(stage), scale);                              // S = Q Kᵀ · scale      (16, step)
-    team.sync();
-    source.request_k(stage, ahead);
-    if constexpr (!leaves_scores<Variant>) w.for_each(s, k0, [&](float& x, score_at at) { x = variant.score(x, at); });
-    if (covers(k0) == cover::some || k0 < share.seen.begin || k0 + T.step > end)
-      w.for_each(s, k0, [&](float& x, score_at at) { x = share.seen.begin <= at.k && at.k < end && variant.keep(at) ? x : -INFINITY; });
-    softmax.step(s, o);                                                        // m, l, P; O ← e^(m_old − m) O
-    if constexpr (has_weight<Variant>) w.for_each(s, k0, [&](float& p, score_at at) { p = variant.weight(p, at); });
-    source.wait_v(stage, phase, k0);
-    w.add_pv(o, s, source.v_at(stage));                                        // O += P V              (16, Dv)
-    team.sync();
-    source.request_v(stage, ahead);
-    if (++stage == stages) stage = 0, phase ^= 1;
+/// A team's walk over its steps of the keys: FlashAttention-2, Algorithm 1, with K and V arriving `stages` steps ahead.
+template <attention_shape S, decode_tile T, class Source, class Variant>
+struct decode_walk {
+  Source& source;
+  decode_team const& team;
+  decode_share const& share;
+  Variant const& variant;
+  int q0, q1, k0, ahead;  // positions of the block's queries · step in use, to request
+
+  SMALTI_D decode_walk(Source& from, decode_team const& t, decode_share const& s, Variant const& v)
+      : source(from), team(t), share(s), variant(v), q0(s.position + s.first_token), q1(s.position + s.last_token + 1) {
+    k0 = ahead = next(max(s.keys.begin, s.seen.begin / T.step * T.step) + t.id * T.step - t.stride);
   }
-}
+  SMALTI_D cover covers(int k) const { return variant.covers(q0, q1, k, min(k + T.step, share.keys.end)); }
+  SMALTI_D int next(int k) const {  // the team's next step that the mask leaves something of
+    do k += team.stride;
+    while (k < share.keys.end && covers(k) == cover::none);
+    return k;
+  }
+  SMALTI_D void start() {
+    _Pragma("unroll 1") for (int i = 0; i < source.stages(team); ++i, ahead = next(ahead)) source.request_k(i, ahead), source.request_v(i, ahead);
+  }
+  template <class E>
+  SMALTI_D void run(decode_warp<S, T, E> const& w, float scale, online_softmax<2>& softmax, decode_block<S.values()>& o) {
+    for (int stage = 0, phase = 0; k0 < share.keys.end; k0 = next(k0), ahead = next(ahead)) {
+      source.wait_k(stage, phase);
+      auto s = w.scores(source.k_at(stage), scale);                            // S = Q Kᵀ · scale      (16, step)
+      team.sync();
+      source.request_k(stage, ahead);
+      if constexpr (!leaves_scores<Variant>) w.for_each(s, k0, [&](float& x, score_at at) { x = variant.score(x, at); });
+      if (covers(k0) == cover::some || k0 < share.seen.begin || k0 + T.step > share.keys.end)
+        w.for_each(s, k0, [&](float& x, score_at at) { x = share.seen.begin <= at.k && at.k < share.keys.end && variant.keep(at) ? x : -INFINITY; });
+      softmax.step(s, o);                                                      // m, l, P; O ← e^(m_old − m) O
+      if constexpr (has_weight<Variant>) w.for_each(s, k0, [&](float& p, score_at at) { p = variant.weight(p, at); });
+      source.wait_v(stage, phase, k0);
+      w.add_pv(o, s, source.v_at(stage));                                      // O += P V              (16, Dv)
+      team.sync();
+      source.request_v(stage, ahead);
+      if (++stage == source.stages(team)) stage = 0, phase ^= 1;
+    }
+  }
+};
 
 }  // namespace smalti::detail

@@ -18,7 +18,8 @@ SMALTI_D char* decode_place(char* step, int row, int column) {
 /// The warps that read the same keys, and where these are in the cache.
 struct decode_team {
   int id, warp, warps;      ///< team of the block · warp of the team · warps of the team
-  int batch, group;         ///< sequence, KV head
+  int stride, shift;        ///< keys from one step of the team to its next: 2^shift
+  int outer, group, first;  ///< first coordinates of the sequence in the cache (outer: of pages, the sequence), first row
   key_range seen;           ///< by the block; the memory of keys outside may hold anything
 
   SMALTI_D int thread() const { return 32 * warp + ptx::lane(); }
@@ -30,7 +31,8 @@ struct decode_team {
 
 struct decode_maps {
   CUtensorMap k, v;
-  int box;  ///< rows: T.step, or those of a page
+  int box;    ///< rows: T.step, or those of a page
+  int shift;  ///< logarithm of the rows of a page
 };
 struct decode_no_maps {};
 
@@ -42,21 +44,19 @@ struct decode_boxes {
   decode_team const& team;
   char* ring;         ///< of the team
   uint64_t* landed;   ///< two for each stage: K, V
+  int known = -1, ids = 0;  ///< lane i has the page of the step i strides after key `known`: one latency for 32 steps
 
   SMALTI_D static int stages(decode_team const& team) { return T.stages * team.warps; }
   SMALTI_D char* k_at(int stage) const { return ring + stage * decode_step_bytes(T, S); }
   SMALTI_D char* v_at(int stage) const { return k_at(stage) + T.step * 128 * decode_panels(S.head_dim); }
 
   SMALTI_D void open() const {
-    if (team.thread() == 0) {
-      ptx::tma_prefetch(&from.k), ptx::tma_prefetch(&from.v);
-      for (int i = 0; i < 2 * stages(team); ++i) ptx::mbarrier_init(&landed[i], 1);
-      ptx::mbarrier_init_fence();
-    }
+    if (ptx::thread() == 0) ptx::tma_prefetch(&from.k), ptx::tma_prefetch(&from.v);
+    if (team.thread() < 2 * stages(team)) ptx::mbarrier_init(&landed[team.thread()], 1), ptx::mbarrier_init_fence();
     team.sync();
   }
-  SMALTI_D void request_k(int stage, int k0) const { request(k_at(stage), &landed[2 * stage], from.k, decode_panels(S.head_dim), k0); }
-  SMALTI_D void request_v(int stage, int k0) const { request(v_at(stage), &landed[2 * stage + 1], from.v, decode_panels(S.values()), k0); }
+  SMALTI_D void request_k(int stage, int k0) { request<decode_panels(S.head_dim)>(k_at(stage), &landed[2 * stage], from.k, k0); }
+  SMALTI_D void request_v(int stage, int k0) { request<decode_panels(S.values())>(v_at(stage), &landed[2 * stage + 1], from.v, k0); }
   SMALTI_D void wait_k(int stage, int phase) const { ptx::mbarrier_wait(&landed[2 * stage], phase); }
 
   /// A row of V that is not to be used must be zero: its weight is, and 0 · NaN is not.
@@ -72,18 +72,33 @@ struct decode_boxes {
   }
 
  private:
-  /// Lanes of the team's first warp fetch a box each. Page ids that are not there read as zeros: the map knows its extent.
-  SMALTI_D void request(char* to, uint64_t* bar, CUtensorMap const& map, int panels, int k0) const {
+  /// The team's first warp calls it as one. A page id that is not there reads as zeros: the map knows its extent.
+  template <int Panels>
+  SMALTI_D void request(char* to, uint64_t* bar, CUtensorMap const& map, int k0) {
     if (team.warp != 0 || k0 >= team.seen.end) return;
-    int const boxes = from.box == T.step ? 1 : ceil_div(min(T.step, team.seen.end - k0), from.box);
-    if (ptx::lane() == 0) ptx::mbarrier_arrive_expecting(bar, boxes * panels * from.box * 128);
-    __syncwarp();
-    if (ptx::lane() < boxes * panels) {
-      int const panel = ptx::lane() % panels, box = ptx::lane() / panels;
-      int row = k0 + box * from.box, outer = team.batch;
-      if (p.pages.pages) outer = p.pages.pages[index(team.batch) * p.pages.max_pages + row / p.pages.page_size], row %= p.pages.page_size;
-      else if (p.lengths.kv_starts) row += p.kv_first(team.batch), outer = 0;
-      ptx::tma_load(to + panel * (T.step * 128) + box * from.box * 128, &map, bar, 64 * panel, row, team.group, outer);
+    if (p.pages.pages && from.box < T.step) return request_pages<Panels>(to, bar, map, k0);
+    int outer = team.outer, row = k0 + team.first;
+    if (p.pages.pages) {
+      if (known < 0 || k0 - known >= 32 * team.stride) {
+        int const k = k0 + ptx::lane() * team.stride;
+        known = k0, ids = k < team.seen.end ? p.pages.pages[index(team.outer) * p.pages.max_pages + (k >> from.shift)] : 0;
+      }
+      outer = __shfl_sync(~0u, ids, (k0 - known) >> team.shift), row = k0 & ((1 << from.shift) - 1);
+    }
+    if (ptx::lane() != 0) return;
+    ptx::mbarrier_arrive_expecting(bar, Panels * T.step * 128);
+    SMALTI_UNROLL for (int i = 0; i < Panels; ++i) ptx::tma_load(to + i * (T.step * 128), &map, bar, 64 * i, row, team.group, outer);
+  }
+  /// Several pages a step.
+  template <int Panels>
+  SMALTI_D void request_pages(char* to, uint64_t* bar, CUtensorMap const& map, int k0) const {
+    if (ptx::lane() != 0) return;
+    int const boxes = ceil_div(min(T.step, team.seen.end - k0), from.box);
+    ptx::mbarrier_arrive_expecting(bar, boxes * Panels * from.box * 128);
+    _Pragma("unroll 1") for (int b = 0; b < boxes; ++b) {
+      int const page = p.pages.pages[index(team.outer) * p.pages.max_pages + (k0 >> from.shift) + b];
+      _Pragma("unroll 1") for (int i = 0; i < Panels; ++i)
+        ptx::tma_load(to + i * (T.step * 128) + b * from.box * 128, &map, bar, 64 * i, 0, team.group, page);
     }
   }
 };
@@ -127,13 +142,12 @@ struct decode_copies {
   /// Where key k begins, in elements; nowhere: not to be read, zeros instead.
   SMALTI_D index offset(view<E const, 4> const& a, int k) const {
     if (!team.seen.holds(k)) return nowhere;
-    int outer = team.batch;
+    int outer = team.outer;
     if (p.pages.pages) {
-      outer = p.pages.pages[index(team.batch) * p.pages.max_pages + k / p.pages.page_size], k %= p.pages.page_size;
+      outer = p.pages.pages[index(outer) * p.pages.max_pages + k / p.pages.page_size], k %= p.pages.page_size;
       if (unsigned(outer) >= unsigned(a.extent[0])) return nowhere;
-    } else if (p.lengths.kv_starts) {
-      k += p.kv_first(team.batch), outer = 0;
     }
+    k += team.first;
     return outer * a.stride[0] + team.group * a.stride[1] + k * a.stride[2];
   }
 };

@@ -65,7 +65,9 @@ struct fixed_decode {
 
 /// Who computes what, from what the host knows: bounds, not lengths. Blocks that turn out to have nothing to do leave at once.
 struct decode_plan {
-  int rows;     ///< packed rows of a KV head: query tokens × query heads; row r is token r / group, head r % group
+  int rows;     ///< packed rows of a KV head: query tokens × query heads; row r is token r / heads, head r % heads
+  int heads;    ///< query heads of a KV head
+  int tokens;   ///< query tokens of a sequence, at most
   int team;     ///< warps that share the keys they read, 16 rows each: 1, 2 or 4
   int blocks;   ///< blocks that share the rows of a KV head
   int parts;    ///< blocks that share the keys of a sequence, at most
@@ -78,12 +80,12 @@ struct decode_plan {
 
 /// The fewest parts that give most processors a block: each holds so many bytes on their way that a few idle processors cost
 /// nothing, while every part costs the join of its result.
-SMALTI_HD constexpr decode_plan plan_decode(decode_tile t, index sequences_and_heads, int rows, int keys, int split, int processors) {
-  int const team = rows <= 16 ? 1 : rows <= 32 ? 2 : 4, blocks = ceil_div(rows, 16 * team);
+SMALTI_HD constexpr decode_plan plan_decode(decode_tile t, index sequences_and_heads, int heads, int tokens, int keys, int split, int processors) {
+  int const rows = heads * tokens, team = rows <= 16 ? 1 : rows <= 32 ? 2 : 4, blocks = ceil_div(rows, 16 * team);
   int const least = t.warps / team * t.step;
   index const items = max(sequences_and_heads * blocks, index(1));
   int const useful = max(ceil_div(keys, split ? split : least), 1);
-  return {rows, team, blocks, split ? useful : int(min(max(index(processors) / items, index(1)), index(useful))), split, least, keys};
+  return {rows, heads, tokens, team, blocks, split ? useful : int(min(max(index(processors) / items, index(1)), index(useful))), split, least, keys};
 }
 
 /// The keys of one sequence, cut into parts. Depends on nothing but the sequence and the plan.
@@ -97,7 +99,8 @@ struct decode_parts {
       : origin(plan.split ? 0 : seen.begin / step * step), size(plan.split), first(0), count(1), end(seen.end) {
     if (!plan.split) size = max(round_up(ceil_div(max(end - origin, 0), plan.parts), step), plan.least);
     if (seen.begin >= seen.end) return;
-    first = (seen.begin - origin) / size, count = ceil_div(end - origin, size) - first;
+    if (plan.split) first = seen.begin / size;
+    count = ceil_div(end - origin, size) - first;
   }
   SMALTI_HD constexpr key_range part(int i) const { return {origin + (first + i) * size, min(origin + (first + i + 1) * size, end)}; }
 };

@@ -118,6 +118,13 @@ SMALTI_D void wait_for_previous() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
+/// Adds 1 and returns what was there. What the block wrote before its last barrier is visible to whoever draws a later number,
+/// and to the block that it shares a barrier with.
+SMALTI_D unsigned draw_ticket(unsigned* at) {
+  unsigned n;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(n) : "l"(at) : "memory");
+  return n;
+}
 /// Orders this thread's ordinary writes to device memory before later reads by the copy engine.
 SMALTI_D void fence_async_proxy_global() {
 #if __CUDA_ARCH__ >= 900
