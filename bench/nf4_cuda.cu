@@ -1,6 +1,7 @@
 // NF4 products for a few tokens on a device, beside cuBLAS in bf16 in the same program: time of one call among consecutive
 // calls in a graph, over weights that the cache cannot hold.
 //   nf4_cuda [--commit HASH] [--date DAY]       lines of JSON, one a case
+//   nf4_cuda once N K M                         four launches, for a profiler
 //   nf4_cuda sweep [M]                          every way to cut that fills the chip, the best few of each shape
 
 #include <cublas_v2.h>
@@ -182,7 +183,7 @@ void sweep_config(weights const& w, int m) {
     for (int own = 1; own <= warps; ++own)
       for (int parts = 1; parts * own <= warps; ++parts) {
         int const blocks = split * ceil_div(all, own * e.own), held = 132 * e.blocks;
-        if (blocks > 2 * held || blocks < held * 2 / 3 || (blocks > held && blocks < held * 9 / 5) || parts * own * 4 < warps * 3) continue;
+        if (blocks > 2 * held || blocks < 88 || (blocks > held && blocks < held * 9 / 5) || parts * own * 4 < warps * 3) continue;
         nf4_tile const t = with_chunk({own * e.own, parts, split, 0}, e, m, w.s.k, gpu.device);
         if (!t.chunk) continue;
         double const us = w.time([&](on_cuda const& on, device_nf4 const& one) {
@@ -199,16 +200,22 @@ void sweep_config(weights const& w, int m) {
   std::printf("\n"), std::fflush(stdout);
 }
 
+/// A few launches for a profiler.
+void once(shape s, int m) {
+  weights const w(s);
+  for (int i = 0; i < 4; ++i) must(gemm(gpu, w.out(m), product(w.tokens(m), w.copies[std::size_t(i)])));
+  must(cudaDeviceSynchronize());
+}
+
 void sweep(int only) {
   for (shape s : shapes) {
     weights const w(s);
     for (int m : {1, 8, 16, 32, 64}) {
       if (only && m != only) continue;
       if (m <= 8) {
-        sweep_config<nf4_config<1, 2, 384>>(w, m), sweep_config<nf4_config<1, 2, 256>>(w, m), sweep_config<nf4_config<1, 2, 192, 2>>(w, m);
         sweep_config<nf4_config<1, 1, 512>>(w, m), sweep_config<nf4_config<1, 1, 256, 2>>(w, m);
       } else if (m <= 16) {
-        sweep_config<nf4_config<2, 2, 256>>(w, m), sweep_config<nf4_config<2, 1, 512>>(w, m), sweep_config<nf4_config<2, 1, 384>>(w, m);
+        sweep_config<nf4_config<2, 1, 512>>(w, m), sweep_config<nf4_config<2, 1, 384>>(w, m), sweep_config<nf4_config<2, 1, 256, 2>>(w, m);
       } else if (m <= 32) sweep_config<nf4_config<4, 1, 512>>(w, m);
       else sweep_config<nf4_config<8, 1, 256>>(w, m);
     }
@@ -221,6 +228,7 @@ void sweep(int only) {
 int main(int count, char** word) {
   std::string commit, date, command = "nf4_cuda";
   if (count > 1 && !std::strcmp(word[1], "sweep")) return smalti::bench::sweep(count > 2 ? std::atoi(word[2]) : 0), 0;
+  if (count > 4 && !std::strcmp(word[1], "once")) return smalti::bench::once({std::atoi(word[2]), std::atoi(word[3])}, std::atoi(word[4])), 0;
   for (int i = 1; i + 1 < count; i += 2) (std::strcmp(word[i], "--commit") ? date : commit) = word[i + 1];
   smalti::bench::measure(commit, date, command);
 }

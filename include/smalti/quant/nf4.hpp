@@ -2,6 +2,7 @@
 // NormalFloat-4: the code of one value and of one block (Dettmers et al. 2023, "QLoRA", eq. 4 and Appendix E), with the
 // levels, thresholds and nibble order of bitsandbytes, so that codes and files are interchangeable.
 
+#include <utility>
 #include "../core/config.hpp"
 #include "../core/status.hpp"
 
@@ -20,12 +21,14 @@ inline constexpr float nf4_threshold[15] = {
     -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f, 0.1202552504837513f,  0.2035212516784668f,
     0.2920137718319893f,   0.3893125355243683f,  0.5016634166240692f,  0.6427869200706482f,   0.8614784181118011f};
 
+namespace detail {
+template <int I> inline constexpr float nf4_threshold_at = nf4_threshold[I];  // a constant each: device code may not read a host's array
+template <int... I>
+SMALTI_HD constexpr int nf4_count_above(float x, std::integer_sequence<int, I...>) { return ((x > nf4_threshold_at<I>) + ...); }
+}  // namespace detail
+
 /// The nearest level's code for x ∈ [−1, 1]; a tie goes to the lower code. Counting needs no branch, so loops over it vectorise.
-SMALTI_HD constexpr uint8_t nf4_encode(float x) {
-  int code = 0;
-  SMALTI_UNROLL for (int i = 0; i < 15; ++i) code += x > nf4_threshold[i];
-  return uint8_t(code);
-}
+SMALTI_HD constexpr uint8_t nf4_encode(float x) { return uint8_t(detail::nf4_count_above(x, std::make_integer_sequence<int, 15>{})); }
 
 /// The code of element i of a run, two to a byte, the FIRST in the high nibble.
 SMALTI_HD constexpr int nf4_code_at(uint8_t const* code, index i) { return i % 2 ? code[i / 2] & 15 : code[i / 2] >> 4; }

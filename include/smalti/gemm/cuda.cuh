@@ -1,0 +1,146 @@
+#pragma once
+// y = e(Σ s · x · Wᵀ) on a device, for NF4 weights: the terms, the checks and the choice of a kernel.
+
+#include <bit>
+#include "device_nf4.cuh"
+#include "nf4_kernel.cuh"
+#include "terms.hpp"
+
+namespace smalti {
+
+/// scale · x (M, K) · Ŵᵀ and Count terms with plain 16-bit weights: LoRA, one adapter or several that are stacked.
+template <int Count>
+struct nf4_terms {
+  activations x;
+  device_nf4 const* w;
+  float scale;
+  term dense[Count > 0 ? Count : 1];
+};
+
+/// x (M, K) · Ŵᵀ, both on the device and borrowed.
+template <class T>
+nf4_terms<0> product(view<T, 2> x, device_nf4 const& w) { return {borrow_activations(x), &w, 1.f, {}}; }
+
+template <int Count>
+nf4_terms<Count> operator*(float s, nf4_terms<Count> t) {
+  t.scale *= s;
+  for (auto& one : t.dense) one.scale *= s;
+  return t;
+}
+template <int A, int B>
+nf4_terms<A + B> operator+(nf4_terms<A> const& a, terms<B> const& b) {
+  nf4_terms<A + B> sum{a.x, a.w, a.scale, {}};
+  for (int i = 0; i < A; ++i) sum.dense[i] = a.dense[i];
+  for (int i = 0; i < B; ++i) sum.dense[A + i] = b.all[i];
+  return sum;
+}
+
+/// How a product is launched.
+struct launch_options {
+  bool programmatic = false;  ///< programmatic dependent launch (sm_90a): see gemm
+  nf4_tile tile = {};         ///< panels 0: the tuned one
+};
+
+namespace detail {
+
+template <class X>
+bool pairs_aligned(X const* at, index rows, index stride) {
+  return reinterpret_cast<std::uintptr_t>(at) % 4 == 0 && (rows <= 1 || stride % 2 == 0);
+}
+
+/// One sum as the kernel wants it, after every check. Errors: gemm.1, 2, 3, 9, 10, 11, 13.
+template <class X, class Scales, int Count>
+status nf4_sum(nf4_operand<X, Scales>& to, nf4_terms<Count> const& sum, index m, index n) {
+  static_assert(Count <= nf4_operand<X, Scales>::most_terms, "gemm.13: at most four dense terms beside the product");
+  device_nf4 const& w = *sum.w;
+  if (sum.x.columns != w.k) return {"gemm.1", "x must have as many columns as the weight"};
+  if (sum.x.rows != m || w.n != n) return {"gemm.2", "y must have the rows of x and, as columns, the rows of the weight"};
+  if (!sum.x.at || !w.code.data()) return {"gemm.3", "an operand is null"};
+  if (sum.x.type != dtype_of<X>) return {"gemm.10", "x, t and the weights of terms must be of one type"};
+  if (reinterpret_cast<std::uintptr_t>(sum.x.at) % 16 || sum.x.column_stride != 1 || (m > 1 && sum.x.row_stride % 8))
+    return {"gemm.11", "rows of x must be contiguous and begin at multiples of 16 bytes"};
+  to.w = {w.code.data(), {}, w.n, w.k};
+  if constexpr (std::is_same_v<Scales, plain_scales>) to.w.scales = {w.absmax.data()};
+  else to.w.scales = {w.absmax_code.data(), w.nested_map.data(), w.nested_absmax.data(), w.nested_offset, std::countr_zero(unsigned(w.block)) + std::countr_zero(unsigned(w.nested_block))};
+  to.scale = sum.scale, to.terms = Count;
+  for (int i = 0; i < Count; ++i) {
+    term const& t = sum.dense[i];
+    constexpr auto plain = std::is_same_v<X, bf16> ? weight_form::rows_bf16 : weight_form::rows_f16;
+    if (t.x.columns != t.w.k) return {"gemm.1", "t must have as many columns as its weight"};
+    if (t.x.rows != m || t.w.n != n) return {"gemm.2", "a term must have the rows of x and the rows of the weight"};
+    if (!t.x.at || !t.w.at) return {"gemm.3", "an operand is null"};
+    if (t.x.type != dtype_of<X> || t.w.form != plain) return {"gemm.10", "x, t and the weights of terms must be of one type"};
+    auto const* const from = static_cast<X const*>(t.x.at);
+    auto const* const b = static_cast<X const*>(t.w.at);
+    if (t.w.k < 2 || t.w.k % 2 || t.x.column_stride != 1 || t.w.column_stride != 1 || !pairs_aligned(from, m, t.x.row_stride) || !pairs_aligned(b, n, t.w.row_stride))
+      return {"gemm.13", "a term's rank must be even, its rows contiguous and beginning at multiples of 4 bytes"};
+    to.dense[i] = {from, b, t.x.row_stride, t.w.row_stride, t.w.k, t.scale};
+  }
+  return {};
+}
+
+inline int processors() {
+  int device = 0, count = 0;
+  if (cudaGetDevice(&device) != cudaSuccess || cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess) return 132;
+  return count;
+}
+
+template <class Y, class X, class Scales, int A, int B, epilogue E>
+status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf4_terms<B> const* second, E const& out, launch_options const& how) {
+  index const m = y.extent[0], n = y.extent[1];
+  nf4_problem<X, Y, Scales> p{static_cast<X const*>(first.x.at), y.at, first.x.row_stride, y.stride[0], int(m), int(n), first.w->k, second != nullptr, {}};
+  if (auto s = nf4_sum(p.sum[0], first, m, n); !s) return s;
+  if (second) {
+    if (auto s = nf4_sum(p.sum[1], *second, m, n); !s) return s;
+    if (second->x.at != first.x.at || second->x.row_stride != first.x.row_stride || second->w->nested() != first.w->nested())
+      return {"gemm.15", "the halves of a pair must share x and keep their scales alike"};
+  }
+  if (m > 1 && y.stride[0] < n) return {"gemm.11", "rows of y must not overlap"};
+  return with_nf4_config(m, [&]<class Config>() {
+    nf4_tile tile = how.tile;
+    int const panels = nf4_panel::panels(p.n) * (second ? 2 : 1);
+    if (!tile.panels) tile = nf4_tuned(Config::engine, p.m, panels, p.k, where.device, processors(), second ? 2 : 1);
+    return nf4_launch<Config>(where, p, tile, how.programmatic, out);
+  });
+}
+
+template <class Y, int A, int B, epilogue E>
+status nf4_dispatch(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf4_terms<B> const* second, E const& out, launch_options const& how) {
+  index const m = y.extent[0], n = y.extent[1];
+  if (m == 0) return {};
+  if (!y.at || !first.w) return {"gemm.3", "an operand is null"};
+  // The engine for prefill attaches here: it reads the same panels, whose fragments are wgmma's as well.
+  if (m > nf4_most_tokens) return {"gemm.9", "more than 64 rows of x: the device product for NF4 weights is made for decoding"};
+  if (y.stride[1] != 1 && n > 1) return {"gemm.11", "rows of y must be contiguous"};
+  auto const typed = [&]<class X>(X) {
+    return first.w->nested() ? nf4_run<Y, X, nested_scales>(where, y, first, second, out, how) : nf4_run<Y, X, plain_scales>(where, y, first, second, out, how);
+  };
+  // Y picks the type of x where it is 16-bit itself; sums that leave as fp32 may come from either.
+  if constexpr (std::is_same_v<Y, bf16> || std::is_same_v<Y, f16>) return typed(Y{});
+  else return first.x.type == dtype::f16 ? typed(f16{}) : typed(bf16{});
+}
+
+}  // namespace detail
+
+/// y (M, N) = e(s · x (M, K) · Ŵᵀ + Σ s_i · t_i (M, r_i) · B_iᵀ) on the stream of `where`, M ≤ 64. x, t and B are bf16 or f16, all
+/// of one type; y is of that type or float. Sums are fp32, in an order that does not change from run to run; y is rounded once.
+/// y may alias the residual of the epilogue, never an x. M = 0 does nothing. Everything, also what the epilogue points at, is device
+/// memory. Asynchronous, allocates nothing, may be captured in a graph. With `programmatic` it may start before the work ahead
+/// of it in the stream has ended, which may write x, t, B and what the epilogue reads, but not the NF4 weight.
+/// Errors: gemm.1 (x against W), gemm.2 (y), gemm.3 (null), gemm.9 (M), gemm.10 (types), gemm.11 (alignment), gemm.12 (tile),
+/// gemm.13 (a term), cuda; then y is untouched.
+template <class Y, int Count, epilogue E = identity>
+status gemm(on_cuda const& where, view<Y, 2> y, nf4_terms<Count> const& sum, E const& out = {}, launch_options const& how = {}) {
+  static_assert(std::is_same_v<Y, float> || std::is_same_v<Y, bf16> || std::is_same_v<Y, f16>, "gemm.6: y is float, bf16 or f16");
+  return detail::nf4_dispatch(where, y, sum, static_cast<nf4_terms<0> const*>(nullptr), out, how);
+}
+
+/// y (M, N) = e(silu(gate) ⊙ up) (Shazeer 2020, "GLU Variants", eq. 6), both sums in one launch over one x. As gemm otherwise; and
+/// gemm.15 (the halves differ in x or in how scales are kept).
+template <class Y, int A, int B, epilogue E = identity>
+status gemm_swiglu(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& gate, nf4_terms<B> const& up, E const& out = {}, launch_options const& how = {}) {
+  static_assert(std::is_same_v<Y, float> || std::is_same_v<Y, bf16> || std::is_same_v<Y, f16>, "gemm.6: y is float, bf16 or f16");
+  return detail::nf4_dispatch(where, y, gate, &up, out, how);
+}
+
+}  // namespace smalti

@@ -1,0 +1,274 @@
+#pragma once
+// What one warp does in y (M, N) = x (M, K) · Ŵᵀ for a few tokens, with mma.sync (PTX ISA 9.0, §9.7.14): sm_80 and everything
+// after it.
+//
+// W is the left operand (16 rows of it), the tokens are the 8 columns of mma.m16n8k16: one to eight tokens cost the same.
+// A byte of W is two levels, and becomes a register of the left operand by one table look-up: 256 pairs, one copy a
+// lane, so that no two lanes ever meet in a bank. absmax stays out of the decode: 64 columns are summed unscaled and absmax
+// multiplies the fp32 sum, in fp32, which is less work too. Levels are rounded to x's type, absmax is not.
+
+#include "../cuda/ptx.cuh"
+#include "../quant/nf4.hpp"
+#include "nf4_tile.hpp"
+
+namespace smalti {
+
+/// A term with 16-bit weights in the same sums, of LoRA above all: scale · t · Bᵀ, t (M, rank), B (N, rank), rank even.
+template <class X>
+struct dense_term {
+  X const *t, *b;
+  index row_t, row_b;  ///< even, as rank
+  int rank;
+  float scale;
+};
+
+/// One sum of terms.
+template <class X, class Scales>
+struct nf4_operand {
+  static constexpr int most_terms = 4;
+  nf4_panels<Scales> w;
+  float scale;
+  int terms;
+  dense_term<X> dense[most_terms];
+};
+
+template <class X, class Y, class Scales>
+struct nf4_problem {
+  X const* x;  ///< (M, K), rows 16-byte aligned
+  Y* y;        ///< (M, N)
+  index row_x, row_y;
+  int m, n, k;
+  bool pair;                      ///< y = silu(sum[0]) ⊙ sum[1], else y = sum[0]
+  nf4_operand<X, Scales> sum[2];  ///< both halves have the same shape
+};
+
+namespace detail {
+
+/// Four levels in one word, rounded to T (no level is a tie).
+template <class T, int First>
+inline constexpr uint64_t nf4_levels16 = [] {
+  uint64_t v = 0;
+  for (int i = 0; i < 4; ++i) v |= uint64_t(T(nf4_level[First + i]).bits) << 16 * i;
+  return v;
+}();
+template <class T>
+SMALTI_D uint32_t nf4_level16(int code) {
+  uint64_t const four = code < 8 ? (code < 4 ? nf4_levels16<T, 0> : nf4_levels16<T, 4>) : (code < 12 ? nf4_levels16<T, 8> : nf4_levels16<T, 12>);
+  return uint32_t(four >> 16 * (code % 4)) & 0xffff;
+}
+
+/// The tables, interleaved so that an address is one byte permutation: entry e is at 256·e. Its first 128 bytes are 32 copies of
+/// the pair (level[e / 16], level[e % 16]), the next 32 are 8 copies of map[e], the next 32 of the other half's map.
+struct nf4_table {
+  static constexpr int map_at = 128;
+  static constexpr int reserved = 1024;  // where dynamic shared memory begins (the system keeps the bytes before it)
+  unsigned char* at;
+
+  /// Shared addresses of a block, less their low 16 bits; look-ups then need no addition. Checked, for `reserved` is not documented.
+  SMALTI_D uint32_t window() const { return ptx::smem_address(at) - reserved; }
+  SMALTI_D void check() const { if (window() & 0xffff) __trap(); }
+
+  template <class T>
+  SMALTI_D void fill() const {
+    int const warps = blockDim.x / 32, lane = ptx::lane();
+    for (int high = ptx::warp(); high < 16; high += warps) {
+      uint32_t const first = nf4_level16<T>(high);
+      SMALTI_UNROLL for (int low = 0; low < 16; ++low)
+        *reinterpret_cast<uint32_t*>(at + 256 * (16 * high + low) + 4 * lane) = first | nf4_level16<T>(low) << 16;
+    }
+  }
+  SMALTI_D void fill_map(float const* map, int which) const {
+    for (int i = ptx::thread(); i < 2 * 256; i += blockDim.x) {
+      float const v = map[i / 2];
+      *reinterpret_cast<float4*>(at + 256 * (i / 2) + map_at + 32 * which + 16 * (i % 2)) = {v, v, v, v};
+    }
+  }
+  /// The bytes of `codes` as pairs of levels: the address is window | byte · 256 | 4 · lane.
+  SMALTI_D void decode(uint32_t (&a)[4], uint32_t codes) const {
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i)
+      a[i] = ptx::load_shared<reserved>(ptx::select_bytes(codes, window() | 4 * ptx::lane(), 0x7604 | i << 4));
+  }
+  /// map[byte i of `codes`]; the lanes of a quad ask for the same.
+  SMALTI_D float map(uint32_t codes, int i, int which) const {
+    return __uint_as_float(ptx::load_shared<reserved + map_at>(
+        ptx::select_bytes(codes, window() | (ptx::lane() / 4 * 4 + 32 * which), 0x7604 | i << 4)));
+  }
+};
+
+/// The scales of a panel as they come from memory, and as multipliers of a half step: s[tile][row half].
+template <class Scales>
+struct nf4_scale_reader;
+
+template <>
+struct nf4_scale_reader<plain_scales> {
+  struct held { uint4 half[2]; };
+  float const* from;
+
+  SMALTI_D void begin(nf4_panels<plain_scales> const& w, int panel, int, int) {
+    from = w.scales.absmax + index(panel) * nf4_panel::steps(w.k) * nf4_panel::scales + ptx::lane() / 4 * 8;
+  }
+  SMALTI_D held fetch(int step) const {
+    auto const* at = reinterpret_cast<uint4 const*>(from + index(step) * nf4_panel::scales);
+    return {{ptx::load_once_16(at), ptx::load_once_16(at + 1)}};
+  }
+  SMALTI_D void get(held const& h, int half, int, nf4_panels<plain_scales> const&, nf4_table, float (&s)[2][2]) {
+    uint4 const v = h.half[half];
+    s[0][0] = __uint_as_float(v.x), s[0][1] = __uint_as_float(v.y), s[1][0] = __uint_as_float(v.z), s[1][1] = __uint_as_float(v.w);
+  }
+};
+
+template <>
+struct nf4_scale_reader<nested_scales> {
+  struct held { uint2 code; };
+  uint8_t const* from;
+  int panel, which;
+  float group[2][2], next[2][2];  // of the lane's rows: the entry of `nested` in use, and the one after it
+  int change[2][2], soonest;      // the column at which that one begins · of all four
+
+  SMALTI_D float entry(nf4_panels<nested_scales> const& w, int i, int column) const {
+    index const row = min(panel * nf4_panel::rows + 8 * i + ptx::lane() / 4, w.n - 1);
+    return __ldg(w.scales.nested + ((row * w.k + min(column, w.k - 1)) >> w.scales.span));
+  }
+  SMALTI_D void begin(nf4_panels<nested_scales> const& w, int p, int half, int column) {
+    panel = p, which = half;
+    from = w.scales.code + index(panel) * nf4_panel::steps(w.k) * nf4_panel::scales + ptx::lane() / 4 * 8;
+    soonest = w.k;
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
+      index const first = min(panel * nf4_panel::rows + 8 * i + ptx::lane() / 4, w.n - 1) * index(w.k);
+      change[i / 2][i % 2] = int(min(index(w.k), ((((first + column) >> w.scales.span) + 1) << w.scales.span) - first));
+      group[i / 2][i % 2] = entry(w, i, column), next[i / 2][i % 2] = entry(w, i, change[i / 2][i % 2]);
+      soonest = min(soonest, change[i / 2][i % 2]);
+    }
+  }
+  SMALTI_D held fetch(int step) const { return {ptx::load_once_8(from + index(step) * nf4_panel::scales)}; }
+
+  /// An entry spans 16384 elements of W, so a row comes here once or twice on its way along K, but every row at its own column.
+  SMALTI_D void advance(nf4_panels<nested_scales> const& w, int column) {
+    soonest = w.k;
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
+      int& at = change[i / 2][i % 2];
+      while (column >= at && at < w.k) {
+        at = int(min(index(w.k), at + (index(1) << w.scales.span)));
+        group[i / 2][i % 2] = next[i / 2][i % 2], next[i / 2][i % 2] = entry(w, i, at);
+      }
+      soonest = min(soonest, at);
+    }
+  }
+  SMALTI_D void get(held const& h, int half, int column, nf4_panels<nested_scales> const& w, nf4_table table, float (&s)[2][2]) {
+    if (column >= soonest) advance(w, column);
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i)
+      s[i / 2][i % 2] = fmaf(table.map(half ? h.code.y : h.code.x, i, which), group[i / 2][i % 2], w.scales.offset);
+  }
+};
+
+/// One warp: `own` panels of W, `tiles` × 8 tokens.
+template <nf4_engine E, class X, class Scales>
+struct nf4_warp {
+  static constexpr int own = E.own, tiles = E.tiles;
+  static constexpr int group = tiles < 8 ? (tiles < 2 ? tiles : 2) : 4;       // tiles of tokens at a time: 2·group independent sums
+  struct step_of_w {
+    uint4 code[own][2][2];  // [panel][half][tile]
+    typename nf4_scale_reader<Scales>::held scale[own];
+  };
+  nf4_operand<X, Scales> const* sum[own];
+  int panel[own];
+  uint8_t const* code[own];
+  nf4_scale_reader<Scales> scales[own];
+  nf4_table table;
+  float acc[own][2][tiles][4] = {};  // [panel][tile of rows][tile of tokens], as mma leaves it: rows g, g+8 × tokens 2q, 2q+1
+
+  SMALTI_D void begin(int j, nf4_operand<X, Scales> const& of, int number, int which, int column) {
+    sum[j] = &of, panel[j] = number;
+    code[j] = of.w.code + index(number) * nf4_panel::steps(of.w.k) * nf4_panel::code_bytes + 16 * ptx::lane();
+    scales[j].begin(of.w, number, which, column);
+  }
+
+  SMALTI_D step_of_w fetch(int step) const {
+    step_of_w s;
+    SMALTI_UNROLL for (int j = 0; j < own; ++j) {
+      uint8_t const* const from = code[j] + index(step) * nf4_panel::code_bytes;
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i) s.code[j][i / 2][i % 2] = ptx::load_once_16(from + 512 * i);
+      s.scale[j] = scales[j].fetch(step);
+    }
+    return s;
+  }
+
+  /// xᵀ (64, 8·group) of a half step, from token tile n0 on. x: its first column in the first token's row of shared memory.
+  SMALTI_D void load_x(uint32_t (&b)[2][group][4], X const* x, int row, int m, int n0) const {
+    SMALTI_UNROLL for (int n = 0; n < group; ++n) {
+      int const token = min(8 * (n0 + n) + ptx::lane() % 8, m - 1);           // beyond M: repeated, never stored
+      SMALTI_UNROLL for (int k = 0; k < 2; ++k) ptx::ldmatrix_x4(b[k][n], x + token * row + 32 * k + ptx::lane() / 8 * 8);
+    }
+  }
+
+  SMALTI_D void multiply(step_of_w const& from, int step, X const* x, int row, int m) {
+    SMALTI_UNROLL for (int half = 0; half < 2; ++half) {
+      uint32_t b[2][group][4];
+      if constexpr (tiles == group) load_x(b, x + 64 * half, row, m, 0);      // once for all panels
+      SMALTI_UNROLL for (int j = 0; j < own; ++j) {
+        uint32_t a[2][4][4];                                                  // Ŵ / absmax               (32, 64)
+        SMALTI_UNROLL for (int t = 0; t < 2; ++t) {
+          uint4 const c = from.code[j][half][t];
+          table.decode(a[t][0], c.x), table.decode(a[t][1], c.y), table.decode(a[t][2], c.z), table.decode(a[t][3], c.w);
+        }
+        float s[2][2];
+        scales[j].get(from.scale[j], half, nf4_panel::step * step + nf4_panel::half * half, sum[j]->w, table, s);
+        SMALTI_UNROLL for (int n0 = 0; n0 < tiles; n0 += group) {
+          if constexpr (tiles > group) load_x(b, x + 64 * half, row, m, n0);
+          float d[2][group][4] = {};
+          SMALTI_UNROLL for (int k = 0; k < 4; ++k)
+            SMALTI_UNROLL for (int n = 0; n < group; ++n)
+              SMALTI_UNROLL for (int t = 0; t < 2; ++t) ptx::mma_m16n8k16<X>(d[t][n], a[t][k], b[k / 2][n][k % 2 * 2], b[k / 2][n][k % 2 * 2 + 1]);
+          SMALTI_UNROLL for (int i = 0; i < 8 * group; ++i) {
+            int const t = i / 4 % 2, n = i / 8;
+            acc[j][t][n0 + n][i % 4] = fmaf(d[t][n][i % 4], s[t][i % 4 / 2], acc[j][t][n0 + n][i % 4]);
+          }
+        }
+      }
+    }
+  }
+
+  SMALTI_D void scale(int j) {
+    float const by = sum[j]->scale;
+    SMALTI_UNROLL for (int i = 0; i < 8 * tiles; ++i) acc[j][i / 4 % 2][i / 8][i % 4] *= by;
+  }
+
+  /// The dense terms: a few more columns of K, with weights that are 16-bit already.
+  SMALTI_D void add_terms(int j, int n_all, int m) {
+    auto const& of = *sum[j];
+    for (int one = 0; one < of.terms; ++one) {
+      dense_term<X> const& l = of.dense[one];
+      int const g = ptx::lane() / 4, q = ptx::lane() % 4;
+      for (int k = 0; k < l.rank; k += 16) {
+        auto const pair = [&](X const* row_at, int column) {                  // columns beyond the rank count as zeros
+          return column < l.rank ? *reinterpret_cast<uint32_t const*>(row_at + column) : 0u;
+        };
+        uint32_t a[2][4];                                                     // B                        (32, 16)
+        SMALTI_UNROLL for (int i = 0; i < 8; ++i) {
+          int const row = min(panel[j] * nf4_panel::rows + 8 * (i % 4) + g, n_all - 1);
+          a[i % 4 / 2][i % 2 + i / 4 * 2] = pair(l.b + row * l.row_b, k + 2 * q + i / 4 * 8);
+        }
+        SMALTI_UNROLL for (int n = 0; n < tiles; ++n) {
+          X const* const from = l.t + min(8 * n + g, m - 1) * l.row_t;
+          uint32_t const b0 = pair(from, k + 2 * q), b1 = pair(from, k + 2 * q + 8);
+          SMALTI_UNROLL for (int t = 0; t < 2; ++t) {
+            float d[4] = {};
+            ptx::mma_m16n8k16<X>(d, a[t], b0, b1);
+            SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[j][t][n][i] = fmaf(l.scale, d[i], acc[j][t][n][i]);
+          }
+        }
+      }
+    }
+  }
+
+  /// Partial sums of panel j to shared memory, (tokens, rows of the block); row % 32 = 4 keeps a quad's lanes in different banks.
+  SMALTI_D void store(int j, float* to, int row) const {
+    int const g = ptx::lane() / 4, q = ptx::lane() % 4;
+    SMALTI_UNROLL for (int t = 0; t < 2; ++t)
+      SMALTI_UNROLL for (int n = 0; n < tiles; ++n)
+        SMALTI_UNROLL for (int i = 0; i < 4; ++i) to[(8 * n + 2 * q + i % 2) * row + 16 * t + g + 8 * (i / 2)] = acc[j][t][n][i];
+  }
+};
+
+}  // namespace detail
+}  // namespace smalti

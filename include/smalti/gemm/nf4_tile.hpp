@@ -1,0 +1,101 @@
+#pragma once
+// How the NF4 product for a few tokens is cut up on a device, the rule that says what can run, and the choice of the best.
+
+#include "../core/arch.hpp"
+#include "../core/status.hpp"
+#include "nf4_panel.hpp"
+
+namespace smalti {
+
+/// What the compiler must know of a kernel. Tokens come in tiles of 8, the columns of an mma.
+struct nf4_engine {
+  int tiles;    ///< tiles of tokens: 1, 2, 4 or 8
+  int own;      ///< panels of a warp, 1 or 2; with 2 they share the fragments of x
+  int threads;  ///< a block has at most so many
+  int blocks;   ///< that a processor can hold at a time, by registers
+  friend constexpr bool operator==(nf4_engine const&, nf4_engine const&) = default;
+};
+
+/// An engine as a type: kernels are named by it.
+template <int Tiles, int Own, int Threads, int Blocks = 1>
+struct nf4_config {
+  static constexpr nf4_engine engine{Tiles, Own, Threads, Blocks};
+};
+
+/// How a launch is cut. Changes speed only. A warp owns `own` panels and, of their steps along K, those of its part.
+struct nf4_tile {
+  int panels = 0;  ///< of a block, a multiple of own; for the pair of SwiGLU those of both halves
+  int parts = 1;   ///< warps that share panels, taking turns along K
+  int split = 1;   ///< blocks (a cluster) that share the panels, each with its run of K: 1, 2, 4 or 8
+  int chunk = 0;   ///< steps of x held in shared memory at a time, a multiple of parts
+  friend constexpr bool operator==(nf4_tile const&, nf4_tile const&) = default;
+
+  SMALTI_HD constexpr int steps(int k) const { return ceil_div(nf4_panel::steps(k), split); }  ///< of one block
+  SMALTI_HD constexpr int chunks(int k) const { return ceil_div(steps(k), chunk); }
+};
+
+inline constexpr int nf4_most_tokens = 64;  ///< beyond, a product is no longer bound by reading W: another engine's work
+
+namespace detail {
+inline constexpr int nf4_table_bytes = 256 * 256;
+/// x in shared memory, row-major: 16 bytes of padding keep the rows of an ldmatrix in different banks.
+SMALTI_HD constexpr int nf4_row_x(int steps) { return steps * nf4_panel::step + 8; }
+SMALTI_HD constexpr int nf4_row_sum(int panels) { return panels * nf4_panel::rows + 4; }
+}  // namespace detail
+
+/// Dynamic shared memory, bytes: the tables and one or two chunks of x (m, K); the partial sums later take the same place.
+constexpr int smem_bytes(nf4_engine e, nf4_tile t, int m, int k) {
+  int const x = min(t.chunks(k), 2) * m * detail::nf4_row_x(t.chunk) * 2;
+  int const sums = t.parts * e.tiles * 8 * detail::nf4_row_sum(t.panels) * 4;
+  return max(detail::nf4_table_bytes + x, sums);
+}
+/// What a block may take when `blocks` of them share a processor; the system keeps 1 KiB of each.
+constexpr int smem_limit(nf4_engine e, arch a) { return (a.smem + 1024) / e.blocks - 1024; }
+
+constexpr bool fits(nf4_engine e, nf4_tile t, int m, int k, arch a) {
+  return t.panels > 0 && t.panels % e.own == 0 && t.parts > 0 && t.chunk >= t.parts && t.chunk % t.parts == 0 &&
+         (t.split == 1 || ((t.split == 2 || t.split == 4 || t.split == 8) && a >= sm_90a)) && 32 * (t.panels / e.own) * t.parts <= e.threads &&
+         m >= 1 && m <= 8 * e.tiles && smem_bytes(e, t, m, k) <= a.smem;
+}
+
+/// The tile with the largest chunk of x that shared memory holds beside the tables; chunk 0 when none does.
+constexpr nf4_tile with_chunk(nf4_tile t, nf4_engine e, int m, int k, arch a) {
+  int const limit = smem_limit(e, a), room = (limit - detail::nf4_table_bytes) / (2 * m) - 8;  // elements of a row, were there one buffer
+  int const all = ceil_div(t.steps(k), t.parts) * t.parts;
+  t.chunk = all * nf4_panel::step <= room ? all : ((room + 8) / 2 - 8) / nf4_panel::step / t.parts * t.parts;
+  if (t.chunk < t.parts || smem_bytes(e, t, m, k) > limit) t.chunk = 0;
+  return t;
+}
+
+/// The kernel for `m` tokens: f.template operator()<Config>(). Registers decide: 32 rows of W and 8 tokens
+/// take 128 of them, 64 tokens all 255.
+template <class F>
+auto with_nf4_config(index m, F&& f) {
+  if (m <= 8) return f.template operator()<nf4_config<1, 1, 512>>();
+  if (m <= 16) return f.template operator()<nf4_config<2, 1, 384>>();
+  if (m <= 32) return f.template operator()<nf4_config<4, 1, 512>>();
+  return f.template operator()<nf4_config<8, 1, 256>>();
+}
+
+/// The cheapest tile by a model in clocks of one processor, for `panels` panels (of both halves, when they are a pair: halves 2).
+constexpr nf4_tile nf4_tuned(nf4_engine e, int m, int panels, int k, arch a, int processors, int halves = 1) {
+  int const warps = e.threads / 32, tiles = ceil_div(m, 8);
+  nf4_tile best{};
+  double least = 1e30;
+  for (int split = 1; split <= (a >= sm_90a ? 8 : 1); split *= 2)
+    for (int own = 1; own <= warps; ++own)
+      for (int parts = 1; own * parts <= warps; ++parts) {
+        nf4_tile const t = with_chunk({own * e.own, parts, split, 0}, e, m, k, a);
+        if (!t.chunk || parts > t.steps(k) || t.panels % halves) continue;
+        int const slots = e.blocks * (split > 2 ? processors * 10 / 11 : processors);      // clusters of 4 or 8 do not fit everywhere
+        int const waves = ceil_div(split * ceil_div(panels, t.panels), slots), turns = ceil_div(t.steps(k), parts);
+        double const busy = turns * (700. + max(own * parts, 12) * e.own * (60. + 45. * tiles));  // decode and multiply
+        double const x = 8. * m * t.steps(k) + 800. * (t.chunks(k) - 1);                    // L2 → shared memory
+        double const sums = 2.5 * t.panels * parts * m + (split > 1 ? 450. * split - 200. + 8. * t.panels * m : 0.);
+        double const cost = waves * (2500. + busy + x + sums);
+        if (cost < least) least = cost, best = t;
+      }
+  return best;
+}
+
+}  // namespace smalti
