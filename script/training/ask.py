@@ -6,11 +6,26 @@ import re
 
 from .passage import language, questions
 
-cut, low, base_of = questions.cut, questions.lower_first, language.base_of
+low, base_of = questions.lower_first, language.base_of
+# A subject that starts so is none, or means something outside of the sentence.
+unclear = re.compile(r"(?:Its?|Their|His|Her|Our|My|Your|Most|Many|Several|Another|Other|One|Two|Only|No|Any|Every|After|Before|During|From|At|Of|Without|Within|"
+                     r"Because|Although|While|Since|Unlike|Under|Over|Through|Between|Where|Either|Neither|Instead|Now|Also|Thus|Finally|First|Second|Then|Do|Don't|"
+                     r"Once|Until|Even|Just|Otherwise|Rather|Depending|Using|Setting|Running|Like|Again|Likewise|Similarly|Afterwards|Unless|Though|Whether)\b")
+# Words that show that the subject went past its end.
+inside = re.compile(r"\b(?:that|which|who|whose|will|can|may|must|should|is|are|was|were|if|when|and|or|also|normally|has|have|does|do|not|to|by|it|they|you)\b")
+dangling = {"the", "a", "an", "of", "to", "for", "and", "or", "that", "are", "is", "in", "on", "with", "by", "at", "be", "from", "as", "not", "only", "it", "its", "their", "this", "than", "into", "can", "will"}
+
+
+def cut(text, words=14):
+    """The first clause of a text; no loose word at its end."""
+    kept = questions.cut(text, words).split()
+    while kept and kept[-1].lower() in dangling:
+        kept.pop()
+    return " ".join(kept)
 
 
 def named(text):
-    return questions.subject_ok(text) and len(text) > 2 and not re.match(r"(?:Its?|Their|His|Her|Our|My|Your|Most|Many|Several|Another|Other|One|Two|Only|No|Any|Every)\b", text)
+    return questions.subject_ok(text) and len(text) > 3 and not unclear.match(text) and not inside.search(text)
 
 
 def definition(s):
@@ -28,7 +43,8 @@ def term(s):
 
 def action(s):
     m = re.match(r"(.{2,60}?) (\w+s) (.{12,})", s)
-    if m and m[2] in base_of and named(m[1]):
+    # Many verbs are plural nouns too ("the values of"): what follows tells.
+    if m and m[2] in base_of and named(m[1]) and not re.match(r"(?:is|are|was|were|of|has|have|and|or|in|for|that|can|must|should|may|will|do|not|stand)\b|\(", m[3]):
         return dict(x=low(m[1]), b=base_of[m[2]], v=m[2], y=cut(m[3]), short=cut(m[3], 6)), s
 
 
@@ -58,8 +74,8 @@ def use(s):
 
 def advice(s):
     m = re.match(r"(.{2,60}?) (can|must|should|may|cannot|must not|should not) (\w+ .{8,})", s)
-    if m and named(m[1]):
-        return dict(x=low(m[1]), aux=m[2], y=cut(m[3]), verb=" ".join(cut(m[3]).split()[:2])), s
+    if m and named(m[1]) and not m[3].startswith("be "):
+        return dict(x=low(m[1]), aux=m[2], y=cut(m[3])), s
 
 
 def blank(s):
@@ -76,7 +92,7 @@ def mention(s):
 
 
 def subject_verb(s):
-    m = re.match(r"(.{2,60}?) (has|have|contains?|includes?|returns?|requires?|creates?|allows?|provides?|supports?|raises?|uses?|shows?|means|represents?) (.{8,})", s)
+    m = re.match(r"(.{2,60}?) (has|contains|includes|returns|requires|creates|allows|provides|supports|raises|uses|shows|means|represents) (.{8,})", s)
     if m and named(m[1]):
         return dict(v=m[2], y=cut(m[3], 9)), m[1]
 
@@ -90,7 +106,7 @@ rules = {
     condition: ["What happens {w} {c}?", "What is the consequence {w} {c}?", "{W} {c}, what follows?", "Describe what the text says for the case: {w} {c}.", "In which case does this hold: {main}?", "What should one expect {w} {c}?"],
     purpose: ["How do I {goal}?", "How can I {goal}?", "What is necessary to {goal}?", "What must be done to {goal}?", "I want to {goal}. What do I do?", "Tell me how to {goal}."],
     use: ["What is {x} used for?", "What is the purpose of {x}?", "When would I use {x}?", "What can be done with {x}?", "For what is {x} meant?"],
-    advice: ["What {aux} {x} do?", "Which rule does the text give for {x}?", "What is said about what {x} {aux} do?", "{Aux} {x} {y}?", "What {aux} {x} {verb}?", "What does the text state about {x}?"],
+    advice: ["What {aux} {x} do?", "Which rule does the text give for {x}?", "What is said about what {x} {aux} do?", "{Aux} {x} {y}?", "What does the text state about {x}?"],
     blank: ["Fill in the blank from the text: {gap}", "Which word or number belongs into the gap? {gap}", "Complete the sentence with what the text says: {gap}", "What is missing here? {gap}", "Replace ____ by the right expression of the text: {gap}"],
     mention: ["Which sentence speaks of {t}?", "Quote the sentence about {t}.", "What does the text say about {t}?", "Find the statement that concerns {t}.", "What is written on {t}?"],
     subject_verb: ["What {v} {y}?", "Which thing {v} {y}?", "Name the subject: what {v} {y}?", "According to the text, what {v} {y}?"],
@@ -110,7 +126,9 @@ def question(d, passage):
     which = d.rng.randrange(len(rules[rule]))
     slots |= {k.capitalize(): v[:1].upper() + v[1:] for k, v in slots.items() if k in ("w", "aux")}
     asked = rules[rule][which].format(**slots)
-    asked = re.sub(r"\s+", " ", asked)
+    asked = re.sub(r"\s+", " ", asked).replace(" ?", "?")
+    if any(len(v) < 3 for k, v in slots.items() if k in ("c", "y", "what", "goal", "short", "main")):
+        return None
     if not 8 <= len(asked) <= 240 or asked.count("(") != asked.count(")"):
         return None
     # Another sentence of the passage may not fit the question as well as the one that is meant.

@@ -22,12 +22,14 @@ def stratified(rows, count, key):
 
 def committed_sample(rows, count):
     """As many rows of each category as its share of the whole, over all kinds; short ones, so that the file stays readable."""
+    shares = {c: count * n // sum(build.totals.values()) for c, n in build.totals.items()}
+    shares["general"] += count - sum(shares.values())
     out = []
     for category in write.categories:
-        own = [r for r in rows if r["category"] == category and sum(len(r[k]) for k in ("instruction", "input", "output")) < 1500]
+        own = [r for r in rows if r["category"] == category and sum(len(r[k]) for k in ("instruction", "input", "output")) < 1000]
         # Nothing of the packages' texts is committed.
         own = [r for r in own if r["check"].get("source", "handbook") == "handbook"]
-        out += stratified(own, round(count * build.totals[category] / sum(build.totals.values())), lambda r: r["kind"])
+        out += stratified(own, shares[category], lambda r: r["kind"])
     return out
 
 

@@ -15,7 +15,7 @@ packages = {
     "git-doc": (r"/git-doc/[\w.-]+\.html$", 1_200_000),
 }
 unwanted = re.compile(r"genindex|modindex|search|contents|copyright|licen[cs]e|changelog|release-|releaselog|legalnotice|bookindex|fdl|whatsnew|keyword_index|"
-                      r"appendixa|trouble|changes|errcodes|keywords-appendix|features-|sourcetreenav|RelNotes")
+                      r"appendixa|trouble|changes|errcodes|keywords-appendix|features-|sourcetreenav|RelNotes|requirements|matrix|hlr")
 dropped_class = re.compile(r"sphinxsidebar|related|navheader|navfooter|\btoc|headerlink|breadcrumb|menu|footer|navigation|fancy_toc|linenos|nosearch|copyright", re.I)
 headings = {f"h{k}": k for k in range(1, 7)}
 blocks = {"p", "li", "div", "dd", "dt", "td", "th", "tr", "table", "ul", "ol", "dl", "blockquote", "section", "center", "main", "article", "hr", "body"} | set(headings)

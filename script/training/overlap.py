@@ -2,12 +2,13 @@
 
 Words are compared in lower case without punctuation. Instructions, questions and outputs may share no run of 8 words with a question of
 examples/data/*questions*.jsonl, contexts none of 13 (they are quoted from documents); of a shorter question, the whole must not occur.
-A question is also held to be taken when most of its content words and no others are asked for.
+A question is also held to be taken when half of all content words of both are shared. No output may hold the whole reference answer of four
+or more words: the document that holds it may be a context, but to be asked for that sentence would be to learn the answer.
 """
 import json, re
 
 short, long = 8, 13
-near = 0.72   # Jaccard of content stems from which two questions count as the same
+near = 0.5   # Jaccard of content stems from which two questions count as the same
 stop = set("""a an the and or but of to in on at by for with from as is are was were be been it its this that these those do does did have has had which who
 what when where why how all any some i you we my your our me if not no so than can could may might must shall should will would there their they one""".split())
 
@@ -25,9 +26,10 @@ def stems(text):
 
 
 class Guard:
-    def __init__(self, texts):
-        """texts: the questions."""
+    def __init__(self, texts, answers=()):
+        """texts: the questions; answers: what is accepted as their answers."""
         self.short, self.long, self.stems, self.lengths = {}, {}, [], set()
+        self.answers = sorted({f" {' '.join(words(a))} " for a in answers if len(words(a)) >= 4})
         for text in texts:
             w = words(text)
             if len(w) < 3:
@@ -41,14 +43,16 @@ class Guard:
     @classmethod
     def read(cls, folder):
         """All questions of the folder's question files; malformed lines are refused with their number."""
-        texts = []
+        texts, answers = [], []
         for file in sorted(folder.glob("*questions*.jsonl")):
             for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
                 try:
-                    texts.append(json.loads(line)["question"])
+                    row = json.loads(line)
+                    texts.append(row["question"])
+                    answers += [a for a in [row.get("answer"), *row.get("alternatives", [])] if isinstance(a, str)]
                 except (ValueError, KeyError, TypeError) as error:
                     raise SystemExit(f"{file}:{number}: no question ({type(error).__name__}: {error})") from None
-        return cls(texts)
+        return cls(texts, answers)
 
     def shared(self, text, table):
         """The question of which the text holds a run, or None."""
@@ -73,6 +77,10 @@ class Guard:
         for name, text, table in (("instruction", row["instruction"], self.short), ("question", question, self.short), ("output", row["output"], self.short), ("input", context, self.long)):
             if text and (found := self.shared(text, table)):
                 return f"{name} overlaps with the question {found!r}"
+        output = f" {' '.join(words(row['output']))} "
+        for answer in self.answers:
+            if answer in output:
+                return f"the output holds the reference answer{answer}"
         for text in (question, row["instruction"]):
             if text and (found := self.close(text)):
                 return f"asks nearly the same as {found!r}"

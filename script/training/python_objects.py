@@ -35,7 +35,7 @@ def stack_class(d):
 
 @task
 def point_dataclass(d):
-    c, (x, y) = d.pick("Point", "Step", "Offset", "Move", "Vector"), d.pick(("x", "y"), ("left", "top"), ("east", "north"))
+    c, (x, y) = d.pick("Step", "Shift", "Offset", "Move", "Vector"), d.pick(("x", "y"), ("left", "top"), ("east", "north"))
     a, b = [d.whole(-9, 9) for _ in range(2)], [d.whole(-9, 9) for _ in range(2)]
     sign, word, back = d.pick(("+", "__add__", "added"), ("-", "__sub__", "subtracted"))
     out = [p + q if sign == "+" else p - q for p, q in zip(a, b)]

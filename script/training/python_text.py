@@ -136,16 +136,6 @@ def merge_counts(d):
 
 
 @task
-def column_total(d):
-    f, a, sep = d.pick("column_total", "sum_column", "total_of", "add_up"), d.pick("text", "lines", "table", "report"), d.pick(",", ";", "|")
-    col = d.pick("amount", "hours", "units", "points", "price")
-    rows = [(g, d.whole(1, 90)) for g in d.among(goods, 3)]
-    t = f"item{sep}{col}\n" + "\n".join(f"{g}{sep}{v}" for g, v in rows)
-    return [f"Write {f}({a}) that reads a text with a header line and columns separated by '{sep}' and sums the integer column {col}.", f"{f}({a}) parses '{sep}'-separated lines with the csv module and adds up {col}.", f"Sum the column '{col}' of a table given as text (separator '{sep}', names in the first line): {f}({a})."], \
-        f"import csv\nimport io\n\n\ndef {f}({a}):\n    rows = csv.DictReader(io.StringIO({a}), delimiter='{sep}')\n    return sum(int(row['{col}']) for row in rows)", [[f"{f}({t!r})", sum(v for _, v in rows)]]
-
-
-@task
 def find_codes(d):
     f, a, letters, digits = d.pick("find_codes", "extract_ids", "codes_in", "references"), arg(d), d.whole(1, 3), d.whole(2, 4)
     made = ["".join(d.rng.choice(string.ascii_uppercase) for _ in range(letters)) + "-" + "".join(d.rng.choice(string.digits) for _ in range(digits)) for _ in range(2)]
