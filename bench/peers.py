@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from c_abi.attention import Library
+from c_abi.attention import LAUNCHES, Library
 from settled import Results, alternating, from_idle, gemm_rate, graphed, memory_rate
 
 VERSION = f"PyTorch {torch.__version__.split('+')[0]}"
@@ -184,14 +184,14 @@ def decode(library, results, only, rounds):
             error.append(errors(each[0](), want[0]))
             calls[name] = [each[i] for i in order]
         allowed = tuple(min(e) for e in zip(*error))
-        for launch in ("serial", "programmatic"):
+        for launch in LAUNCHES:
             outs = [torch.empty_like(q) for q, _, _ in buffers]
-            each = [library.call(library.decode(*buffer, o, launch == "programmatic")) for buffer, o in zip(buffers, outs)]
+            each = [library.call(library.decode(*buffer, o, launch)) for buffer, o in zip(buffers, outs)]
             for i in (0, 1):
                 check(f"decode {b} {keys} {launch}", each[i], outs[i], want[i], allowed)
             calls[launch] = [each[i] for i in order]
         rate = {n: size * len(order) / ms / 1e6 for n, ms in alternating({n: graphed(c) for n, c in calls.items()}, rounds).items()}
-        for launch in ("serial", "programmatic"):
+        for launch in LAUNCHES:
             case = {"dtype": "bf16", "batch": b, "keys": keys, "queries": 1, "heads": 32, "heads_kv": 8, "head_dim": 128, "launch": launch}
             ratio = {p: results.add("attention_decode", case, "GB/s", rate[launch], PEERS[p][1], rate[p], limit) for p in PEERS if p in rate}
             show(f"decode B {b} KV {keys} {launch}", "GB/s", {n: rate[n] for n in (launch, *ratio)}, {**ratio, "memory": rate[launch] / limit})

@@ -30,7 +30,7 @@ typedef struct {
   unsigned* ticket; /* one word, 0 between calls, or null: see on_cuda */
   void* workspace;  /* decode only: smalti_decode_workspace bytes, zero before their first use */
   size_t workspace_bytes;
-  int programmatic; /* decode only: begin while the kernel before drains */
+  int launch;       /* decode only: 0 serial; 1 programmatic: begin while the kernel before drains; 2 early: and read keys then, which it may not write */
 } smalti_attention_problem;
 
 /* Asynchronous. Null, or "id: reason", valid until this thread's next call; nothing is written then. A causal mask is aligned to the end: query i

@@ -7,6 +7,8 @@ DTYPES = {torch.bfloat16: 0, torch.float16: 1}
 MASKS = {"full": 0, "causal": 1}
 ENGINES = {"sm_90a": 90, "sm_80": 80, "decode": 1}  # 90: whatever the library thinks best on this board; Library.engine() tells
 
+LAUNCHES = ("serial", "programmatic", "early")
+
 
 class Problem(ctypes.Structure):
     """smalti_attention_problem, field by field."""
@@ -14,7 +16,7 @@ class Problem(ctypes.Structure):
                [(n, ctypes.c_void_p) for n in ("q", "k", "v", "o", "lse")] + \
                [(f"stride_{n}", ctypes.c_longlong * 3) for n in "qkvo"] + \
                [("scale", ctypes.c_float), ("stream", ctypes.c_void_p), ("ticket", ctypes.c_void_p), ("workspace", ctypes.c_void_p),
-                ("workspace_bytes", ctypes.c_size_t), ("programmatic", ctypes.c_int)]
+                ("workspace_bytes", ctypes.c_size_t), ("launch", ctypes.c_int)]
 
 
 class Library:
@@ -35,10 +37,10 @@ class Library:
         p.tensors = (q, k, v, o)  # alive as long as the problem is
         return p
 
-    def decode(self, q, k, v, o, programmatic):
+    def decode(self, q, k, v, o, launch):
         """As problem, for few queries of each sequence; one workspace serves every call of a stream."""
         p = self.problem(q, k, v, o, "full", "decode")
-        p.programmatic = programmatic
+        p.launch = LAUNCHES.index(launch)
         p.workspace_bytes = self.c.smalti_decode_workspace(ctypes.byref(p))
         if self.workspace is None or self.workspace.numel() < p.workspace_bytes:
             self.workspace = torch.zeros(max(p.workspace_bytes, 1), dtype=torch.uint8, device="cuda")

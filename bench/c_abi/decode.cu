@@ -8,7 +8,7 @@
 namespace smalti::c_abi {
 constexpr attention_shape decoded{128, 2};
 
-static decode_options options(smalti_attention_problem const& c) { return {.programmatic = c.programmatic != 0}; }
+static decode_options options(smalti_attention_problem const& c) { return {.programmatic = c.launch > 0, .early = c.launch > 1}; }
 
 status decode(smalti_attention_problem const& c) {
   if (c.dtype != smalti_bf16 || c.mask != smalti_full) return {"c_abi", "decode is compiled for bf16 without a mask"};
