@@ -1,6 +1,7 @@
 // Any bytes as an index file: refused with smalti::error, or a store that works. Half of the inputs get correct checksums
 // first, because a fuzzer would guess them never.
 #include "smalti/retrieval/store.hpp"
+#include "smalti/retrieval/store_file.hpp"
 
 namespace {
 

@@ -4,6 +4,8 @@
 #include "smalti/text/chunk.hpp"
 #include "smalti/text/tokenizer.hpp"
 #include <smalti/io/json.hpp>
+#include "smalti/io/json.hpp"
+#include "smalti/text/unicode.hpp"
 
 namespace {
 using namespace smalti;

@@ -4,6 +4,7 @@
 #include <smalti/decoder/adapter.hpp>
 #include <smalti/io/checkpoint.hpp>
 #include <smalti/io/json.hpp>
+#include <smalti/io/peft.hpp>
 
 namespace smalti {
 namespace {

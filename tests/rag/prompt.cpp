@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include "smalti/rag.hpp"
+#include "smalti/io/json.hpp"
 
 namespace smalti {
 namespace {

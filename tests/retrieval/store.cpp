@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include "sample_store.hpp"
+#include "smalti/retrieval/store_file.hpp"
 
 namespace smalti {
 namespace {

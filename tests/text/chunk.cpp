@@ -1,6 +1,7 @@
 // Chunks: whole sentences, whole characters, true offsets, bounded size and overlap.
 #include <catch2/catch.hpp>
 #include "smalti/text/chunk.hpp"
+#include "smalti/text/unicode.hpp"
 
 namespace smalti {
 namespace {

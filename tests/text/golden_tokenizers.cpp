@@ -5,6 +5,8 @@
 #include "../support/minilm.hpp"
 #include "smalti/text/tokenizer.hpp"
 #include <smalti/io/json.hpp>
+#include "smalti/io/file.hpp"
+#include "smalti/io/json.hpp"
 
 namespace smalti {
 namespace {

@@ -3,6 +3,8 @@
 #include <chrono>
 #include "smalti/text/chat.hpp"
 #include <smalti/io/json.hpp>
+#include "smalti/io/json.hpp"
+#include "smalti/text/unicode.hpp"
 
 namespace smalti {
 namespace {
