@@ -20,14 +20,15 @@ struct endpoint_options {
   long long seed = 1;
 };
 
-/// The two parts of a URL. Throws std::runtime_error for anything but http://host….
+/// The two parts of a URL. Throws std::runtime_error for anything but http(s)://host….
 struct endpoint_address {
   std::string server, path;
 };
 inline endpoint_address parse_url(std::string url) {
   while (url.ends_with('/')) url.pop_back();
-  if (!url.starts_with("http://") || url.size() <= 7 || url[7] == '/') throw std::runtime_error("--url: expected http://host:port/v1, found " + url);
-  auto const slash = std::min(url.find('/', 7), url.size());
+  std::size_t const host = url.starts_with("http://") ? 7 : url.starts_with("https://") ? 8 : 0;
+  if (!host || url.size() <= host || url[host] == '/') throw std::runtime_error("--url: expected http://host:port/v1, found " + url);
+  auto const slash = std::min(url.find('/', host), url.size());
   return {url.substr(0, slash), url.substr(slash)};
 }
 
@@ -60,6 +61,8 @@ class endpoint {
   explicit endpoint(endpoint_options o) : options_(std::move(o)), address_(parse_url(options_.url)) {
 #if !EVALUATE_HTTP
     throw std::runtime_error("--url: this program was built without cpp-httplib; install it (Debian: libcpp-httplib-dev) and configure again");
+#elif !defined(CPPHTTPLIB_OPENSSL_SUPPORT)
+    if (address_.server.starts_with("https:")) throw std::runtime_error("--url: this program's cpp-httplib was built without TLS, found " + options_.url);
 #endif
   }
 
