@@ -1,6 +1,7 @@
 #pragma once
 // Attention on a device: which engine runs a problem, and its launch.
 
+#include <string_view>
 #include "../cuda/where.cuh"
 #include "sm80.cuh"
 #include "sm90.cuh"
@@ -32,34 +33,56 @@ status launch_sm80(on_cuda const& where, attention_problem<T> const& p, Variant 
 }
 
 /// Whether Hopper's engine knows everything the problem asks for; sm_80's takes the rest.
-template <class T, class Variant>
+template <class T>
 bool suits_sm90(on_cuda const& where, attention_problem<T> const& p) {
-  if constexpr (!std::is_same_v<T, bf16> || has_weight<Variant> || has_sink<Variant>) return false;
-  auto const& l = p.lengths;
-  return where.device.has(feature::wgmma) && p.q.extent[3] == p.v.extent[3] && !l.q_starts && !l.kv_starts && !l.kv_used && !l.positions &&
-         p.scale > 0 && p.k.extent[2] > 0;
+  return where.device.has(feature::wgmma) && p.scale > 0 && p.k.size() > 0;
+}
+
+/// The head dimensions that a call is compiled for: all, or the one that its tuning names.
+template <class Tuning, class F>
+bool dispatch_heads(int D, int Dv, F&& f) {
+  if constexpr (requires { Tuning::heads; }) {
+    constexpr attention_shape S = Tuning::heads;
+    if (D == S.head_dim && Dv == S.values()) return f.template operator()<S.head_dim, S.values()>(), true;
+    return false;
+  } else {
+    if (D == 192 && Dv == 128) return f.template operator()<192, 128>(), true;
+    return D == Dv && dispatch<32, 64, 96, 128, 192, 256>(D, [&]<int N> { f.template operator()<N, N>(); });
+  }
 }
 
 }  // namespace detail
 
+/// The tuned tables for one pair of head dimensions: `attention<tuned_heads<128>>(…)` compiles kernels for no other.
+template <int D, int Dv = D>
+struct tuned_heads : tuned {
+  static constexpr attention_shape heads{D, 2, Dv};
+};
+
 /// O = softmax(variant(Q Kᵀ · scale)) V for every (sequence, head), on the stream of `where`. T: bf16 or f16; D = Dv one of 32,
-/// 64, 96, 128, 256, or 192/128. Lengths and what a variant points at must be device memory; their contents are not checked.
+/// 64, 96, 128, 192, 256, or 192/128. With tuned tables Hopper's engine takes what it can; pages are known to it alone. Lengths,
+/// page tables and what a variant points at must be device memory; their contents are not checked.
 /// Asynchronous, allocates nothing. Errors: attn.1-5 (tile), attn.6-16 (operands), attn.18, cuda; nothing is written then.
 template <class Tuning = tuned, class T, attention_variant Variant = full>
 status attention(on_cuda const& where, attention_problem<T> const& p, Variant const& variant = {}) {
   static_assert(sizeof(T) == 2, "attn.3: devices compute in 16-bit elements");
   if (auto s = p.check(); !s) return s;
-  if (p.pages.pages) return {"attn.16", "pages are not yet known to the device engines"};
   if (p.slices() == 0 || p.q.extent[2] == 0) return {};
-  if (p.slices() > 65535) return {"attn.13", "more than 65535 (sequence, head) pairs in one launch"};
   int const D = int(p.q.extent[3]), Dv = int(p.v.extent[3]);
-  status result{"attn.10", "head_dim is not one of 32, 64, 96, 128, 256, or 192 with values of 128"};
-  if constexpr (std::is_same_v<Tuning, tuned> && std::is_same_v<T, bf16> && !has_weight<Variant> && !has_sink<Variant>)
-    if (detail::suits_sm90<T, Variant>(where, p) && dispatch<64, 128>(D, [&]<int N> { result = attention_sm90<N>(where, p, variant); })) return result;
+  status result{"attn.10", "head_dim is not one of 32, 64, 96, 128, 192, 256, or 192 with values of 128"};
+  if constexpr (std::is_same_v<Tuning, tuned> || requires { Tuning::heads; })
+    if (detail::suits_sm90(where, p)) {
+      bool const ran = detail::dispatch_heads<Tuning>(D, Dv, [&]<int N, int Nv> {
+        if constexpr (N >= 64) result = attention_sm90<N, Nv>(where, p, variant);
+      });
+      // strides that the copy engine cannot express may still suit the common engine
+      if (ran && D >= 64 && (result || p.pages.pages || std::string_view(result.id) != "attn.11")) return result;
+    }
+  if (p.pages.pages) return {"attn.16", "pages are known to the sm_90a engine alone, with scale > 0"};
+  if (p.slices() > 65535) return {"attn.13", "more than 65535 (sequence, head) pairs in one launch"};
   if (!detail::rows_aligned(p.q) || !detail::rows_aligned(p.k) || !detail::rows_aligned(p.v) || !detail::rows_aligned(p.o))
     return {"attn.11", "rows must begin at multiples of 16 bytes"};
-  if (D == Dv) dispatch<32, 64, 96, 128, 256>(D, [&]<int N> { result = detail::launch_sm80<N, N, Tuning>(where, p, variant); });
-  if (D == 192 && Dv == 128) result = detail::launch_sm80<192, 128, Tuning>(where, p, variant);
+  detail::dispatch_heads<Tuning>(D, Dv, [&]<int N, int Nv> { result = detail::launch_sm80<N, Nv, Tuning>(where, p, variant); });
   return result;
 }
 

@@ -21,10 +21,12 @@ struct warp_block {
       SMALTI_UNROLL for (int c = 0; c < 2; ++c) x[n][2 * r + c] = op(x[n][2 * r + c]);
   }
   SMALTI_HD static constexpr int used() { return rows; }
-  SMALTI_D float max(int r) const { return reduce(r, [](float a, float b) { return fmaxf(a, b); }); }
+  SMALTI_D float max(int r) const { return over_row(own_max(r), [](float a, float b) { return fmaxf(a, b); }); }
+  SMALTI_D float own_max(int r) const { return own(r, [](float a, float b) { return fmaxf(a, b); }); }  // of this lane's columns
   SMALTI_D float exponentiate(int r, float shift) {
     map(r, [=](float v) { return expf(v - shift); });
-    return reduce(r, [](float a, float b) { return a + b; });
+    auto const add = [](float a, float b) { return a + b; };
+    return over_row(own(r, add), add);
   }
   SMALTI_D void scale(int r, float factor) { map(r, [=](float v) { return factor * v; }); }
 
@@ -35,13 +37,18 @@ struct warp_block {
         f(x[n][i], score_at{q0 + ptx::lane() / 4 + 8 * (i / 2), k0 + 8 * n + 2 * (ptx::lane() % 4) + i % 2, head, batch});
   }
 
- private:
   template <class Op>
-  SMALTI_D float reduce(int r, Op op) const {
-    float v = op(x[0][2 * r], x[0][2 * r + 1]);
-    SMALTI_UNROLL for (int n = 1; n < N / 8; ++n) v = op(v, op(x[n][2 * r], x[n][2 * r + 1]));
+  SMALTI_D static float over_row(float v, Op op) {  // over the quad's lanes
     v = op(v, ptx::shfl_xor(v, 1));
     return op(v, ptx::shfl_xor(v, 2));
+  }
+
+ private:
+  template <class Op>
+  SMALTI_D float own(int r, Op op) const {
+    float v = op(x[0][2 * r], x[0][2 * r + 1]);
+    SMALTI_UNROLL for (int n = 1; n < N / 8; ++n) v = op(v, op(x[n][2 * r], x[n][2 * r + 1]));
+    return v;
   }
 };
 

@@ -6,18 +6,29 @@
 
 namespace smalti {
 
-/// Q twice and O, then `stages` pairs of (K, V), unpadded: the copy engine swizzles. Plus barriers, up to 1 KiB.
-SMALTI_HD constexpr int smem_bytes_wgmma(attention_tile t, attention_shape s) {
-  return (3 * t.q + t.stages * 2 * t.kv) * s.head_dim * s.elem_bytes + 1024;
+/// 32-bit registers that a thread of a computing warpgroup holds: S in f32, P in 16 bits and O in f32, each 64 rows over 128
+/// threads.
+SMALTI_HD constexpr int registers_wgmma(attention_tile t, attention_shape s) { return t.kv / 2 + t.kv / 4 + s.values() / 2; }
+
+/// Shared memory of a block with so many buffers for Q: panels of 64 columns, unpadded (the copy engine swizzles); and 1 KiB for
+/// barriers and what the block works on.
+SMALTI_HD constexpr int smem_bytes_wgmma(attention_tile t, attention_shape s, int q_stages) {
+  int const k = round_up(s.head_dim, 64), v = round_up(s.values(), 64);
+  return (q_stages * t.q * k + t.stages * t.kv * (k + v)) * s.elem_bytes + 1024;
+}
+
+/// Two buffers, where they fit, let the next block's Q arrive while this one is in use.
+SMALTI_HD constexpr int q_stages_wgmma(attention_tile t, attention_shape s) {
+  return smem_bytes_wgmma(t, s, 2) <= sm_90a.smem ? 2 : 1;
 }
 
 SMALTI_HD constexpr misfit fits_wgmma(attention_tile t, attention_shape s, arch a) {
-  if (s.head_dim != 64 && s.head_dim != 128) return misfit::head_dim;     // panels of 64 columns; beyond 128, O must share Q's memory
-  if (t.kv % 16 != 0 || t.kv < 64 || t.kv > 192) return misfit::kv_rows;  // the wgmma shapes that ptx_sm90.cuh spells out
+  if (s.elem_bytes != 2 || s.head_dim % 32 != 0 || s.head_dim < 64 || s.head_dim > 256) return misfit::head_dim;
+  if (s.values() != 64 && s.values() != 96 && s.values() != 128 && s.values() != 192 && s.values() != 256) return misfit::head_dim;
+  if (t.kv % 16 != 0 || t.kv < 64 || t.kv > 192) return misfit::kv_rows;  // the wgmma widths that ptx_wgmma.cuh spells out
   if (t.q != 16 * t.warps || (t.warps != 8 && t.warps != 12)) return misfit::q_rows;
-  // 32-bit registers a thread holds: S is 64×Bk f32, P the same in bf16, O is 64×D f32, over 128 threads.
-  if (t.kv / 2 + t.kv / 4 + s.head_dim / 2 > (t.warps == 8 ? 208 : 144)) return misfit::registers;
-  if (t.stages < 1 || smem_bytes_wgmma(t, s) > a.smem) return misfit::shared_memory;
+  if (registers_wgmma(t, s) > (t.warps == 8 ? 208 : 136)) return misfit::registers;
+  if (t.stages < 2 || smem_bytes_wgmma(t, s, 1) > a.smem) return misfit::shared_memory;
   return misfit::none;
 }
 
@@ -25,8 +36,12 @@ SMALTI_HD constexpr misfit fits_wgmma(attention_tile t, attention_shape s, arch 
 /// B·S 16384, H·D 2048, clock settled under load (in a short burst 15 % more).
 struct tuned_sm90 {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch) const {
-    if (s.head_dim == 64) return {.q = 192, .kv = 128, .stages = 2, .warps = 12};  // H200 · 13.0 · 2026-11 · 493, 426
-    return {.q = 128, .kv = 128, .stages = 2, .warps = 8};                         // H200 · 13.0 · 2026-11 · 625, 573
+    if (s.head_dim <= 64) return {.q = 192, .kv = 128, .stages = 2, .warps = 12};
+    if (s.head_dim <= 96) return {.q = 192, .kv = 96, .stages = 2, .warps = 12};
+    if (s.head_dim <= 128) return {.q = 192, .kv = 80, .stages = 2, .warps = 12};
+    if (s.head_dim <= 192 && s.values() <= 128) return {.q = 128, .kv = 96, .stages = 2, .warps = 8};
+    if (s.head_dim <= 192) return {.q = 128, .kv = 80, .stages = 2, .warps = 8};
+    return {.q = 128, .kv = 80, .stages = 2, .warps = 8};
   }
 };
 

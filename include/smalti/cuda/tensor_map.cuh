@@ -29,7 +29,8 @@ status tensor_map(CUtensorMap& map, view<E, 4> a, int rows) {
   constexpr auto type = std::is_same_v<T, f16> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
   static_assert(sizeof(T) == 2);
   cuuint64_t const extent[] = {cuuint64_t(a.extent[3]), cuuint64_t(a.extent[2]), cuuint64_t(a.extent[1]), cuuint64_t(a.extent[0])};
-  cuuint64_t const stride[] = {cuuint64_t(a.stride[2]) * 2, cuuint64_t(a.stride[1]) * 2, cuuint64_t(a.stride[0]) * 2};  // bytes
+  auto bytes = [&](int d) { return a.extent[d] > 1 ? cuuint64_t(a.stride[d]) * 2 : cuuint64_t(16); };  // the stride of a single one is free
+  cuuint64_t const stride[] = {bytes(2), bytes(1), bytes(0)};
   cuuint32_t const box[] = {64, cuuint32_t(rows), 1, 1}, step[] = {1, 1, 1, 1};
   if (!tensor_map_encoder()) return {"cuda", "the driver has no cuTensorMapEncodeTiled"};
   CUresult const r = tensor_map_encoder()(&map, type, 4, const_cast<T*>(a.at), extent, stride, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,

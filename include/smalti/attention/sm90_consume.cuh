@@ -1,0 +1,249 @@
+#pragma once
+// The computing half of Hopper's engine: one warpgroup, 64 query rows of every item. After FlashAttention-3 (Shah et al. 2024),
+// §3.1-3.2: a step starts S = Q K_jᵀ and O += P_{j+1} V_{j+1} together and does the softmax of S while the second still runs (tiles
+// are walked downwards, j+1 before j); the warpgroups take turns on the tensor cores. All control flow is the same for every lane,
+// and what single lanes do is predicated: the addresses of the buffers then stay in uniform registers.
+
+#include "../cuda/ptx_wgmma.cuh"
+#include "sm90_plan.cuh"
+#include "sm90_softmax.cuh"
+
+namespace smalti::detail {
+
+template <attention_tile T, int D, int Dv, class E, class Variant>
+struct sm90_consumer {
+  using storage = sm90_storage<T, D, Dv, E>;
+  static constexpr bool take_turns = storage::groups > 2;   // on the tensor cores: three warpgroups gain, two do not
+  static constexpr bool exponentials_first = Dv > 128;      // before the wait for O: gains where that is long
+  sm90_plan<E> const& plan;
+  Variant const& variant;
+  storage& smem;
+  int const group;
+
+  ring_at<storage::q_stages> q{};
+  ring_at<T.stages> k{}, v{};
+  warp_block<T.kv> s{};           // S_ij, then P_ij                                     (64, Bk)
+  uint32_t p[T.kv / 16][4] = {};  // P_ij as the A operand of the next product           (64, Bk)
+  warp_block<Dv> o{};             // O_i                                                 (64, Dv)
+  exp2_softmax softmax{};         // m_i, l_i                                            (64)
+  sm90_work item{};
+  sm90_walk<T, Variant> walk{};
+  struct { int j; bool masked; } tile{}, next{};  // whose scores are under way · the walk's
+  bool accumulate = false;        // whether o holds anything of its item yet
+  struct { int head, batch, row, rows; } out{0, 0, 0, -1};  // what o belongs to; rows < 0: nothing yet
+
+  SMALTI_D int row() const { return 64 * group + 16 * (ptx::warp() % 4); }  // of this warp, in the block
+  SMALTI_D void release(uint64_t* empty) const { ptx::mbarrier_arrive_if(ptx::lane() == 0, empty); }
+  SMALTI_D float factor() const {  // turns a score into a power of two; a variant that leaves scores alone costs nothing
+    return 1.4426950408889634f * (leaves_scores<Variant> ? plan.problem.scale : 1.f);
+  }
+  SMALTI_D int batch_of(sm90_work const& w) const { return plan.problem.lengths.q_starts ? 0 : w.batch; }
+  SMALTI_D void my_turn() const { if (take_turns) ptx::barrier_sync(2 + group, 256); }  // every warpgroup takes as many as every other
+  SMALTI_D void your_turn() const { if (take_turns) ptx::barrier_arrive(2 + (group + 1) % storage::groups, 256); }
+
+  // ---------------------------------------------------------------- which tile
+
+  SMALTI_D bool advance() {
+    walk.advance(variant);
+    next = {walk.j, walk.masked(variant)};
+    return bool(walk);
+  }
+  /// The next item that has a tile at all.
+  SMALTI_D bool next_item() {
+    for (;; end_item()) {
+      ptx::mbarrier_wait(&smem.q_full[q.stage], q.lap);
+      auto const& w = smem.item[q.stage];
+      item = {ptx::uniform(w.head), ptx::uniform(w.batch), ptx::uniform(w.q0), ptx::uniform(w.seq_q), ptx::uniform(w.seq_kv),
+              ptx::uniform(w.row_q), ptx::uniform(w.row_kv), ptx::uniform(w.position)};
+      ptx::sync_warp();  // all lanes have read it
+      if (item.head < 0) return false;
+      walk = {variant, item};
+      if (advance()) return true;
+      store_nothing();
+    }
+  }
+  SMALTI_D void end_item() { release(&smem.q_empty[q.stage]), q.advance(); }
+
+  // ---------------------------------------------------------------- the products
+
+  SMALTI_D void start_scores() {  // S = Q Kᵀ
+    ptx::pin(s.x);
+    ptx::wgmma_fence();
+    SMALTI_UNROLL for (int d = 0; d < D / 16; ++d) {
+      uint64_t const a = ptx::wgmma_operand(smem.q[q.stage][group][d / 4]), b = ptx::wgmma_operand(smem.k[k.stage][d / 4]);
+      ptx::wgmma<E>(s.x, ptx::wgmma_advance(a, d % 4 * 32), ptx::wgmma_advance(b, d % 4 * 32), d > 0);
+    }
+    ptx::wgmma_commit();
+  }
+  /// O += P V, or O = P V. Issued in every step, even the first, where it computes nothing that is used: a branch around it makes
+  /// the compiler wait for every product.
+  SMALTI_D void start_output() {
+    ptx::pin(o.x), ptx::pin(p);
+    ptx::wgmma_fence();
+    uint64_t const b = ptx::wgmma_operand(smem.v[v.stage], sizeof(smem.v[0][0]));
+    SMALTI_UNROLL for (int i = 0; i < T.kv / 16; ++i) ptx::wgmma_across<E>(o.x, p[i], ptx::wgmma_advance(b, i * 16 * 128), i > 0 || accumulate);
+    ptx::wgmma_commit();
+  }
+  /// Behind a sequence's last value lie somebody else's or nobody's: a weight of 0 times them must be 0.
+  SMALTI_D void clear_values() {
+    int const keys = item.seq_kv - tile.j * T.kv;
+    if (plan.whole || keys >= T.kv) return;
+    ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
+    SMALTI_UNROLL for (int c = 0; c < storage::panels_v; ++c) {
+      auto* const chunks = reinterpret_cast<uint4*>(smem.v[v.stage][c]);
+      for (int i = 8 * keys + int(threadIdx.x) - 128; i < 8 * T.kv; i += 32 * T.warps) chunks[i] = {};
+    }
+    ptx::fence_async_proxy();
+    ptx::barrier_sync(1, 32 * T.warps);
+  }
+
+  // ---------------------------------------------------------------- the softmax
+
+  SMALTI_D bool probabilities() {  // S → P, m, l
+    s.q0 = walk.q0 + row(), s.k0 = tile.j * T.kv, s.head = item.head, s.batch = item.batch;
+    if constexpr (!leaves_scores<Variant>) s.for_each([&](float& x, score_at at) { x = variant.score(plan.problem.scale * x, at); });
+    if (tile.masked) mask();
+    bool const moved = softmax.step(s, factor());
+    if constexpr (has_weight<Variant>) s.for_each([&](float& x, score_at at) { x = variant.weight(x, at); });
+    return moved;
+  }
+  SMALTI_D void mask() {
+    if constexpr (masks_interval<Variant>) {
+      SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
+        auto const keep = keys_of(variant, s.q0 + ptx::lane() / 4 + 8 * r) & key_range{.end = item.seq_kv};
+        int const first = s.k0 + 2 * (ptx::lane() % 4), begin = keep.begin - first, end = keep.end - first;
+        SMALTI_UNROLL for (int n = 0; n < T.kv / 8; ++n)
+          SMALTI_UNROLL for (int c = 0; c < 2; ++c)
+            s.x[n][2 * r + c] = begin <= 8 * n + c && 8 * n + c < end ? s.x[n][2 * r + c] : -INFINITY;
+      }
+    } else {
+      s.for_each([&](float& x, score_at at) { x = at.k < item.seq_kv && variant.keep(at) ? x : -INFINITY; });
+    }
+  }
+  SMALTI_D void pack() {
+    SMALTI_UNROLL for (int i = 0; i < T.kv / 16; ++i)
+      SMALTI_UNROLL for (int c = 0; c < 4; ++c)
+        p[i][c] = ptx::pack<E>(s.x[2 * i + c / 2][c % 2 * 2], s.x[2 * i + c / 2][c % 2 * 2 + 1]);
+  }
+
+  // ---------------------------------------------------------------- the result
+
+  SMALTI_D exp2_softmax::ending ending(exp2_softmax const& of, int r, int head) const {
+    if constexpr (has_sink<Variant>) return of.finish(r, factor(), variant.sink(head));
+    else return of.finish(r, factor());
+  }
+
+  /// O / l. Each warp turns its rows, 64 columns at a time, through shared memory, so that a store fills whole lines; where there is
+  /// none left, the four lanes of a row exchange pairs of columns until each has eight in a row.
+  SMALTI_D void store(exp2_softmax const& of) {
+    auto const [inverse0, lse0] = ending(of, 0, out.head);
+    auto const [inverse1, lse1] = ending(of, 1, out.head);
+    auto const pair = [&](int n, int r) {
+      float const f = r ? inverse1 : inverse0;
+      return ptx::pack<E>(f * o.x[n][2 * r], f * o.x[n][2 * r + 1]);
+    };
+    int const lane = ptx::lane();
+    if constexpr (storage::staged) {
+      auto& stage = smem.o[4 * group + ptx::warp() % 4];
+      SMALTI_UNROLL for (int c = 0; c < Dv / 32; ++c) {
+        SMALTI_UNROLL for (int n = 4 * c; n < 4 * c + 4; n += 2) {
+          uint32_t const t[4] = {pair(n, 0), pair(n, 1), pair(n + 1, 0), pair(n + 1, 1)};
+          ptx::stmatrix_x4(&stage[lane % 16][8 * ((n % 8 + lane / 16) ^ lane % 8)], t);
+        }
+        if (c % 2 == 0 && c + 1 < Dv / 32) continue;  // two halves of 32 columns
+        ptx::sync_warp();
+        SMALTI_UNROLL for (int i = lane / 8; i < 16; i += 4) {
+          bool const on = row() + i < out.rows && 64 * (c / 2) + lane % 8 * 8 < Dv;
+          uint4 const x = *reinterpret_cast<uint4 const*>(&stage[i][8 * (lane % 8 ^ i % 8)]);
+          ptx::store_16_if(on, &plan.problem.o(out.batch, out.head, out.row + (on ? row() + i : 0), 64 * (c / 2) + lane % 8 * 8), x);
+        }
+        ptx::sync_warp();
+      }
+    } else {
+      SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
+        bool const on = row() + lane / 4 + 8 * r < out.rows;
+        E* const to = &plan.problem.o(out.batch, out.head, out.row + (on ? row() + lane / 4 + 8 * r : 0), 8 * (lane % 4));
+        SMALTI_UNROLL for (int n = 0; n < Dv / 8; n += 4) {
+          uint32_t x[4] = {pair(n, r), pair(n + 1, r), pair(n + 2, r), pair(n + 3, r)};
+          ptx::transpose_quad(x);
+          ptx::store_16_if(on, to + 8 * n, {x[0], x[1], x[2], x[3]});
+        }
+      }
+    }
+    if (plan.problem.lse)
+      SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
+        int const i = row() + lane / 4 + 8 * r;
+        bool const on = i < out.rows && lane % 4 == 0;
+        ptx::store_if(on, &plan.problem.lse(out.batch, out.head, out.row + (on ? i : 0)), r ? lse1 : lse0);
+      }
+  }
+  SMALTI_D void store_nothing() {
+    SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
+      int const i = item.q0 + row() + ptx::lane() / 4 + 8 * r, at = item.row_q + min(i, item.seq_q - 1);
+      bool const on = i < item.seq_q;
+      for (int c = 8 * (ptx::lane() % 4); c < Dv; c += 32) ptx::store_16_if(on, &plan.problem.o(batch_of(item), item.head, at, c), {});
+      float const logsumexp = ending({}, r, item.head).logsumexp;
+      if (plan.problem.lse) ptx::store_if(on && ptx::lane() % 4 == 0, &plan.problem.lse(batch_of(item), item.head, at), logsumexp);
+    }
+  }
+
+  // ---------------------------------------------------------------- the loop
+
+  /// The scores of this tile and the output of the tile before it; then the softmax of the first under the second. A fresh tile is
+  /// its item's first: the output is another item's last, which is then finished here, without a bubble between items.
+  /// False: it was its item's last.
+  template <bool Fresh>
+  SMALTI_D bool step() {
+    constexpr bool late = Fresh && storage::q_stages == 1;  // Q may still be on its way: the output does not wait for it
+    bool const any = !Fresh || out.rows >= 0;
+    if (late && any) ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
+    if (!late) ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
+    my_turn();
+    if constexpr (late) {
+      start_output();
+      ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
+      start_scores();
+    } else {
+      start_scores();
+      if (any) ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
+      start_output();
+    }
+    your_turn();
+    tile = next;
+    bool const more = advance();  // under the products
+    ptx::wgmma_wait<late ? 0 : 1>(), ptx::pin(s.x);
+    release(&smem.k_empty[k.stage]), k.advance();
+    auto const before = softmax;
+    if (Fresh) softmax = {};
+    bool const moved = probabilities();
+    if (exponentials_first) ptx::pin(s.x), ptx::know(softmax.l[0] + softmax.l[1]);
+    ptx::wgmma_wait<0>(), ptx::pin(o.x), ptx::pin(p);
+    if (any) release(&smem.v_empty[v.stage]), v.advance();
+    pack();
+    if constexpr (Fresh) {
+      if (any) store(before);
+      out = {item.head, batch_of(item), item.row_q + item.q0, item.seq_q - item.q0};
+      clear_values();
+    } else if (moved) {
+      SMALTI_UNROLL for (int r = 0; r < 2; ++r) o.map(r, [f = softmax.decay[r]](float x) { return f * x; });
+    }
+    accumulate = !Fresh;
+    return more;
+  }
+
+  SMALTI_D void run() {
+    if (take_turns && group == 0) ptx::barrier_arrive(2, 256);  // the first turn is ours
+    if (!next_item()) return;
+    do {
+      if (step<true>())
+        while (step<false>()) {}
+      end_item();
+    } while (next_item());
+    ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
+    start_output();
+    ptx::wgmma_wait<0>(), ptx::pin(o.x), ptx::pin(p);
+    store(softmax);
+  }
+};
+
+}  // namespace smalti::detail

@@ -1,0 +1,106 @@
+#pragma once
+// What the parts of Hopper's engine share: the launch's plan, shared memory, and the order in which tiles are visited.
+
+#include "../cuda/ptx_sm90.cuh"
+#include "compose.hpp"
+#include "problem.hpp"
+#include "sm90_tile.hpp"
+
+namespace smalti::detail {
+
+/// One block of queries of one (sequence, head).
+struct sm90_work {
+  int head, batch;       ///< head −1: nothing more
+  int q0;                ///< first query
+  int seq_q, seq_kv;     ///< rows of the sequence
+  int row_q, row_kv;     ///< where it begins in Q and O · in K and V
+  int position;          ///< of its first query among the keys
+};
+
+/// What the host prepares for one launch.
+template <class E>
+struct sm90_plan {
+  CUtensorMap q, k, v;
+  attention_problem<E> problem;
+  int rows;                 ///< of a block of queries
+  int slices, blocks;       ///< batch × heads · blocks of queries of each; packed queries: heads · blocks of all sequences
+  int section;              ///< slices whose K and V share the L2 cache
+  int copy_rows;            ///< rows of K and V that one copy fetches: a tile's, or what divides both a tile and a page
+  bool whole;               ///< what lies behind a sequence's last key reads as zero
+  unsigned* ticket;         ///< work counter, 0 between launches; null: a fixed round of items for each block
+
+  SMALTI_HD int items() const { return slices * blocks; }
+
+  /// Section by section; within one, the last blocks (the longest under a causal mask) of every slice first. The block may lie
+  /// behind its sequence's end: packed sequences get q_starts[b] / rows + b as their first block, which leaves room for every one.
+  SMALTI_D sm90_work item(int i) const {
+    auto const& p = problem;
+    int const s = i / (section * blocks), rest = i % (section * blocks), width = min(section, slices - s * section);
+    int const slice = s * section + rest % width, block = blocks - 1 - rest / width, H = p.heads();
+    int b = slice / H, first = block;
+    if (p.lengths.q_starts) {
+      int last = p.batch() - 1;
+      for (b = 0; b < last;) {  // the last sequence whose first block is not behind this one
+        int const middle = (b + last + 1) / 2;
+        if (p.lengths.q_starts[middle] / rows + middle <= block) b = middle;
+        else last = middle - 1;
+      }
+      first = block - (p.lengths.q_starts[b] / rows + b);
+    }
+    return {slice % H, b, first * rows, p.q_count(b), p.kv_count(b), p.q_first(b), p.kv_first(b), p.position(b)};
+  }
+};
+
+template <attention_tile T, int D, int Dv, class E>
+struct sm90_storage {
+  static constexpr attention_shape shape{D, int(sizeof(E)), Dv};
+  static constexpr int groups = T.warps / 4, panels = ceil_div(D, 64), panels_v = ceil_div(Dv, 64);  // 64 columns = 128 bytes = one swizzled row
+  static constexpr int q_stages = q_stages_wgmma(T, shape);
+  static constexpr bool staged = smem_bytes_wgmma(T, shape, q_stages) + T.warps * 2048 <= sm_90a.smem;  // O leaves through memory
+  alignas(1024) E q[q_stages][groups][panels][64][64];
+  alignas(1024) E k[T.stages][panels][T.kv][64], v[T.stages][panels_v][T.kv][64];  // columns past D arrive as zeros
+  alignas(1024) E o[staged ? T.warps : 1][16][64];
+  uint64_t q_full[q_stages], q_empty[q_stages];
+  uint64_t k_full[T.stages], k_empty[T.stages], v_full[T.stages], v_empty[T.stages];
+  sm90_work item[q_stages];  // what q holds
+};
+
+/// A position in a ring of buffers, and the parity its barriers have on this lap.
+template <int Stages>
+struct ring_at {
+  int stage = 0, lap = 0;
+  SMALTI_D void advance() {
+    if (++stage == Stages) stage = 0, lap ^= 1;
+  }
+};
+
+/// Which tiles of keys a block of queries visits, last first. Producer and consumers must agree on it. A mask that is an interval of
+/// keys, as most are, is two numbers an item; only others are asked at every tile.
+template <attention_tile T, class Variant>
+struct sm90_walk {
+  int q0 = 0, seq_kv = 0;          ///< first query's position · keys
+  int first = 0, j = -1;           ///< below this tile the mask keeps nothing · the tile to visit; < 0: no more
+  int whole_begin, whole_end;      ///< tiles that need no mask, where the mask is an interval
+
+  sm90_walk() = default;
+  SMALTI_D sm90_walk(Variant const& variant, sm90_work const& w) : q0(w.position + w.q0), seq_kv(w.seq_kv) {
+    auto const low = keys_of(variant, q0), high = keys_of(variant, q0 + T.q - 1);
+    first = max(low.begin, 0) / T.kv, j = ceil_div(max(min(seq_kv, high.end), 0), T.kv);
+    whole_begin = ceil_div(max(high.begin, 0), T.kv), whole_end = max(min(seq_kv, low.end), 0) / T.kv;
+  }
+  SMALTI_D explicit operator bool() const { return j >= 0; }
+  SMALTI_D void advance(Variant const& variant) {
+    for (--j; j >= first; --j)
+      if (masks_interval<Variant> || covers(variant) != cover::none) return;
+    j = -1;
+  }
+  SMALTI_D bool masked(Variant const& variant) const {
+    if constexpr (masks_interval<Variant>) return j < whole_begin || j >= whole_end;
+    return (j + 1) * T.kv > seq_kv || covers(variant) != cover::all;
+  }
+
+ private:
+  SMALTI_D cover covers(Variant const& variant) const { return variant.covers(q0, q0 + T.q, j * T.kv, min((j + 1) * T.kv, seq_kv)); }
+};
+
+}  // namespace smalti::detail

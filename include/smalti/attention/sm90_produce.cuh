@@ -1,0 +1,83 @@
+#pragma once
+// The copying half of Hopper's engine: one thread keeps the copy engine ahead of the consumers, across the items of a
+// persistent block.
+
+#include "sm90_plan.cuh"
+
+namespace smalti::detail {
+
+template <attention_tile T, int D, int Dv, class E, class Variant>
+struct sm90_producer {
+  using storage = sm90_storage<T, D, Dv, E>;
+  sm90_plan<E> const& plan;
+  Variant const& variant;
+  storage& smem;
+
+  ring_at<storage::q_stages> q{};
+  ring_at<T.stages> k{}, v{};
+  struct keys { int row, head, batch, count; } last_of{};  // where an item's K and V are
+  int last = -1;                                           // the tile whose K is on its way and whose V is not
+
+  template <int Panels>
+  SMALTI_D void fetch(E (&to)[Panels][T.kv][64], CUtensorMap const& map, uint64_t* full, keys const& of, int j) const {
+    if (plan.problem.pages.pages) return fetch_pages(to, map, full, of, j * T.kv);
+    ptx::mbarrier_arrive_expecting(full, sizeof(to));
+    SMALTI_UNROLL for (int c = 0; c < Panels; ++c) ptx::tma_load(to[c], &map, full, 64 * c, of.row + j * T.kv, of.head, of.batch);
+  }
+  /// A page after the other. Behind the last key there may be none: what is in its place must not count.
+  template <int Panels>
+  SMALTI_D void fetch_pages(E (&to)[Panels][T.kv][64], CUtensorMap const& map, uint64_t* full, keys const& of, int first) const {
+    auto const& pages = plan.problem.pages;
+    int const rows = min(T.kv, round_up(of.count - first, plan.copy_rows));
+    ptx::mbarrier_arrive_expecting(full, rows * Panels * 128);
+    for (int r = 0; r < rows; r += plan.copy_rows) {
+      int const page = pages.pages[index(of.batch) * pages.max_pages + (first + r) / pages.page_size], at = (first + r) % pages.page_size;
+      SMALTI_UNROLL for (int c = 0; c < Panels; ++c) ptx::tma_load(to[c][r], &map, full, 64 * c, at, of.head, page);
+    }
+  }
+  SMALTI_D void fetch_k(keys const& of, int j) {
+    ptx::mbarrier_wait(&smem.k_empty[k.stage], k.lap ^ 1);
+    fetch(smem.k[k.stage], plan.k, &smem.k_full[k.stage], of, j);
+    k.advance();
+  }
+  SMALTI_D void fetch_last_v() {
+    if (last < 0) return;
+    ptx::mbarrier_wait(&smem.v_empty[v.stage], v.lap ^ 1);
+    fetch(smem.v[v.stage], plan.v, &smem.v_full[v.stage], last_of, last);
+    v.advance(), last = -1;
+  }
+  SMALTI_D void fetch_q(sm90_work const& w) {
+    ptx::mbarrier_wait(&smem.q_empty[q.stage], q.lap ^ 1);
+    smem.item[q.stage] = w;
+    if (w.head < 0) return ptx::mbarrier_arrive(&smem.q_full[q.stage]);
+    ptx::mbarrier_arrive_expecting(&smem.q_full[q.stage], sizeof(smem.q[0]));
+    for (int g = 0; g < storage::groups; ++g)
+      SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
+        ptx::tma_load(smem.q[q.stage][g][c], &plan.q, &smem.q_full[q.stage], 64 * c, w.row_q + w.q0 + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
+    q.advance();
+  }
+
+  SMALTI_D void run() {
+    int i = blockIdx.x;
+    for (; i < plan.items(); i = plan.ticket ? int(atomicAdd(plan.ticket, 1u) + gridDim.x) : i + gridDim.x) {
+      auto const w = plan.item(i);
+      if (w.q0 >= w.seq_q) continue;
+      if (storage::q_stages == 1) fetch_last_v();  // Q has to wait until that tile was used
+      fetch_q(w);
+      auto const& p = plan.problem;
+      keys const of{w.row_kv, w.head / p.group(), p.lengths.kv_starts ? 0 : w.batch, w.seq_kv};
+      sm90_walk<T, Variant> walk{variant, w};
+      for (walk.advance(variant); walk; walk.advance(variant)) {  // in the order of use: K of a tile, then V of the tile before it
+        fetch_k(of, walk.j);
+        fetch_last_v();
+        last_of = of, last = walk.j;
+      }
+    }
+    fetch_last_v();
+    // each block draws one ticket too many; the last of them clears the counter for the next launch
+    if (plan.ticket && i == plan.items() + int(gridDim.x) - 1) atomicExch(plan.ticket, 0u);
+    fetch_q({-1});
+  }
+};
+
+}  // namespace smalti::detail

@@ -1,0 +1,28 @@
+// Hopper's engine at every pair of head dimensions, in bf16 and f16.
+
+#include "attention_common.cuh"
+
+namespace smalti::test {
+
+template <int D, int Dv, class T>
+void shapes() {
+  on_cuda const w{nullptr, sm_90a};
+  using engine = hopper<D, Dv>;
+  check<engine, T>(w, "full", {2, 4, 2, 512, 777, D, Dv}, causal{1 << 20});
+  check<engine, T>(w, "causal", {2, 20, 4, 640, 640, D, Dv}, causal{});
+  check<engine, T>(w, "causal, cache before it", {1, 4, 2, 77, 500, D, Dv}, causal{423});
+  check<engine, T>(w, "causal, empty rows, many items", {2, 100, 50, 300, 200, D, Dv}, causal{-130});
+  for (auto [n, m] : {std::pair{1, 1}, {113, 203}, {239, 1}, {799, 3}, {1023, 1024}}) check<engine, T>(w, "odd sizes", {1, 2, 1, n, m, D, Dv}, causal{1 << 20});
+  check<engine, T>(w, "tokens first in memory", {2, 4, 2, 200, 333, D, Dv}, causal{}, {.tokens_first = true});
+}
+
+TEST_CASE("head dimensions, bf16") {
+  if (!on_hopper()) return;
+  shapes<64, 64, bf16>(), shapes<96, 96, bf16>(), shapes<128, 128, bf16>(), shapes<192, 192, bf16>(), shapes<256, 256, bf16>(), shapes<192, 128, bf16>();
+}
+TEST_CASE("head dimensions, f16") {
+  if (!on_hopper()) return;
+  shapes<64, 64, f16>(), shapes<128, 128, f16>(), shapes<256, 256, f16>();
+}
+
+}  // namespace smalti::test
