@@ -37,7 +37,7 @@ struct scored {
   reply got;
   double score = 0;      ///< 0 … 1: text: token F1; numeric, code, unanswerable: right or not
   bool correct = false;  ///< text: an accepted answer stands in it word for word, or F1 ≥ ½; the others as the score
-  double f1 = 0, rouge = 0;
+  double f1 = 0, rouge = 0, bleu = 0;
   bool exact = false;
   numeric_match number;
   code_result code;
@@ -63,6 +63,8 @@ inline scored score(question const& q, reply r, containment const& limits = {}) 
     s.correct = s.code.passed, s.score = s.correct;
   } else {
     s.exact = exact_match(plain, accepted), s.f1 = token_f1(plain, accepted), s.rouge = rouge_l(plain, accepted);
+    bleu_counts counts;
+    counts.add(plain, accepted), s.bleu = bleu(counts);
     s.score = s.f1, s.correct = s.f1 >= 0.5 || holds_reference(plain, accepted);
   }
   return s;
