@@ -19,8 +19,7 @@ struct shape {
 };
 
 std::string text(attention_tile t) {
-  return "{\"q\": " + std::to_string(t.q) + ", \"kv\": " + std::to_string(t.kv) + ", \"stages\": " + std::to_string(t.stages) + ", \"warps\": " + std::to_string(t.warps) +
-         ", \"scores\": " + std::to_string(t.scores) + "}";
+  return "{\"q\": " + std::to_string(t.q) + ", \"kv\": " + std::to_string(t.kv) + ", \"stages\": " + std::to_string(t.stages) + ", \"warps\": " + std::to_string(t.warps) + "}";
 }
 
 /// Operands of one shape, the output of the first tile that ran, and what follows from both.
@@ -78,8 +77,8 @@ void run(shape s, bool is_causal, std::string const& board, std::string const& c
   for (auto const& e : entries()) {
     auto const wrong = trial.disagreement(e);
     double const rate = wrong.empty() ? trial.rate(e, 0.1) : 0;  // the board is warm from the tile before
-    std::printf("%s D%d %-6s S%-5d q %3d kv %3d stages %d warps %2d scores %d %7.1f TFLOP/s  %s\n", engine_name, trial.D, is_causal ? "causal" : "full", s.seq, e.tile.q, e.tile.kv,
-                e.tile.stages, e.tile.warps, e.tile.scores, rate, wrong.c_str());
+    std::printf("%s D%d %-6s S%-5d q %3d kv %3d stages %d warps %2d %7.1f TFLOP/s  %s\n", engine_name, trial.D, is_causal ? "causal" : "full", s.seq, e.tile.q, e.tile.kv,
+                e.tile.stages, e.tile.warps, rate, wrong.c_str());
     if (!out || rate <= 0) continue;
     std::fprintf(out,
                  "{\"bench\": \"attention_sweep\", \"case\": {\"engine\": \"%s\", \"dtype\": \"bf16\", \"head_dim\": %d, \"mask\": \"%s\", \"seq\": %d, \"batch\": %d, \"heads\": %d, "

@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import svg
 
-FIELDS = ("q", "kv", "stages", "warps", "scores")
+FIELDS = ("q", "kv", "stages", "warps")
 
 
 def load(paths):
@@ -28,7 +28,7 @@ def shape(line):
 
 
 def text(t):
-    return f"{t[0]} × {t[1]}, {t[2]} stages, {t[3]} warps" + (f", {t[4]} scores" if t[4] > 1 else "")
+    return f"{t[0]} × {t[1]}, {t[2]} stages, {t[3]} warps"
 
 
 def ranked(lines):
@@ -51,8 +51,8 @@ def heat_maps(lines):
         groups.setdefault((*target(line), *shape(line)), {})[tile(line)] = line["ours"]
     for (engine, head_dim, mask, seq), rates in groups.items():
         def row(t):
-            return f"{t[0]} rows, {t[2]} stages" + (f", {t[4]} scores" if t[4] > 1 else "")
-        rows = list(dict.fromkeys(row(t) for t in sorted(rates, key=lambda t: (t[0], t[4], t[2]))))
+            return f"{t[0]} rows, {t[2]} stages"
+        rows = list(dict.fromkeys(row(t) for t in sorted(rates, key=lambda t: (t[0], t[2]))))
         name = f"sweep_{engine}_{head_dim}_{mask}_{seq}.svg"
         maps[name] = svg.heat_map(f"{engine}, D {head_dim}, {mask}, S {seq}: query rows × key rows of a tile", "TFLOP/s", rows, sorted({t[1] for t in rates}),
                                   {(row(t), t[1]): v for t, v in rates.items()})

@@ -11,7 +11,7 @@ namespace smalti {
 constexpr arch devices[] = {sm_80, sm_86, sm_89, sm_90a};
 constexpr arch hosts[] = {generic_cpu, avx2, avx512};
 constexpr attention_shape shapes[] = {{32, 2}, {64, 2}, {96, 2}, {128, 2}, {256, 2}, {192, 2, 128}};
-constexpr attention_shape shapes_wgmma[] = {{64, 2}, {128, 2}};
+constexpr attention_shape shapes_wgmma[] = {{64, 2}, {96, 2}, {128, 2}, {192, 2}, {256, 2}, {192, 2, 128}};
 
 /// How many pairs of a shape and an architecture get a tile that does not fit.
 template <class Table, std::size_t S, std::size_t A, class Rule>
