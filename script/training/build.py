@@ -1,5 +1,5 @@
 """Makes the instruction samples: draws, checks, removes duplicates and what the evaluation asks, and splits by template."""
-import collections, random, sys, time
+import collections, os, random, sys, time
 
 from . import dedup, documentation, finance, general, passage, python_tasks, sql, split, verify
 from .overlap import Guard
@@ -24,7 +24,7 @@ class Maker:
                 documents += found
                 missing += [name] * (not found)
             if missing:
-                self.note(f"documentation packages not found: {', '.join(missing)} (install them, or put their .deb files into {debs})")
+                self.note(f"documentation packages not found: {', '.join(missing)} (install them, or put their .deb files into {os.path.relpath(debs, root)})")
             self.complete = len(missing) < len(documentation.packages)
         if not self.complete:
             self.note("general samples over documentation are left out; those over the handbook are made")

@@ -48,7 +48,9 @@ def absent(question, slots, context):
     """Words of the question that carry its subject and occur nowhere in the context."""
     lower = context.lower()
     key = slots.get("x") or slots.get("bare") or slots.get("t") or slots.get("c") or slots.get("goal") or slots.get("what") or slots.get("y") or ""
-    return [w for w in dict.fromkeys(language.content(key)) if len(w) > 4 and w.lower() not in lower and w in question]
+    carrying = [w for w in dict.fromkeys(language.content(key)) if len(w) > 3 and w in question]
+    missing = [w for w in carrying if w.lower() not in lower]
+    return missing if 2 * len(missing) >= len(carrying) else []
 
 
 def sample(source, seed, kind, serial):
@@ -75,7 +77,7 @@ def sample(source, seed, kind, serial):
     if kind == "abstain":
         context = "\n\n".join(f"[{i}] {titled(o)}" for i, o in enumerate(others, 1)) if d.chance(0.6) else titled(others[0])
         missing = absent(question, slots, context)
-        # At least half of the subject's words must be missing, and the context may not share the answer's words either.
+        # Half of the subject's words are missing, and the context may not share the answer's words either.
         stems = language.stems(sentence)
         if not missing or name.startswith(("blank", "term", "subject_verb")) or len(stems & language.stems(context)) > 0.4 * len(stems):
             return None

@@ -5,7 +5,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "default_mo
 import language, passages, questions, samples   # noqa: E402  (found through the line above)
 
 refusal, system = samples.refusal, samples.system
-noise = re.compile(r"^(?:Prev|Next|Home|Up|Download|Source code|See also|Note|Warning|Changed in version|New in version|Deprecated since)\b|→|\( \)|https?://|::")
+noise = re.compile(r"^(?:Prev|Next|Home|Up|Download|Source code|See\b|Note|Warning|Changed in version|New in version|Deprecated since)\b|→|\( \)|https?://|::")
 
 
 def clean(text):

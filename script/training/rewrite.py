@@ -23,19 +23,23 @@ asks = {
     "formal": ["Rewrite the text in a formal tone without contractions.", "Make the text formal: no short forms, no exclamation marks.", "Expand all contractions for a formal document.", "Write the passage the way a contract or report would: no contractions.", "Write all short forms in full.",
         "Rewrite without contractions, in the style of a manual.", "Turn don't, it's and the like into full forms.", "Formalise the passage: full forms only.", "Adapt the text to formal English by writing out its contractions.", "Remove contractions and exclamation marks."],
 }
-fillers = re.compile(r"\s*\((?:[^()]|\([^()]*\))*\)|(?<=\. )(?:However|Therefore|Thus|Also|Moreover|Furthermore|In addition|In general|Of course|Basically|Usually|Generally|In fact|In particular|Typically), |"
+fillers = re.compile(r"\s+\((?:[^()]|\([^()]*\))*\)|(?<=\. )(?:However|Therefore|Thus|Also|Moreover|Furthermore|In addition|In general|Of course|Basically|Usually|Generally|In fact|In particular|Typically), |"
                      r"^(?:However|Therefore|Thus|Also|Moreover|Furthermore|In addition|In general|Of course|In fact|In particular|Typically|Generally|Usually), |"
-                     r", (?:however|therefore|for example|for instance|of course|in fact|in general|usually|typically),|,? (?:such as|for example|for instance|e\.g\.,?) [^.;:]*(?=\.)|\b(?:very|simply|actually|really|basically|quite|just) ")
+                     r", (?:however|therefore|for example|for instance|of course|in fact|in general|usually|typically),|, (?:such as|for example|for instance|e\.g\.,?) [^.;:]*(?=\.)|\b(?:very|simply|actually|really|basically|quite|just) ")
 # Long-winded expressions and plain ones; both sides keep the grammar of the sentence.
 plain = {
-    "in order to": "to", "utilise": "use", "utilize": "use", "utilizes": "uses", "utilized": "used", "prior to": "before", "subsequent to": "after", "additional": "more", "sufficient": "enough",
-    "however, ": "but ", "therefore, ": "so ", "consequently, ": "so ", "in addition, ": "also, ", "furthermore": "also", "moreover": "also", "obtain": "get", "obtained": "got", "obtains": "gets", "commence": "start", "terminate": "end",
-    "terminates": "ends", "terminated": "ended", "numerous": "many", "approximately": "about", "assist": "help", "attempt": "try", "attempts": "tries", "demonstrate": "show", "demonstrates": "shows", "indicate": "show",
-    "indicates": "shows", "indicated": "shown", "initial": "first", "modify": "change", "modifies": "changes", "modified": "changed", "perform": "do", "performs": "does", "performed": "done", "permit": "let", "possess": "have", "purchase": "buy",
-    "purchased": "bought", "require": "need", "requires": "needs", "required": "needed", "retain": "keep", "retains": "keeps", "retained": "kept", "via": "through", "whilst": "while", "upon": "on", "due to the fact that": "because",
-    "in the event that": "if", "at this point in time": "now", "a number of": "some", "the majority of": "most", "is able to": "can", "are able to": "can", "with respect to": "about", "regarding": "about", "concerning": "about",
-    "in case of": "with", "as well as": "and", "provided that": "if", "entire": "whole", "identical": "same", "exclusively": "only", "frequently": "often", "immediately": "at once", "currently": "now",
-    "previously": "before", "automatically": "by itself", "simultaneously": "at the same time", "typically": "mostly", "generally": "mostly", "essentially": "mainly", "primarily": "mainly", "alternatively, ": "or ",
+    "in order to": "to", "utilise": "use", "utilize": "use", "utilizes": "uses", "utilized": "used", "prior to": "before", "subsequent to": "after", "additional": "extra", "additionally, ": "also, ",
+    "however, ": "but ", "therefore, ": "so ", "consequently, ": "so ", "in addition, ": "also, ", "furthermore": "also", "moreover": "also", "obtain": "get", "obtains": "gets", "obtained": "got",
+    "commence": "start", "terminate": "end", "terminates": "ends", "terminated": "ended", "numerous": "many", "approximately": "about", "assist": "help", "attempt to": "try to", "attempts to": "tries to",
+    "demonstrate": "show", "demonstrates": "shows", "indicate": "show", "indicates": "shows", "modify": "change", "modifies": "changes", "modified": "changed", "modifying": "changing", "perform": "do",
+    "performs": "does", "performed": "done", "permit": "allow", "permits": "allows", "permitted": "allowed", "possess": "have", "purchase": "buy", "purchased": "bought", "require": "need", "requires": "needs",
+    "required": "needed", "retain": "keep", "retains": "keeps", "retained": "kept", "via": "through", "whilst": "while", "upon": "on", "due to the fact that": "because", "in the event that": "if",
+    "at this point in time": "now", "a number of": "some", "the majority of": "most", "is able to": "can", "are able to": "can", "with respect to": "about", "regarding": "about", "concerning": "about",
+    "as well as": "and", "provided that": "if", "the entire": "the whole", "an entire": "a whole", "exclusively": "only", "frequently": "often", "immediately": "at once", "currently": "now",
+    "simultaneously": "at the same time", "typically": "mostly", "generally": "mostly", "essentially": "mainly", "primarily": "mainly", "alternatively, ": "or ",
+    "omit": "leave out", "omits": "leaves out", "omitted": "left out", "examine": "look at", "examines": "looks at", "locate": "find", "located": "found",
+    "constructed": "built", "select": "choose", "selects": "chooses", "selected": "chosen", "depict": "show", "initiate": "start", "initiates": "starts", "initiated": "started", "encounter": "meet",
+    "encounters": "meets", "encountered": "met", "eliminate": "remove", "eliminates": "removes", "eliminated": "removed", "ensure": "make sure", "ensures": "makes sure",
 }
 long_winded = re.compile(r"\b(" + "|".join(sorted(plain, key=len, reverse=True)) + r")(?:\b|(?<= ))(?![\w()_.]*[_(])", re.I)
 contractions = {"can't": "cannot", "won't": "will not", "shan't": "shall not", "it's": "it is", "that's": "that is", "there's": "there is", "what's": "what is", "here's": "here is", "let's": "let us", "he's": "he is", "she's": "she is", "i'm": "I am"}
@@ -64,7 +68,7 @@ def central(lines, count):
             seen[stem] = seen.get(stem, 0) + 1
     def score(index):
         stems = language.stems(lines[index])
-        return sum(seen[s] - 1 for s in stems) / (len(stems) + 4) + (0.8 if index == 0 else 0)
+        return sum(seen[s] - 1 for s in stems) / (len(stems) + 8) + (1.0 if index == 0 else 0)
     return [lines[i] for i in sorted(sorted(range(len(lines)), key=lambda i: (-score(i), i))[:count])]
 
 
