@@ -6,6 +6,7 @@
 #include "evaluate/journal.hpp"
 #include "evaluate/report.hpp"
 #include "evaluate/retrieving.hpp"
+#include "evaluate/runs.hpp"
 
 namespace {
 
@@ -45,6 +46,7 @@ void ask_all(smalti::on_cpu const& where, run_options const& o, std::vector<ques
     if (!kept.find(q->id)) open.push_back(q);
   if (open.size() < asked.size()) remark(print("%zu of %zu questions were answered before", asked.size() - open.size(), asked.size()));
   if (open.empty()) return;
+  // The same loop for a model here and one behind a URL.
   auto const all = [&](auto&& generator, int budget, std::function<int(std::string_view)> const& count) {
     progress bar("asking", "questions", (long long)open.size());
     for (std::size_t i = 0; i < open.size(); ++i) {
@@ -62,6 +64,7 @@ void ask_all(smalti::on_cpu const& where, run_options const& o, std::vector<ques
   };
   if (!o.remote.url.empty()) return all(endpoint(o.remote), 4096, {});
   auto model = load_model(o.model, where);
+  // Greedy, so the answers are the same every time. 64: what a chat layout adds to two turns, generously.
   smalti::chat_generator<smalti::on_cpu> const generator{model, smalti::chat_template::load(o.model.directory), {.max_tokens = o.max_tokens, .sampling = {.seed = o.seed}},
                                                          [](std::string_view) { return interrupted() == 0; }};
   all(generator, model.cache.capacity() - o.max_tokens - 64, [&](std::string_view t) { return generator.count(t); });
@@ -69,6 +72,7 @@ void ask_all(smalti::on_cpu const& where, run_options const& o, std::vector<ques
 
 int evaluate(run_options& o) {
   stopwatch watch;
+  // Everything that can be refused is refused before the first question: options, the set, its documents, the journal.
   if (o.source == passage_source::none && !o.encoder.empty() && o.documents.empty()) throw CLI::ValidationError("--encoder", "expected --documents with it");
   if (o.model.directory.empty() == o.remote.url.empty()) throw CLI::ValidationError("--model", "expected either --model or --url");
   if (!o.remote.url.empty() && o.remote.model.empty()) throw CLI::ValidationError("--url", "expected --url-model with it");
@@ -111,6 +115,7 @@ int evaluate(run_options& o) {
   }
   ask_all(where, o, asked, from ? &*from : nullptr, kept);
 
+  // Scored from the journal, so that a finished run is scored again by a newer program without asking again.
   std::vector<scored> all;
   {
     progress bar("scoring", "answers", (long long)asked.size());
@@ -125,57 +130,14 @@ int evaluate(run_options& o) {
   return 0;
 }
 
-/// Two runs on the same questions: per group the difference with its interval and p, and McNemar's test of what is right.
-int compare_runs(std::string const& file_a, std::string const& file_b, uint64_t seed, bool as_json) {
-  struct run { std::map<std::string, json> answers; json settings; };
-  auto const load = [](std::string const& file) {
-    json const j = smalti::read_json(file);
-    if (smalti::field<std::string>(j, file, "format") != "smalti evaluation 1") throw std::runtime_error(file + ": expected the result.json of an evaluation, format \"smalti evaluation 1\"");
-    run r{{}, smalti::field<json>(j, file, "settings")};
-    for (auto const& a : smalti::field<json>(j, file, "answers")) {
-      auto const id = smalti::field<std::string>(a, file, "id");
-      for (auto name : {"score"}) (void)smalti::field<double>(a, file, name);
-      for (auto name : {"category", "kind"}) (void)smalti::field<std::string>(a, file, name);
-      (void)smalti::field<bool>(a, file, "correct");
-      if (!r.answers.emplace(id, a).second) throw std::runtime_error(file + ": answers: expected each id once, found \"" + id + "\" again");
-    }
-    return r;
-  };
-  auto const a = load(file_a), b = load(file_b);
-  if (a.settings.value("questions", "") != b.settings.value("questions", "")) throw std::runtime_error(file_b + ": expected the question set of " + file_a + ", found another");
-  std::map<std::string, std::vector<std::string>> groups;  // of ids
-  std::vector<std::string> order{"all"};
-  for (auto const& [id, x] : a.answers)
-    if (b.answers.contains(id)) {
-      groups["all"].push_back(id);
-      if (x["kind"] != "unanswerable") groups[x["category"]].push_back(id);
-      groups[x["kind"]].push_back(id);
-    }
-  if (groups.empty()) throw std::runtime_error(file_b + ": expected questions of " + file_a + ", found none of them");
-  for (auto const& [name, ids] : groups)
-    if (name != "all") order.push_back(name);
-  json rows = json::array();
-  std::string table = print("%-14s %5s %8s %8s  %-26s %8s   %s\n", "", "count", "A", "B", "B - A [95 %]", "p", "right only in A, in B, p (McNemar)");
-  for (auto const& name : order) {
-    std::vector<double> x, y;
-    int only_a = 0, only_b = 0;
-    for (auto const& id : groups[name]) {
-      auto const &p = a.answers.at(id), &q = b.answers.at(id);
-      x.push_back(p["score"]), y.push_back(q["score"]);
-      bool const ra = p["correct"], rb = q["correct"];
-      only_a += ra && !rb, only_b += rb && !ra;
-    }
-    auto const c = compare_paired(x, y, {.seed = seed});
-    double const m = mcnemar(only_a, only_b);
-    rows.push_back({{"name", name}, {"questions", x.size()}, {"a", rounded(mean(x))}, {"b", rounded(mean(y))}, {"difference", json_of(c.difference)}, {"p", c.p}, {"only_a", only_a}, {"only_b", only_b}, {"mcnemar_p", m}});
-    auto const interval = print("%+.3f [%+.3f, %+.3f]", c.difference.value, c.difference.low, c.difference.high);
-    table += print("%-14s %5zu %8.3f %8.3f  %-26s %8.2g   %d, %d, %.2g\n", name.c_str(), x.size(), mean(x), mean(y), interval.c_str(), c.p, only_a, only_b, m);
-  }
-  if (as_json) return say(dumped({{"a", file_a}, {"b", file_b}, {"groups", rows}})), 0;
-  say("A " + file_a + "\nB " + file_b + "\n" + print("%zu questions that both answered; score: text F1, or right or not. Two-sided p: paired permutation test of the scores, seed %llu.\n\n", groups["all"].size(), (unsigned long long)seed) + table);
+int compare_files(std::string const& a, std::string const& b, uint64_t seed, bool as_json) {
+  auto const found = compare_runs(load_run(a), load_run(b), {.seed = seed});
+  if (as_json) return say(dumped({{"a", a}, {"b", b}, {"groups", found.groups}})), 0;
+  say("A " + a + "\nB " + b + "\n" + print("%d questions that both answered; score: text F1, or right or not. Two-sided p: paired permutation test of the scores, seed %llu.\n\n", found.common, (unsigned long long)seed) + found.table);
   return 0;
 }
 
+/// The options of `evaluate models`.
 struct model_pair {
   model_options a, b;
   std::vector<std::string> texts;
@@ -183,13 +145,14 @@ struct model_pair {
   bool as_json = false;
 };
 
+/// KL divergence, agreement and perplexities, with the conventions that they depend on.
 int compare_two(model_pair& p) {
   if (p.window.stride > p.window.window) throw CLI::ValidationError("--stride", "expected at most --window, found " + std::to_string(p.window.stride));
   std::vector<std::string> texts;
   std::size_t bytes = 0;
   for (auto const& file : p.texts) texts.emplace_back(smalti::mapped_file(file).text()), bytes += texts.back().size();
   smalti::thread_pool threads(p.a.threads);
-  p.a.context = p.b.context = p.window.window;
+  p.a.context = p.b.context = p.window.window;  // the caches hold one window
   auto a = load_model(p.a, threads), b = load_model(p.b, threads);
   progress bar("comparing", "tokens");
   stopwatch watch;
@@ -220,7 +183,7 @@ int run_compare(int argc, char** argv) {
   app.add_option("--seed", seed, "Of resampling")->type_name("N")->capture_default_str();
   app.add_flag("--json", as_json, "One JSON object");
   add_footer(app, "Examples:\n  evaluate compare build/evaluation/none/result.json build/evaluation/retrieved/result.json");
-  return run(app, argc, argv, [&] { return compare_runs(a, b, seed, as_json); });
+  return run(app, argc, argv, [&] { return compare_files(a, b, seed, as_json); });
 }
 
 int run_models(int argc, char** argv) {

@@ -14,7 +14,7 @@
 namespace evaluation {
 
 struct endpoint_options {
-  std::string url;    ///< http://host[:port][/path], as in http://localhost:8000/v1
+  std::string url;    ///< server and path, as in http://localhost:8000/v1; https where cpp-httplib has TLS
   std::string model;  ///< its name there
   int max_tokens = 200;
   long long seed = 1;
@@ -27,7 +27,7 @@ struct endpoint_address {
 inline endpoint_address parse_url(std::string url) {
   while (url.ends_with('/')) url.pop_back();
   std::size_t const host = url.starts_with("http://") ? 7 : url.starts_with("https://") ? 8 : 0;
-  if (!host || url.size() <= host || url[host] == '/') throw std::runtime_error("--url: expected http://host:port/v1, found " + url);
+  if (!host || url.size() <= host || url[host] == '/') throw std::runtime_error("--url: expected a URL such as http://localhost:8000/v1, found " + url);
   auto const slash = std::min(url.find('/', host), url.size());
   return {url.substr(0, slash), url.substr(slash)};
 }

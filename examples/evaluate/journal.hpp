@@ -51,6 +51,7 @@ class journal {
  private:
   [[noreturn]] void fail(char const* what) const { throw std::runtime_error(path_ + ": " + what + ": " + std::strerror(errno)); }
 
+  /// One write() for a line where the system takes it whole: a kill between two leaves a beginning, which read() cuts off.
   void write(json const& line) {
     std::string const text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
     for (std::size_t at = 0; at < text.size();) {
@@ -61,6 +62,7 @@ class journal {
     }
   }
 
+  /// Takes what is there, or begins a journal in an empty file.
   void read(json const& settings) {
     std::string text;
     char piece[1 << 16];
@@ -84,6 +86,7 @@ class journal {
     }
   }
 
+  /// All differing settings in one message: whoever reads it decides between --out and --restart.
   void check(json const& line, json const& settings, std::string const& here) const {
     if (!line.is_object() || !line.contains("settings") || !line["settings"].is_object()) throw std::runtime_error(here + ": expected the settings of a run; begin anew with --restart");
     auto const& old = line["settings"];
@@ -96,7 +99,7 @@ class journal {
 
   std::string path_;
   int file_;
-  std::map<std::string, json> lines_;
+  std::map<std::string, json> lines_;  // by id; of two lines with one id the later counts
 };
 
 }  // namespace evaluation

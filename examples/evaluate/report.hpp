@@ -9,6 +9,7 @@ namespace evaluation {
 
 using examples::print;
 
+/// Text for HTML: answers are a model's, and may hold anything.
 inline std::string escaped(std::string_view text) {
   std::string out;
   for (char c : text) {
@@ -82,7 +83,7 @@ inline std::string curves_svg(json const& retrieval) {
   for (auto const& [name, r] : retrieval.items()) {
     std::string points;
     for (int k = 1; k <= int(r["hits"].size()); ++k) points += print("%s%d %.1f", k == 1 ? "M" : "L", 40 * k + 20, 220 - 200 * r["hits"][std::size_t(k - 1)].get<double>());
-    marks += "<path fill='none' stroke-width='2' stroke='" + std::string(colours[i % 4]) + "' d='" + points + "'/>";
+    marks += "<path fill='none' stroke-width='2' stroke='" + std::string(colours[i % 4]) + (name == "hnsw" ? "' stroke-dasharray='5 5" : "") + "' d='" + points + "'/>";
     names += print("<text x='460' y='%d' fill='%s' style='fill:%s'>%s</text>", 40 + 20 * i, colours[i % 4], colours[i % 4], escaped(name).c_str()), ++i;
   }
   for (int k = 1; k <= 10; ++k) marks += print("<text x='%d' y='240' text-anchor='middle'>%d</text>", 40 * k + 20, k);
@@ -107,6 +108,7 @@ inline std::string confidence_svg(json const& answers) {
 }
 }  // namespace detail
 
+/// The page. Follows the reader's light or dark scheme; nothing is fetched.
 inline std::string html_report(json const& result) {
   std::string out = R"(<!doctype html><html lang="en"><meta charset="utf-8"><title>smalti evaluation</title><style>
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}

@@ -110,6 +110,7 @@ inline int memory_file(std::string_view text) {
     limit(RLIMIT_NPROC, rlim_t(limits.threads), rlim_t(limits.threads));
     if (::setgroups(0, nullptr) != 0 || ::setresgid(nobody, nobody, nobody) != 0 || ::setresuid(nobody, nobody, nobody) != 0) give_up("the user cannot be changed");
   }
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // an evaluator that is killed leaves nothing running; a change of user would undo it
   if (!filter.install()) give_up("system calls cannot be filtered here (seccomp)");
   limit(RLIMIT_AS, limits.memory, limits.memory);  // last: the evaluator itself, whose copy this still is, may be larger
   static char path[] = "PATH=/usr/bin:/bin", language[] = "LANG=C.UTF-8", hash[] = "PYTHONHASHSEED=0", home[] = "HOME=/";

@@ -8,6 +8,7 @@
 
 namespace evaluation {
 
+/// To six places: what is written must not depend on the order of additions in the last bits.
 inline double rounded(double x) { return std::round(x * 1e6) / 1e6; }
 inline json json_of(estimate const& e) {
   if (e.n == 0) return nullptr;
@@ -23,7 +24,8 @@ inline json summarise(std::vector<scored const*> const& some, resampling how) {
       if (applies(*s)) x.push_back(value(*s));
     return json_of(bootstrap_mean(x, how));
   };
-  auto const all = [](scored const&) { return true; };
+  auto const all = [](scored const&) { return true; };  // which questions a metric is about
+
   auto const of_kind = [](std::string kind) { return [kind](scored const& s) { return s.kind() == kind; }; };
   auto const answered = [](scored const& s) { return s.asked->answerable() && !s.got.abstained && !s.asked->documents.empty(); };
   abstention_counts declined;
@@ -49,6 +51,7 @@ inline json summarise(std::vector<scored const*> const& some, resampling how) {
               {"abstention", {{"precision", rounded(declined.precision())}, {"recall", rounded(declined.recall())}, {"f1", rounded(declined.f1())},
                               {"declined_rightly", declined.declined_rightly}, {"declined_wrongly", declined.declined_wrongly},
                               {"answered_rightly", declined.answered_rightly}, {"answered_wrongly", declined.answered_wrongly}}}};
+  // A mean over some of the programs would mislead, so there is none.
   if (executed != codes) out["not_executed"] = codes - executed;
   return out;
 }
@@ -80,6 +83,7 @@ inline std::string reason_of(scored const& s) {
   return text + lacking;
 }
 
+/// The whole result: groups, one short line an answer (what compare needs), failures with their texts, and where the time went.
 inline json summarise(std::vector<scored> const& all, resampling how) {
   json groups = json::array(), failures = json::array(), answers = json::array();
   for (auto const& [name, some] : grouped(all)) {
