@@ -6,7 +6,7 @@ from .overlap import Guard
 
 totals = {"general": 10_000, "finance": 5_000, "sql": 1_500, "python": 1_500}
 # Without documentation packages only the handbook's part of the general samples is made.
-handbook_share = 0.12
+handbook_share = 0.2
 
 
 class Maker:
