@@ -93,7 +93,9 @@ class journal {
     std::string differing;
     for (auto const& [key, value] : settings.items())
       if (!old.contains(key) || old[key] != value) differing += "\n  " + key + ": found " + (old.contains(key) ? old[key].dump() : "none") + ", expected " + value.dump();
-    if (!differing.empty() || old.size() != settings.size())
+    for (auto const& [key, value] : old.items())
+      if (!settings.contains(key)) differing += "\n  " + key + ": found " + value.dump() + ", expected none";
+    if (!differing.empty())
       throw std::runtime_error(here + ": this run was made with other settings; choose another --out, or begin anew with --restart" + differing);
   }
 

@@ -153,6 +153,49 @@ TEST_CASE("wrong usage is status 2; --help tells all") {
   CHECK(run("evaluate", {"--model", "no/such/model", "--no-passages", "--questions", b.at / "set.jsonl", "--out", b.at / "o"}).status == 1);
 }
 
+TEST_CASE("documents: rankings are measured, passages given, and a question about a document that is not there is refused") {
+  char const* const named = std::getenv("SMALTI_MINILM");
+  std::string const encoder = named ? named : ".cache/models/all-MiniLM-L6-v2";
+  if (!ready()) return;
+  if (!fs::exists(encoder + "/model.safetensors")) {
+    std::cerr << "\n*** SKIPPED: no all-MiniLM-L6-v2 in .cache/models or $SMALTI_MINILM; run script/setup ***\n\n";
+    return;
+  }
+  bench const b;
+  fs::create_directories(b.at.path / "documents");
+  for (auto const& [id, text] : std::vector<std::pair<std::string, std::string>>{{"cats", "Cats purr."}, {"ships", "Ships float on water."}, {"bread", "Bread is baked in an oven."}})
+    write(b.at.path / "documents" / (id + ".md"), "---\nid: " + id + "\ntitle: " + id + "\n---\n" + text + "\n");
+  auto const line = [](char const* id, char const* text, char const* document) {
+    return json{{"id", id}, {"category", "c"}, {"question", text}, {"answer", "purr"}, {"kind", "text"}, {"documents", {document}}}.dump() + "\n";
+  };
+  write(b.at.path / "set.jsonl", line("a", "cats?", "cats") + line("b", "baked bread?", "bread") + R"({"id":"n","category":"c","question":"Mars?","answer":null,"kind":"text","documents":[]})");
+  auto const ask = [&](char const* out, words more) {
+    words w{"--model", b.at / "model", "--encoder", encoder, "--documents", b.at / "documents", "--index", b.at / "index", "--questions", b.at / "set.jsonl", "--system", "A", "--max-tokens", "8", "--out", b.at / out};
+    w.insert(w.end(), more.begin(), more.end());
+    return run("evaluate", w);
+  };
+  auto const o = ask("retrieved", {});
+  INFO(o.err);
+  REQUIRE(o.status == 0);
+  auto const r = b.result("retrieved");
+  for (auto ranking : {"dense", "bm25", "fused", "hnsw"}) {
+    INFO(ranking);
+    CHECK(r["retrieval"][ranking]["hit@1"]["value"] == 1);
+    CHECK(r["retrieval"][ranking]["mrr"]["n"] == 2);
+  }
+  auto const kept = fs::last_write_time(b.at.path / "index");
+  CHECK(ask("oracle", {"--oracle-passages"}).status == 0);
+  CHECK(fs::last_write_time(b.at.path / "index") == kept);  // nothing is embedded twice
+  auto const lines = read(b.at.path / "oracle" / "journal.jsonl");
+  CHECK(has(lines, "\"asked\":true"));
+  CHECK_FALSE(has(lines, "\"asked\":false"));
+  CHECK(has(ask("retrieved", {"--oracle-passages"}).err, "passages: found \"retrieved\", expected \"oracle\""));
+  write(b.at.path / "set.jsonl", line("a", "cats?", "dogs"));
+  auto const unknown = ask("unknown", {});
+  CHECK(unknown.status == 1);
+  CHECK(has(unknown.err, "set.jsonl:1: documents: expected ids of"));
+}
+
 TEST_CASE("two runs are compared question by question") {
   if (!ready()) return;
   bench const b;
