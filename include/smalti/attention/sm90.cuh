@@ -2,6 +2,7 @@
 // Hopper's engine: one warpgroup copies, the others compute 64 query rows each, and blocks are persistent.
 
 #include <numeric>
+#include <type_traits>
 #include "../cuda/tensor_map.cuh"
 #include "../cuda/where.cuh"
 #include "sm90_consume.cuh"
@@ -16,12 +17,13 @@ __global__ void __launch_bounds__(128 + 32 * Tuning{}(attention_shape{D, sizeof(
 attention_sm90_kernel(__grid_constant__ detail::sm90_plan<E> const plan, __grid_constant__ Variant const variant) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   constexpr attention_tile T = Tuning{}(attention_shape{D, sizeof(E), Dv}, sm_90a);
+  constexpr register_shares shares = shares_wgmma(T, {D, sizeof(E), Dv});
   using storage = detail::sm90_storage<T, D, Dv, E>;
   extern __shared__ __align__(1024) unsigned char bytes[];
   auto& smem = *reinterpret_cast<storage*>(bytes);
 
   if (threadIdx.x == 0) {
-    for (auto* map : {&plan.q, &plan.k, &plan.v}) ptx::tma_prefetch(map);
+    for (auto* map : {&plan.q, &plan.k, &plan.v, &plan.o}) ptx::tma_prefetch(map);
     // full: the producer arrives, and bytes · empty: every consumer warp arrives
     for (int i = 0; i < storage::q_stages; ++i) ptx::mbarrier_init(&smem.q_full[i], 1), ptx::mbarrier_init(&smem.q_empty[i], T.warps);
     for (int i = 0; i < T.stages; ++i) {
@@ -34,10 +36,10 @@ attention_sm90_kernel(__grid_constant__ detail::sm90_plan<E> const plan, __grid_
 
   int const group = ptx::warpgroup() - 1;
   if (group < 0) {
-    ptx::registers_lower_to<T.warps == 12 ? 32 : 24>();  // with what the others raise to: no more than the launch gave
+    ptx::registers_lower_to<shares.copying>();
     if (threadIdx.x == 0) detail::sm90_producer<T, D, Dv, E, Variant>{plan, variant, smem}.run();
   } else {
-    ptx::registers_raise_to<T.warps == 12 ? 160 : 240>();
+    ptx::registers_raise_to<shares.computing>();
     detail::sm90_consumer<T, D, Dv, E, Variant>{plan, variant, smem, group}.run();
   }
 #elif defined(__CUDA_ARCH__)
@@ -56,10 +58,8 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
   plan.copy_rows = p.pages.pages ? std::gcd(T.kv, p.pages.page_size) : T.kv;
   if (plan.copy_rows % 8 != 0) return {"attn.15", "the copy engine needs pages of 8 rows times a whole number"};
   plan.whole = !l.kv_starts && !l.kv_used && !p.pages.pages;
-  for (auto s : {tensor_map(plan.q, p.q, 64), tensor_map(plan.k, p.k, plan.copy_rows), tensor_map(plan.v, p.v, plan.copy_rows)})
+  for (auto s : {tensor_map(plan.q, p.q, 64), tensor_map(plan.k, p.k, plan.copy_rows), tensor_map(plan.v, p.v, plan.copy_rows), tensor_map(plan.o, p.o, 16), tensor_map(plan.o_row, p.o, 1)})
     if (!s) return s;
-  if (reinterpret_cast<std::uintptr_t>(p.o.at) % 16 || p.o.stride[0] % 8 || p.o.stride[1] % 8 || p.o.stride[2] % 8)
-    return {"attn.11", "rows of O must begin at multiples of 16 bytes"};
   int const rows = int(p.q.extent[2]);
   index const blocks = l.q_starts ? index(rows / T.q) + l.count : ceil_div(rows, T.q);
   plan.slices = l.q_starts ? p.heads() : p.slices();
@@ -75,8 +75,9 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
 
 /// O = softmax(variant(Q Kᵀ · scale)) V on Hopper: bf16 or f16, D 64, 96, 128, 192 or 256, Dv likewise. scale > 0 and a key.
 /// Asynchronous, allocates nothing. Errors: attn.1-5 (tile), attn.6-9, 11-15 (operands), attn.18, cuda; nothing is written then.
-template <int D, int Dv = D, class Tuning = tuned_sm90, class E, attention_variant Variant = full>
+template <int D, int Dv = D, class Table = tuned_sm90, class E, attention_variant Variant = full>
 status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Variant const& variant = {}) {
+  using Tuning = std::conditional_t<std::is_same_v<Table, tuned_sm90> && !keeps_all<Variant>, tuned_sm90_masked, Table>;
   constexpr attention_shape S{D, sizeof(E), Dv};
   constexpr attention_tile T = Tuning{}(S, sm_90a);
   if (auto s = p.check(); !s) return s;

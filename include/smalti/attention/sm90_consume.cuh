@@ -26,18 +26,18 @@ struct sm90_consumer {
   uint32_t p[T.kv / 16][4] = {};  // P_ij as the A operand of the next product           (64, Bk)
   warp_block<Dv> o{};             // O_i                                                 (64, Dv)
   exp2_softmax softmax{};         // m_i, l_i                                            (64)
-  sm90_work item{};
+  struct place { int head, batch, row, rows; };  // 64-row blocks begin at `row` of Q and O, and `rows` are left from there on
+  place item{}, out{0, 0, 0, -1};                // whose scores are under way · what o belongs to; rows < 0: nothing yet
   sm90_walk<T, Variant> walk{};
   struct { int j; bool masked; } tile{}, next{};  // whose scores are under way · the walk's
   bool accumulate = false;        // whether o holds anything of its item yet
-  struct { int head, batch, row, rows; } out{0, 0, 0, -1};  // what o belongs to; rows < 0: nothing yet
 
   SMALTI_D int row() const { return 64 * group + 16 * (ptx::warp() % 4); }  // of this warp, in the block
   SMALTI_D void release(uint64_t* empty) const { ptx::mbarrier_arrive_if(ptx::lane() == 0, empty); }
   SMALTI_D float factor() const {  // turns a score into a power of two; a variant that leaves scores alone costs nothing
     return 1.4426950408889634f * (leaves_scores<Variant> ? plan.problem.scale : 1.f);
   }
-  SMALTI_D int batch_of(sm90_work const& w) const { return plan.problem.lengths.q_starts ? 0 : w.batch; }
+  SMALTI_D int batch_of(place const& w) const { return plan.problem.lengths.q_starts ? 0 : w.batch; }
   SMALTI_D void my_turn() const { if (take_turns) ptx::barrier_sync(2 + group, 256); }  // every warpgroup takes as many as every other
   SMALTI_D void your_turn() const { if (take_turns) ptx::barrier_arrive(2 + (group + 1) % storage::groups, 256); }
 
@@ -53,11 +53,11 @@ struct sm90_consumer {
     for (;; end_item()) {
       ptx::mbarrier_wait(&smem.q_full[q.stage], q.lap);
       auto const& w = smem.item[q.stage];
-      item = {ptx::uniform(w.head), ptx::uniform(w.batch), ptx::uniform(w.q0), ptx::uniform(w.seq_q), ptx::uniform(w.seq_kv),
-              ptx::uniform(w.row_q), ptx::uniform(w.row_kv), ptx::uniform(w.position)};
+      sm90_work const u{ptx::uniform(w.head), ptx::uniform(w.batch), ptx::uniform(w.q0), ptx::uniform(w.seq_q), ptx::uniform(w.seq_kv),
+                        ptx::uniform(w.row_q), 0, ptx::uniform(w.position)};
       ptx::sync_warp();  // all lanes have read it
-      if (item.head < 0) return false;
-      walk = {variant, item};
+      if (u.head < 0) return false;
+      item = {u.head, u.batch, u.row_q + u.q0, u.seq_q - u.q0}, walk = {variant, u};
       if (advance()) return true;
       store_nothing();
     }
@@ -86,7 +86,7 @@ struct sm90_consumer {
   }
   /// Behind a sequence's last value lie somebody else's or nobody's: a weight of 0 times them must be 0.
   SMALTI_D void clear_values() {
-    int const keys = item.seq_kv - tile.j * T.kv;
+    int const keys = walk.seq_kv - tile.j * T.kv;
     if (plan.whole || keys >= T.kv) return;
     ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
     SMALTI_UNROLL for (int c = 0; c < storage::panels_v; ++c) {
@@ -110,14 +110,14 @@ struct sm90_consumer {
   SMALTI_D void mask() {
     if constexpr (masks_interval<Variant>) {
       SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
-        auto const keep = keys_of(variant, s.q0 + ptx::lane() / 4 + 8 * r) & key_range{.end = item.seq_kv};
+        auto const keep = keys_of(variant, s.q0 + ptx::lane() / 4 + 8 * r) & key_range{.end = walk.seq_kv};
         int const first = s.k0 + 2 * (ptx::lane() % 4), begin = keep.begin - first, end = keep.end - first;
         SMALTI_UNROLL for (int n = 0; n < T.kv / 8; ++n)
           SMALTI_UNROLL for (int c = 0; c < 2; ++c)
             s.x[n][2 * r + c] = begin <= 8 * n + c && 8 * n + c < end ? s.x[n][2 * r + c] : -INFINITY;
       }
     } else {
-      s.for_each([&](float& x, score_at at) { x = at.k < item.seq_kv && variant.keep(at) ? x : -INFINITY; });
+      s.for_each([&](float& x, score_at at) { x = at.k < walk.seq_kv && variant.keep(at) ? x : -INFINITY; });
     }
   }
   SMALTI_D void pack() {
@@ -133,36 +133,30 @@ struct sm90_consumer {
     else return of.finish(r, factor());
   }
 
-  /// O / l. Each warp turns its rows, 64 columns at a time, through shared memory, so that a store fills whole lines; where there is
-  /// none left, the four lanes of a row exchange pairs of columns until each has eight in a row.
+  /// O / l. Each warp lays its 16 rows out in shared memory, and the copy engine takes them away until the next item's end. Where
+  /// there is no memory left for that, the four lanes of a row exchange pairs of columns until each has eight in a row.
   SMALTI_D void store(exp2_softmax const& of) {
-    auto const [inverse0, lse0] = ending(of, 0, out.head);
-    auto const [inverse1, lse1] = ending(of, 1, out.head);
-    auto const pair = [&](int n, int r) {
-      float const f = r ? inverse1 : inverse0;
-      return ptx::pack<E>(f * o.x[n][2 * r], f * o.x[n][2 * r + 1]);
-    };
-    int const lane = ptx::lane();
+    exp2_softmax::ending const end[2] = {ending(of, 0, out.head), ending(of, 1, out.head)};
+    auto const pair = [&](int n, int r) { return ptx::pack<E>(end[r].inverse * o.x[n][2 * r], end[r].inverse * o.x[n][2 * r + 1]); };
+    auto const at = [&](int i, int column) { return &plan.problem.o(batch_of(out), out.head, out.row + i, column); };
+    int const lane = ptx::lane(), rows = out.rows - row();
     if constexpr (storage::staged) {
       auto& stage = smem.o[4 * group + ptx::warp() % 4];
-      SMALTI_UNROLL for (int c = 0; c < Dv / 32; ++c) {
-        SMALTI_UNROLL for (int n = 4 * c; n < 4 * c + 4; n += 2) {
-          uint32_t const t[4] = {pair(n, 0), pair(n, 1), pair(n + 1, 0), pair(n + 1, 1)};
-          ptx::stmatrix_x4(&stage[lane % 16][8 * ((n % 8 + lane / 16) ^ lane % 8)], t);
-        }
-        if (c % 2 == 0 && c + 1 < Dv / 32) continue;  // two halves of 32 columns
-        ptx::sync_warp();
-        SMALTI_UNROLL for (int i = lane / 8; i < 16; i += 4) {
-          bool const on = row() + i < out.rows && 64 * (c / 2) + lane % 8 * 8 < Dv;
-          uint4 const x = *reinterpret_cast<uint4 const*>(&stage[i][8 * (lane % 8 ^ i % 8)]);
-          ptx::store_16_if(on, &plan.problem.o(out.batch, out.head, out.row + (on ? row() + i : 0), 64 * (c / 2) + lane % 8 * 8), x);
-        }
-        ptx::sync_warp();
+      ptx::tma_store_wait_read(), ptx::sync_warp();  // the item before this one
+      SMALTI_UNROLL for (int n = 0; n < Dv / 8; n += 2) {
+        uint32_t const t[4] = {pair(n, 0), pair(n, 1), pair(n + 1, 0), pair(n + 1, 1)};
+        ptx::stmatrix_x4(&stage[n / 8][lane % 16][8 * ((n % 8 + lane / 16) ^ lane % 8)], t);  // the 128-byte swizzle
       }
+      ptx::fence_async_proxy(), ptx::sync_warp();
+      bool const all = rows >= 16;  // else row by row: the next sequence's may follow
+      for (int i = 0; i < (all ? 1 : rows); ++i)
+        SMALTI_UNROLL for (int c = 0; c < storage::panels_v; ++c)
+          ptx::tma_store_if(lane == 0, all ? &plan.o : &plan.o_row, stage[c][i], 64 * c, out.row + row() + i, out.head, batch_of(out));
+      ptx::tma_store_commit();
     } else {
       SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
-        bool const on = row() + lane / 4 + 8 * r < out.rows;
-        E* const to = &plan.problem.o(out.batch, out.head, out.row + (on ? row() + lane / 4 + 8 * r : 0), 8 * (lane % 4));
+        bool const on = lane / 4 + 8 * r < rows;
+        E* const to = at(on ? row() + lane / 4 + 8 * r : 0, 8 * (lane % 4));
         SMALTI_UNROLL for (int n = 0; n < Dv / 8; n += 4) {
           uint32_t x[4] = {pair(n, r), pair(n + 1, r), pair(n + 2, r), pair(n + 3, r)};
           ptx::transpose_quad(x);
@@ -172,15 +166,14 @@ struct sm90_consumer {
     }
     if (plan.problem.lse)
       SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
-        int const i = row() + lane / 4 + 8 * r;
-        bool const on = i < out.rows && lane % 4 == 0;
-        ptx::store_if(on, &plan.problem.lse(out.batch, out.head, out.row + (on ? i : 0)), r ? lse1 : lse0);
+        bool const on = lane / 4 + 8 * r < rows && lane % 4 == 0;
+        ptx::store_if(on, &plan.problem.lse(batch_of(out), out.head, out.row + (on ? row() + lane / 4 + 8 * r : 0)), end[r].logsumexp);
       }
   }
   SMALTI_D void store_nothing() {
     SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
-      int const i = item.q0 + row() + ptx::lane() / 4 + 8 * r, at = item.row_q + min(i, item.seq_q - 1);
-      bool const on = i < item.seq_q;
+      int const i = row() + ptx::lane() / 4 + 8 * r, at = item.row + min(i, item.rows - 1);
+      bool const on = i < item.rows;
       for (int c = 8 * (ptx::lane() % 4); c < Dv; c += 32) ptx::store_16_if(on, &plan.problem.o(batch_of(item), item.head, at, c), {});
       float const logsumexp = ending({}, r, item.head).logsumexp;
       if (plan.problem.lse) ptx::store_if(on && ptx::lane() % 4 == 0, &plan.problem.lse(batch_of(item), item.head, at), logsumexp);
@@ -222,7 +215,7 @@ struct sm90_consumer {
     pack();
     if constexpr (Fresh) {
       if (any) store(before);
-      out = {item.head, batch_of(item), item.row_q + item.q0, item.seq_q - item.q0};
+      out = item;
       clear_values();
     } else if (moved) {
       SMALTI_UNROLL for (int r = 0; r < 2; ++r) o.map(r, [f = softmax.decay[r]](float x) { return f * x; });
@@ -243,6 +236,7 @@ struct sm90_consumer {
     start_output();
     ptx::wgmma_wait<0>(), ptx::pin(o.x), ptx::pin(p);
     store(softmax);
+    ptx::tma_store_wait_read();
   }
 };
 

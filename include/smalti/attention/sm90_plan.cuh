@@ -20,7 +20,7 @@ struct sm90_work {
 /// What the host prepares for one launch.
 template <class E>
 struct sm90_plan {
-  CUtensorMap q, k, v;
+  CUtensorMap q, k, v, o, o_row;  ///< o_row: a row at a time
   attention_problem<E> problem;
   int rows;                 ///< of a block of queries
   int slices, blocks;       ///< batch × heads · blocks of queries of each; packed queries: heads · blocks of all sequences
@@ -56,10 +56,10 @@ struct sm90_storage {
   static constexpr attention_shape shape{D, int(sizeof(E)), Dv};
   static constexpr int groups = T.warps / 4, panels = ceil_div(D, 64), panels_v = ceil_div(Dv, 64);  // 64 columns = 128 bytes = one swizzled row
   static constexpr int q_stages = q_stages_wgmma(T, shape);
-  static constexpr bool staged = smem_bytes_wgmma(T, shape, q_stages) + T.warps * 2048 <= sm_90a.smem;  // O leaves through memory
+  static constexpr bool staged = smem_bytes_wgmma(T, shape, q_stages) + T.q * panels_v * 128 <= sm_90a.smem;  // O leaves through memory
   alignas(1024) E q[q_stages][groups][panels][64][64];
   alignas(1024) E k[T.stages][panels][T.kv][64], v[T.stages][panels_v][T.kv][64];  // columns past D arrive as zeros
-  alignas(1024) E o[staged ? T.warps : 1][16][64];
+  alignas(1024) E o[staged ? T.warps : 1][staged ? panels_v : 1][16][64];
   uint64_t q_full[q_stages], q_empty[q_stages];
   uint64_t k_full[T.stages], k_empty[T.stages], v_full[T.stages], v_empty[T.stages];
   sm90_work item[q_stages];  // what q holds

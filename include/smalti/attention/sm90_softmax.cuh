@@ -49,7 +49,7 @@ struct exp2_softmax {
       sum = share * sum + ptx::exp2_approx(log2e * sink - top);
     }
     if (sum == 0.f) return {0.f, -INFINITY};  // no key: 0 by definition; NaN stays NaN
-    return {share / sum, (top + log2f(sum)) / log2e};
+    return {__fdividef(share, sum), (top + __log2f(sum)) * 0.6931471805599453f};
   }
 };
 

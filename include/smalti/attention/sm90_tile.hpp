@@ -10,6 +10,14 @@ namespace smalti {
 /// threads.
 SMALTI_HD constexpr int registers_wgmma(attention_tile t, attention_shape s) { return t.kv / 2 + t.kv / 4 + s.values() / 2; }
 
+/// How the multiprocessor's registers are shared, a thread: by the copying warpgroup and by each of the others. The sum over the
+/// block is what the launch gave it: more, and they wait for ever.
+struct register_shares { int copying, computing; };
+SMALTI_HD constexpr register_shares shares_wgmma(attention_tile t, attention_shape s) {
+  if (t.warps == 8) return {40, 232};
+  return registers_wgmma(t, s) <= 124 ? register_shares{56, 152} : register_shares{32, 160};
+}
+
 /// Shared memory of a block with so many buffers for Q: panels of 64 columns, unpadded (the copy engine swizzles); and 1 KiB for
 /// barriers and what the block works on.
 SMALTI_HD constexpr int smem_bytes_wgmma(attention_tile t, attention_shape s, int q_stages) {
@@ -36,12 +44,20 @@ SMALTI_HD constexpr misfit fits_wgmma(attention_tile t, attention_shape s, arch 
 /// B·S 16384, H·D 2048, clock settled under load (in a short burst 15 % more).
 struct tuned_sm90 {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch) const {
-    if (s.head_dim <= 64) return {.q = 192, .kv = 128, .stages = 2, .warps = 12};
-    if (s.head_dim <= 96) return {.q = 192, .kv = 96, .stages = 2, .warps = 12};
-    if (s.head_dim <= 128) return {.q = 192, .kv = 80, .stages = 2, .warps = 12};
-    if (s.head_dim <= 192 && s.values() <= 128) return {.q = 128, .kv = 96, .stages = 2, .warps = 8};
-    if (s.head_dim <= 192) return {.q = 128, .kv = 80, .stages = 2, .warps = 8};
-    return {.q = 128, .kv = 80, .stages = 2, .warps = 8};
+    if (s.head_dim <= 64) return {.q = 192, .kv = 128, .stages = 2, .warps = 12};                          // H200 · 13.0 · 2026-11 · 508, 427
+    if (s.head_dim <= 96) return {.q = 192, .kv = 96, .stages = 2, .warps = 12};                           // H200 · 13.0 · 2026-11 · 600, 505
+    if (s.head_dim <= 128) return {.q = 192, .kv = 80, .stages = 2, .warps = 12};                          // H200 · 13.0 · 2026-11 · 664, 567
+    if (s.head_dim <= 192 && s.values() <= 128) return {.q = 128, .kv = 96, .stages = 2, .warps = 8};      // H200 · 13.0 · 2026-11 · 648, 560
+    if (s.head_dim <= 192) return {.q = 128, .kv = 80, .stages = 2, .warps = 8};                           // H200 · 13.0 · 2026-11 · 647, 558
+    return {.q = 128, .kv = 80, .stages = 2, .warps = 8};                                                  // H200 · 13.0 · 2026-11 · 668, 565
+  }
+};
+
+/// Where a mask cuts tiles, smaller blocks of queries waste less at its edge.
+struct tuned_sm90_masked {
+  SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
+    if (s.head_dim == 128) return {.q = 128, .kv = 128, .stages = 2, .warps = 8};  // H200 · 13.0 · 2026-11 · causal 580, at S 1024 432 (above: 376)
+    return tuned_sm90{}(s, a);
   }
 };
 

@@ -56,6 +56,13 @@ SMALTI_D void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c,
                ::"r"(smem_address(smem)), "l"(map), "r"(smem_address(bar)), "r"(c), "r"(r), "r"(h), "r"(b) : "memory");
 }
 
+SMALTI_D void tma_store_if(bool on, CUtensorMap const* map, void const* smem, int c, int r, int h, int b) {
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %6, 0; @p cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2,%3,%4,%5}], [%1]; }"
+               ::"l"(map), "r"(smem_address(smem)), "r"(c), "r"(r), "r"(h), "r"(b), "r"(int(on)) : "memory");
+}
+SMALTI_D void tma_store_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+SMALTI_D void tma_store_wait_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }  ///< smem is free again
+
 /// Orders this thread's ordinary writes to shared memory before later reads by the copy engine or the tensor cores.
 SMALTI_D void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
