@@ -122,9 +122,9 @@ int main(int argc, char** argv) {
     n.B = b, n.KV = m;
     run<attention_shape{128, 2}, decode_tuned>("tuned", n);
 #if defined(SMALTI_SWEEP)
-    run<attention_shape{128, 2}, fixed_decode<decode_tile{16, 3, 8}>>("16x3x8", n);
-    run<attention_shape{128, 2}, fixed_decode<decode_tile{16, 6, 4}>>("16x6x4", n);
+    run<attention_shape{128, 2}, fixed_decode<decode_tile{32, 1, 4}>>("32x1x4", n);
     run<attention_shape{128, 2}, fixed_decode<decode_tile{32, 2, 4}>>("32x2x4", n);
+    run<attention_shape{128, 2}, fixed_decode<decode_tile{16, 3, 4}>>("16x3x4", n);
     run<attention_shape{128, 2}, fixed_decode<decode_tile{32, 1, 8}>>("32x1x8", n);
 #endif
   }

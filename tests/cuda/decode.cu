@@ -288,6 +288,9 @@ TEST_CASE("lengths: none, one, odd, many; each sequence its own") {
   check<bf16>("causal", {.H = 8, .Hkv = 2, .N = 1, .lengths = {0, 1, 2, 31, 32, 33, 127, 500, 1025}}, causal{});
   check<bf16>("full", {.H = 8, .Hkv = 2, .N = 1, .lengths = {3000}}, full{});
   check<bf16>("empty", {.H = 8, .Hkv = 2, .N = 1, .lengths = {0, 0}}, causal{});
+  std::vector<int> many;
+  for (int b = 0; b < 70; ++b) many.push_back(b * 37 % 200);
+  check<bf16>("more blocks than processors", {.H = 8, .Hkv = 2, .N = 1, .lengths = many}, causal{});
   check<bf16>("more queries than keys", {.H = 8, .Hkv = 2, .N = 4, .lengths = {2, 4, 5}}, causal{});
 }
 
@@ -299,6 +302,10 @@ TEST_CASE("query heads of a key head, and query tokens, share a tile") {
 
 TEST_CASE("pages") {
   for (int page : {1, 5, 8, 16, 24, 32, 64, 256}) check<bf16>("pages", {.H = 8, .Hkv = 2, .N = 3, .page = page, .lengths = {0, 1, 31, 64, 65, 400}}, causal{});
+  for (int page : {8, 64}) {  // long parts: page ids are looked up again and again
+    decode_case<bf16> c({.H = 8, .Hkv = 2, .N = 1, .page = page, .lengths = {5000, 3000}});
+    c.run(causal{}, {.split = 4096}), c.check("long parts", causal{});
+  }
 }
 
 TEST_CASE("packed queries and keys") {
@@ -409,21 +416,24 @@ TEST_CASE("lengths may change between replays of a graph") {
   decode_case<bf16> c({.H = 8, .Hkv = 2, .N = 1, .page = 16, .lengths = {900, 500}});
   auto w = board();
   require_cuda(cudaStreamCreate(&w.stream));
-  decode_options const options{.programmatic = true};
-  device_array<char> room(decode_workspace_bytes(w, c.p, options));
-  require_cuda(cudaMemset(room.at, 0, room.n));
-  cudaGraph_t graph;
-  cudaGraphExec_t exec;
-  require_cuda(cudaStreamBeginCapture(w.stream, cudaStreamCaptureModeGlobal));
-  for (int i = 0; i < 3; ++i) REQUIRE(c.launch(w, {room.at, room.n}, causal{}, options, {}));
-  require_cuda(cudaStreamEndCapture(w.stream, &graph)), require_cuda(cudaGraphInstantiate(&exec, graph, 0));
-  for (std::vector<int> lengths : {std::vector{900, 500}, {1, 499}, {0, 33}}) {
-    c.used.assign(lengths), c.positions.assign({lengths[0] - 1, lengths[1] - 1});
-    c.o.poison(), c.lse.poison();
-    require_cuda(cudaGraphLaunch(exec, w.stream)), require_cuda(cudaStreamSynchronize(w.stream));
-    c.check("replayed", causal{});
+  for (bool early : {false, true}) {
+    decode_options const options{.programmatic = true, .early = early};
+    device_array<char> room(decode_workspace_bytes(w, c.p, options));
+    require_cuda(cudaMemset(room.at, 0, room.n));
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    require_cuda(cudaStreamBeginCapture(w.stream, cudaStreamCaptureModeGlobal));
+    for (int i = 0; i < 3; ++i) REQUIRE(c.launch(w, {room.at, room.n}, causal{}, options, {}));
+    require_cuda(cudaStreamEndCapture(w.stream, &graph)), require_cuda(cudaGraphInstantiate(&exec, graph, 0));
+    for (std::vector<int> lengths : {std::vector{900, 500}, {1, 499}, {0, 33}}) {
+      c.used.assign(lengths), c.positions.assign({lengths[0] - 1, lengths[1] - 1});
+      c.o.poison(), c.lse.poison();
+      require_cuda(cudaGraphLaunch(exec, w.stream)), require_cuda(cudaStreamSynchronize(w.stream));
+      c.check("replayed", causal{});
+    }
+    require_cuda(cudaGraphExecDestroy(exec)), require_cuda(cudaGraphDestroy(graph));
   }
-  require_cuda(cudaGraphExecDestroy(exec)), require_cuda(cudaGraphDestroy(graph)), require_cuda(cudaStreamDestroy(w.stream));
+  require_cuda(cudaStreamDestroy(w.stream));
 }
 
 TEST_CASE("refusals") {

@@ -30,19 +30,22 @@ namespace detail {
 
 inline constexpr index decode_tickets = 16384;  ///< (sequence, KV head, block of rows) that may share keys between blocks
 
-template <class Tuning, class T>
-status plan_of(on_cuda const& where, attention_problem<T> const& p, decode_options const& o, decode_plan& plan, decode_tile& t, attention_shape s) {
+template <class Kind, class T>
+status plan_of(on_cuda const& where, attention_problem<T> const& p, decode_options const& o, decode_plan& plan) {
   int device = 0, processors = 0;
   cudaError_t e = cudaGetDevice(&device);
   if (e == cudaSuccess) e = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
   if (e != cudaSuccess) return explain(e);
-  t = Tuning{}(s, where.device);
+  decode_tile const t = Kind::tile(where.device);
+  if (auto s = explain(fits(t, Kind::shape, where.device)); !s) return s;
   index const room = p.pages.pages ? index(p.pages.max_pages) * p.pages.page_size : p.k.extent[2];
   index const keys = o.keys > 0 ? min(index(o.keys), room) : room, queries = p.lengths.q_starts ? o.queries : p.q.extent[2];
   if (queries < 0 || queries * p.group() > 1 << 20 || (p.lengths.q_starts && queries == 0 && p.q.extent[2] > 0))
     return {"attn.20", "packed queries need options.queries; at most 2^20 rows for a KV head"};
   if (o.split < 0 || o.split % 32 != 0 || o.keys < 0) return {"attn.20", "options.split must be a multiple of 32, options.keys not negative"};
-  plan = plan_decode(t, index(p.batch()) * p.heads_kv(), p.group(), int(queries), int(keys), o.split, processors);
+  plan = plan_decode(t, index(p.batch()) * p.heads_kv(), p.group(), int(queries), int(keys), o.split, processors, Kind::boxes ? 3 : 1);
+  if (Kind::boxes)
+    while (plan.stages > 1 && plan.together * decode_smem_bytes({t.step, plan.stages, t.warps}, Kind::shape) > where.device.smem) --plan.stages;
   return {};
 }
 
@@ -75,37 +78,21 @@ bool decode_map(CUtensorMap& map, view<T const, 4> a, int rows) {
 
 /// Whether the copy engine can fetch whole boxes: pages of eight rows or more, by powers of two.
 template <class T>
-bool decode_maps_of(on_cuda const& where, attention_problem<T> const& p, decode_tile t, decode_maps& maps) {
-  int const page = p.pages.pages ? p.pages.page_size : t.step;
-  maps.box = min(page, t.step);
+bool decode_maps_of(on_cuda const& where, attention_problem<T> const& p, int step, decode_maps& maps, decode_box& box) {
+  int const page = p.pages.pages ? p.pages.page_size : step;
   if (!where.device.has(feature::tma) || page < 8 || (page & (page - 1)) != 0) return false;
-  for (maps.shift = 0; 1 << maps.shift < page;) ++maps.shift;
-  return decode_map(maps.k, p.k, maps.box) && decode_map(maps.v, p.v, maps.box);
+  box.rows = min(page, step);
+  for (box.page_shift = 0; 1 << box.page_shift < page;) ++box.page_shift;
+  for (box.boxes_shift = 0; box.rows << box.boxes_shift < step;) ++box.boxes_shift;
+  return decode_map(maps.k, p.k, box.rows) && decode_map(maps.v, p.v, box.rows);
 }
 
 template <class Kind, class T, class Variant>
-status launch_decode(on_cuda const& where, decode_call<T> const& call, typename Kind::maps const& maps, Variant const& variant, bool programmatic) {
-  auto* const kernel = decode_kernel<Kind, T, Variant>;
-  decode_tile const t = Kind::tile(where.device);
-  int const smem = decode_smem_bytes(t, Kind::shape);
-  if (auto s = explain(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem)); !s) return s;
+status launch_decode(on_cuda const& where, decode_call<T>& call, typename Kind::maps const& maps, decode_workspace const& w, Variant const& variant,
+                     decode_options const& o) {
+  constexpr attention_shape S = Kind::shape;
   auto const& p = call.problem;
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization, early.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t how{};
-  how.gridDim = dim3(unsigned(call.plan.parts), unsigned(p.heads_kv() * call.plan.blocks), unsigned(p.batch()));
-  how.blockDim = dim3(unsigned(32 * t.warps)), how.dynamicSmemBytes = std::size_t(smem), how.stream = where.stream;
-  how.attrs = &early, how.numAttrs = programmatic && where.device >= sm_90a;
-  return explain(cudaLaunchKernelEx(&how, kernel, call, maps, variant));
-}
-
-template <attention_shape S, class Tuning, class T, class Variant>
-status run_decode(on_cuda const& where, attention_problem<T> const& p, decode_workspace const& w, Variant const& variant, decode_options const& o,
-                  decode_append<T> const& append) {
-  decode_call<T> call{p, append, {}, nullptr, nullptr, static_cast<unsigned*>(w.at), o.early && o.programmatic};
-  decode_tile t{};
-  if (auto s = plan_of<Tuning>(where, p, o, call.plan, t, S); !s) return s;
-  if (auto s = explain(fits(t, S, where.device)); !s) return s;
+  if (auto s = plan_of<Kind>(where, p, o, call.plan); !s) return s;
   if (call.plan.rows == 0 || p.batch() == 0) return {};
   index const items = decode_items(call.plan, p.batch(), p.heads_kv());
   if (p.batch() > 65535 || index(p.heads_kv()) * call.plan.blocks > 65535) return {"attn.13", "more than 65535 sequences or blocks of rows in one launch"};
@@ -116,10 +103,30 @@ status run_decode(on_cuda const& where, attention_problem<T> const& p, decode_wo
     call.partial = reinterpret_cast<float*>(static_cast<char*>(w.at) + decode_tickets * 4);
     call.states = reinterpret_cast<softmax_state*>(call.partial + items * call.plan.parts * call.plan.rows_of_block() * S.values());
   }
+  auto* const kernel = decode_kernel<Kind, T, Variant>;
+  decode_tile t = Kind::tile(where.device);
+  if (Kind::boxes) t.stages = call.plan.stages;
+  int const smem = max(decode_smem_bytes(t, S), Kind::boxes ? where.device.smem / (call.plan.together + 1) + 1 : 0);  // and no more of them at once
+  if (auto s = explain(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem)); !s) return s;
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization, early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t how{};
+  how.gridDim = dim3(unsigned(call.plan.parts), unsigned(p.heads_kv() * call.plan.blocks), unsigned(p.batch()));
+  how.blockDim = dim3(unsigned(32 * t.warps)), how.dynamicSmemBytes = std::size_t(smem), how.stream = where.stream;
+  how.attrs = &early, how.numAttrs = o.programmatic && where.device >= sm_90a;
+  return explain(cudaLaunchKernelEx(&how, kernel, call, maps, variant));
+}
+
+template <attention_shape S, class Tuning, class T, class Variant>
+status run_decode(on_cuda const& where, attention_problem<T> const& p, decode_workspace const& w, Variant const& variant, decode_options const& o,
+                  decode_append<T> const& append) {
+  decode_call<T> call{.room = p.pages.pages ? p.pages.max_pages * p.pages.page_size : int(p.k.extent[2]), .early = o.early && o.programmatic,
+                      .appends = bool(append.k), .lengths = p.lengths, .pages = p.pages, .tickets = static_cast<unsigned*>(w.at), .problem = p, .append = append};
+  using boxes = decode_kind<S.head_dim, S.values(), true, Tuning>;
+  using copies = decode_kind<S.head_dim, S.values(), false, Tuning>;
   decode_maps maps;
-  if (!o.copies && decode_maps_of(where, p, t, maps)) 
-    return launch_decode<decode_kind<S.head_dim, S.values(), true, Tuning>>(where, call, maps, variant, o.programmatic);
-  return launch_decode<decode_kind<S.head_dim, S.values(), false, Tuning>>(where, call, {}, variant, o.programmatic);
+  if (!o.copies && decode_maps_of(where, p, boxes::tile(where.device).step, maps, call.box)) return launch_decode<boxes>(where, call, maps, w, variant, o);
+  return launch_decode<copies>(where, call, {}, w, variant, o);
 }
 
 template <class T>
@@ -139,11 +146,16 @@ status check_append(attention_problem<T> const& p, decode_append<T> const& a) {
 /// Bytes that decode_attention needs for such a problem on the current device: a bound for every content of its lengths.
 template <class Tuning = decode_tuned, class T>
 std::size_t decode_workspace_bytes(on_cuda const& where, attention_problem<T> const& p, decode_options const& o = {}) {
-  attention_shape const s{int(p.q.extent[3]), int(sizeof(T)), int(p.v.extent[3])};
-  decode_plan plan{};
-  decode_tile t{};
-  if (!p.check() || !detail::plan_of<Tuning>(where, p, o, plan, t, s)) return 0;
-  return detail::decode_bytes(plan, detail::decode_items(plan, p.batch(), p.heads_kv()), s.values());
+  std::size_t bytes = 0;
+  if (!p.check()) return 0;
+  auto const ask = [&]<int D, int Dv>() {
+    decode_plan plan{};
+    auto const need = [&](status s) { bytes = max(bytes, s ? detail::decode_bytes(plan, detail::decode_items(plan, p.batch(), p.heads_kv()), Dv) : 0); };
+    need(detail::plan_of<decode_kind<D, Dv, true, Tuning>>(where, p, o, plan)), need(detail::plan_of<decode_kind<D, Dv, false, Tuning>>(where, p, o, plan));
+  };
+  if (p.q.extent[3] == 192 && p.v.extent[3] == 128) ask.template operator()<192, 128>();
+  else dispatch<64, 96, 128, 256>(int(p.q.extent[3]), [&]<int D> { ask.template operator()<D, D>(); });
+  return bytes;
 }
 
 /// decode_attention for one shape, where a program wants no other compiled.

@@ -11,16 +11,19 @@ struct decode_sum {
   softmax_state state;
   float4 o = {0, 0, 0, 0};
 
-  /// All at once: one maximum, then exponentials that do not wait for one another.
+  /// All at once: one maximum, then exponentials that do not wait for one another. Run once, so short: a block fetches these
+  /// instructions from afar.
   template <int N>
   SMALTI_D void add(softmax_state const (&s)[N], float4 const (&x)[N]) {
     float m = state.m;
     SMALTI_UNROLL for (int j = 0; j < N; ++j) m = fmaxf(m, s[j].m);
-    float const mine = softmax_state::decay(state.m, m);
+    float const shift = m == -INFINITY ? 0.f : m * 1.44269504f;
+    auto const decay = [&](float from) { return ptx::exp2_approx(fmaf(from, 1.44269504f, -shift)); };
+    float const mine = decay(state.m);
     o = {mine * o.x, mine * o.y, mine * o.z, mine * o.w}, state = {m, mine * state.l};
     SMALTI_UNROLL for (int j = 0; j < N; ++j) {
-      float const w = softmax_state::decay(s[j].m, m);
-      o = {o.x + w * x[j].x, o.y + w * x[j].y, o.z + w * x[j].z, o.w + w * x[j].w}, state.l += w * s[j].l;
+      float const w = decay(s[j].m);
+      o = {fmaf(w, x[j].x, o.x), fmaf(w, x[j].y, o.y), fmaf(w, x[j].z, o.z), fmaf(w, x[j].w, o.w)}, state.l = fmaf(w, s[j].l, state.l);
     }
   }
 };
@@ -87,15 +90,18 @@ SMALTI_D void decode_join(decode_call<E> const& call, decode_share const& s, int
   if (ptx::thread() == 0) call.tickets[s.item] = 0;
   decode_each<S.values()>(s.rows, [&](int r, int c) {
     decode_sum sum;
-    constexpr int ahead = 16;  // loads in flight
-    for (int i = 0; i < s.parts; i += ahead) {
+    constexpr int ahead = 16;  // parts on their way
+    float const* o_at = call.partial + (part0 + r) * S.values() + c;
+    softmax_state const* state_at = call.states + part0 + r;
+    for (int left = s.parts; left > 0; left -= ahead) {
       softmax_state state[ahead];
       float4 o[ahead] = {};
       SMALTI_UNROLL for (int j = 0; j < ahead; ++j) {
-        if (i + j >= s.parts) continue;
-        index const row = part0 + index(i + j) * block_rows + r;
-        float2 const ml = __ldcg(reinterpret_cast<float2 const*>(call.states + row));
-        state[j] = {ml.x, ml.y}, o[j] = __ldcg(reinterpret_cast<float4 const*>(call.partial + row * S.values() + c));
+        if (j < left) {
+          float2 const ml = __ldcg(reinterpret_cast<float2 const*>(state_at));
+          state[j] = {ml.x, ml.y}, o[j] = __ldcg(reinterpret_cast<float4 const*>(o_at));
+        }
+        o_at += block_rows * S.values(), state_at += block_rows;
       }
       sum.add(state, o);
     }
@@ -115,7 +121,10 @@ struct decode_kind {
   static constexpr attention_shape shape{D, 2, Dv};
   static constexpr bool boxes = Boxes;
   using maps = std::conditional_t<Boxes, detail::decode_maps, detail::decode_no_maps>;
-  SMALTI_HD static constexpr decode_tile tile(arch a) { return Tuning{}(shape, a); }
+  SMALTI_HD static constexpr decode_tile tile(arch a) {
+    if (!Boxes) a.features &= ~unsigned(feature::tma);
+    return Tuning{}(shape, a);
+  }
 };
 
 /// Grid: (parts, KV heads × blocks of rows, sequences).
@@ -129,23 +138,30 @@ decode_kernel(__grid_constant__ detail::decode_call<E> const call, __grid_consta
   if constexpr (fits(T, S, this_arch()) == misfit::none && (!Kind::boxes || this_arch().has(feature::tma))) {
     extern __shared__ __align__(16) char smem_raw[];
     char* const ring = smem_raw + (1024 - ptx::smem_address(smem_raw) % 1024) % 1024;  // the swizzle counts from multiples of 1024
-    auto* const landed = reinterpret_cast<uint64_t*>(ring + decode_ring_bytes(T, S));
-    auto* const states = reinterpret_cast<softmax_state*>(landed + 2 * T.warps * T.stages);
+    decode_tile used = T;
+    if constexpr (Kind::boxes) used.stages = call.plan.stages;
+    auto* const landed = reinterpret_cast<uint64_t*>(ring + decode_ring_bytes(used, S));
+    auto* const states = reinterpret_cast<softmax_state*>(landed + 2 * T.warps * used.stages);
 
     int const warp = ptx::uniform(ptx::warp()), tw = call.plan.team, shift = tw >> 1;  // a team is 1, 2 or 4 warps: shift is its logarithm
     decode_team team{warp >> shift, warp & (tw - 1), tw, T.step * T.warps >> shift, (T.step == 32 ? 5 : 4) + (T.warps == 8 ? 3 : 2) - shift};
-    using source_of = std::conditional_t<Kind::boxes, decode_boxes<S, T, E>, decode_copies<S, T, E>>;
-    int const stages = source_of::stages(team);
-    source_of source{from, call.problem, team, ring + team.id * stages * decode_step_bytes(T, S), landed + 2 * team.id * stages};
+    auto source = [&] {
+      if constexpr (Kind::boxes) {
+        int const stages = used.stages << shift;  // of a team
+        return decode_boxes<S, T, E>{from, call.box, call.pages, team, stages, ring + team.id * stages * decode_step_bytes(T, S), landed + 2 * team.id * stages};
+      } else {
+        return decode_copies<S, T, E>{call.pages, call.problem, team, ring + team.id * T.stages * decode_step_bytes(T, S)};
+      }
+    }();
     source.open();
     if (!call.early) ptx::wait_for_previous();
     decode_share const share = find_share<T.step>(call, variant);
     if (share.parts == 0) return;
-    bool const packed = call.problem.lengths.kv_starts;
-    team.outer = packed ? 0 : share.batch, team.first = packed ? call.problem.kv_first(share.batch) : 0, team.group = share.group;
+    bool const packed = call.lengths.kv_starts;
+    team.outer = packed ? 0 : share.batch, team.first = packed ? call.lengths.kv_starts[share.batch] : 0, team.group = share.group;
     team.seen = {share.seen.begin, share.keys.end};
-    decode_walk<S, T, source_of, Variant> walk(source, team, share, variant);
-    if (call.append.k && (int(blockIdx.x) == share.parts - 1 || share.keys.end > share.length - share.tokens)) {
+    decode_walk<S, T, decltype(source), Variant> walk(source, team, share, variant);
+    if (call.appends && (int(blockIdx.x) == share.parts - 1 || share.keys.end > share.length - share.tokens)) {
       ptx::wait_for_previous();
       append(call.problem, call.append, share.batch, share.group, share.tokens, share.length,
              {blockIdx.x == 0 ? 0 : share.keys.begin, int(blockIdx.x) == share.parts - 1 ? share.length : share.keys.end});

@@ -9,16 +9,22 @@
 
 namespace smalti::detail {
 
-/// What a launch carries besides the variant and the copy engine's maps.
+/// What a launch carries besides the variant and the copy engine's maps. What a block needs before it can ask for its first byte
+/// comes first: parameters arrive by cache lines, each at the price of a trip to L2.
 template <class E>
 struct decode_call {
-  attention_problem<E> problem;
-  decode_append<E> append;
   decode_plan plan;
+  int room;               ///< rows of the cache for a sequence, where the keys are not packed
+  bool early;             ///< the cache may be read before the stream's previous kernel has ended
+  bool appends;
+  attention_lengths lengths;
+  page_table pages;
+  decode_box box;
+  unsigned* tickets;      ///< (items): parts that are done; 0 before and after
   float* partial;         ///< (items, parts, rows of a block, Dv): Σ e^(s − m) v
   softmax_state* states;  ///< (items, parts, rows of a block)
-  unsigned* tickets;      ///< (items): parts that are done; 0 before and after
-  bool early;             ///< the cache may be read before the stream's previous kernel has ended
+  attention_problem<E> problem;
+  decode_append<E> append;
 };
 
 /// One block's share: some rows of one KV head, some keys.
@@ -32,22 +38,23 @@ struct decode_share {
   key_range seen, keys;       // by any query · of this part
   int parts;                  // that share the sequence's keys
 
-  SMALTI_D int token(int r) const { return (first + r) / heads; }
-  SMALTI_D int head(int r) const { return group * heads + (first + r) % heads; }
+  SMALTI_D int token(int r) const { return tokens == 1 ? 0 : (first + r) / heads; }
+  SMALTI_D int head(int r) const { return group * heads + (tokens == 1 ? first + r : (first + r) % heads); }
 };
 
 /// Lengths are read here, on the device. parts = 0: nothing to do.
 template <int Step, class E, class Variant>
 SMALTI_D decode_share find_share(decode_call<E> const& call, Variant const& variant) {
-  auto const& p = call.problem;
   auto const& plan = call.plan;
+  auto const& l = call.lengths;
   decode_share s;
   s.batch = blockIdx.z, s.group = blockIdx.y, s.item = blockIdx.z * gridDim.y + blockIdx.y, s.first = 0, s.heads = plan.heads;
   if (plan.blocks > 1) s.group = blockIdx.y / plan.blocks, s.first = blockIdx.y % plan.blocks * 16 * plan.team;
-  s.tokens = min(p.q_count(s.batch), plan.tokens);
-  s.length = max(min(p.kv_count(s.batch), min(p.kv_room(s.batch), plan.keys)), 0);
+  int const room = l.kv_starts ? l.kv_starts[s.batch + 1] - l.kv_starts[s.batch] : call.room;
+  s.tokens = l.q_starts ? min(l.q_starts[s.batch + 1] - l.q_starts[s.batch], plan.tokens) : plan.tokens;
+  s.length = max(min(l.kv_used ? min(l.kv_used[s.batch], room) : room, plan.keys), 0);
+  s.position = l.positions ? l.positions[s.batch] : 0, s.parts = 0;
   s.rows = min(s.tokens * s.heads - s.first, 16 * plan.team);
-  s.position = p.position(s.batch), s.parts = 0;
   if (s.rows <= 0) return s;
   s.first_token = 0, s.last_token = s.tokens - 1;  // divisions take a tenth of a microsecond each, before the first byte is asked for
   if (plan.blocks > 1) s.first_token = s.token(0), s.last_token = s.token(s.rows - 1);
@@ -169,7 +176,7 @@ struct decode_walk {
     return k;
   }
   SMALTI_D void start() {
-    _Pragma("unroll 1") for (int i = 0; i < source.stages(team); ++i, ahead = next(ahead)) source.request_k(i, ahead), source.request_v(i, ahead);
+    _Pragma("unroll 1") for (int i = 0; i < source.stages; ++i, ahead = next(ahead)) source.request_k(i, ahead), source.request_v(i, ahead);
   }
   template <class E>
   SMALTI_D void run(decode_warp<S, T, E> const& w, float scale, online_softmax<2>& softmax, decode_block<S.values()>& o) {
@@ -187,7 +194,7 @@ struct decode_walk {
       w.add_pv(o, s, source.v_at(stage));                                      // O += P V              (16, Dv)
       team.sync();
       source.request_v(stage, ahead);
-      if (++stage == source.stages(team)) stage = 0, phase ^= 1;
+      if (++stage == source.stages) stage = 0, phase ^= 1;
     }
   }
 };

@@ -29,30 +29,35 @@ struct decode_team {
   }
 };
 
+/// What one box of the copy engine is: `rows` rows of 64 columns, a whole step or a page of it. All are powers of two.
+struct decode_box {
+  int rows = 0;
+  int page_shift = 0;   ///< logarithm of the rows of a page
+  int boxes_shift = 0;  ///< of the boxes of a step
+};
 struct decode_maps {
   CUtensorMap k, v;
-  int box;    ///< rows: T.step, or those of a page
-  int shift;  ///< logarithm of the rows of a page
 };
 struct decode_no_maps {};
 
-/// The copy engine. One box is `box` rows of 64 columns; a step is one box high, or several where pages are smaller than it.
+/// The copy engine.
 template <attention_shape S, decode_tile T, class E>
 struct decode_boxes {
   decode_maps const& from;
-  attention_problem<E> const& p;
+  decode_box const& box;
+  page_table const& pages;
   decode_team const& team;
-  char* ring;         ///< of the team
-  uint64_t* landed;   ///< two for each stage: K, V
-  int known = -1, ids = 0;  ///< lane i has the page of the step i strides after key `known`: one latency for 32 steps
+  int stages;
+  char* ring;               ///< of the team
+  uint64_t* landed;         ///< two for each stage: K, V
+  int known = -1, ids = 0;  ///< lane i has the page of the i-th box from key `known` on: one latency for 32 boxes
 
-  SMALTI_D static int stages(decode_team const& team) { return T.stages * team.warps; }
   SMALTI_D char* k_at(int stage) const { return ring + stage * decode_step_bytes(T, S); }
   SMALTI_D char* v_at(int stage) const { return k_at(stage) + T.step * 128 * decode_panels(S.head_dim); }
 
   SMALTI_D void open() const {
     if (ptx::thread() == 0) ptx::tma_prefetch(&from.k), ptx::tma_prefetch(&from.v);
-    if (team.thread() < 2 * stages(team)) ptx::mbarrier_init(&landed[team.thread()], 1), ptx::mbarrier_init_fence();
+    if (team.thread() < 2 * stages) ptx::mbarrier_init(&landed[team.thread()], 1), ptx::mbarrier_init_fence();
     team.sync();
   }
   SMALTI_D void request_k(int stage, int k0) { request<decode_panels(S.head_dim)>(k_at(stage), &landed[2 * stage], from.k, k0); }
@@ -76,29 +81,20 @@ struct decode_boxes {
   template <int Panels>
   SMALTI_D void request(char* to, uint64_t* bar, CUtensorMap const& map, int k0) {
     if (team.warp != 0 || k0 >= team.seen.end) return;
-    if (p.pages.pages && from.box < T.step) return request_pages<Panels>(to, bar, map, k0);
-    int outer = team.outer, row = k0 + team.first;
-    if (p.pages.pages) {
-      if (known < 0 || k0 - known >= 32 * team.stride) {
-        int const k = k0 + ptx::lane() * team.stride;
-        known = k0, ids = k < team.seen.end ? p.pages.pages[index(team.outer) * p.pages.max_pages + (k >> from.shift)] : 0;
+    int const boxes = box.boxes_shift ? ceil_div(min(T.step, team.seen.end - k0), box.rows) : 1;
+    int at = 0, outer = team.outer, row = k0 + team.first;
+    if (pages.pages) {
+      at = (k0 - known) >> team.shift << box.boxes_shift, row = k0 & ((1 << box.page_shift) - 1);
+      if (known < 0 || at >= 32) {
+        int const step = ptx::lane() >> box.boxes_shift, k = k0 + step * team.stride + (ptx::lane() - (step << box.boxes_shift)) * box.rows;
+        known = k0, at = 0, ids = k < team.seen.end ? pages.pages[index(team.outer) * pages.max_pages + (k >> box.page_shift)] : 0;
       }
-      outer = __shfl_sync(~0u, ids, (k0 - known) >> team.shift), row = k0 & ((1 << from.shift) - 1);
     }
-    if (ptx::lane() != 0) return;
-    ptx::mbarrier_arrive_expecting(bar, Panels * T.step * 128);
-    SMALTI_UNROLL for (int i = 0; i < Panels; ++i) ptx::tma_load(to + i * (T.step * 128), &map, bar, 64 * i, row, team.group, outer);
-  }
-  /// Several pages a step.
-  template <int Panels>
-  SMALTI_D void request_pages(char* to, uint64_t* bar, CUtensorMap const& map, int k0) const {
-    if (ptx::lane() != 0) return;
-    int const boxes = ceil_div(min(T.step, team.seen.end - k0), from.box);
-    ptx::mbarrier_arrive_expecting(bar, boxes * Panels * from.box * 128);
-    _Pragma("unroll 1") for (int b = 0; b < boxes; ++b) {
-      int const page = p.pages.pages[index(team.outer) * p.pages.max_pages + (k0 >> from.shift) + b];
-      _Pragma("unroll 1") for (int i = 0; i < Panels; ++i)
-        ptx::tma_load(to + i * (T.step * 128) + b * from.box * 128, &map, bar, 64 * i, 0, team.group, page);
+    if (ptx::lane() == 0) ptx::mbarrier_arrive_expecting(bar, boxes * Panels * box.rows * 128);
+    _Pragma("unroll 1") for (int b = 0; b < boxes; ++b, to += box.rows * 128) {
+      if (pages.pages) outer = __shfl_sync(~0u, ids, at + b);
+      if (ptx::lane() == 0)
+        SMALTI_UNROLL for (int i = 0; i < Panels; ++i) ptx::tma_load(to + i * (T.step * 128), &map, bar, 64 * i, row, team.group, outer);
     }
   }
 };
@@ -106,13 +102,12 @@ struct decode_boxes {
 /// cp.async: every lane copies pieces of 16 bytes. Any strides that are multiples of 16 bytes, any page size.
 template <attention_shape S, decode_tile T, class E>
 struct decode_copies {
-  decode_no_maps const& from;
+  page_table const& pages;
   attention_problem<E> const& p;
   decode_team const& team;
   char* ring;
-  uint64_t* landed;
+  static constexpr int stages = T.stages;  // the wait below is a constant
 
-  SMALTI_D static int stages(decode_team const&) { return T.stages; }  // the wait below is a constant
   SMALTI_D char* k_at(int stage) const { return ring + stage * decode_step_bytes(T, S); }
   SMALTI_D char* v_at(int stage) const { return k_at(stage) + T.step * 128 * decode_panels(S.head_dim); }
 
@@ -129,22 +124,23 @@ struct decode_copies {
  private:
   template <int Columns>
   SMALTI_D void request(char* to, view<E const, 4> const& a, int k0) const {
-    index const mine = offset(a, k0 + ptx::lane());  // of key k0 + lane: each is looked up once
+    if (k0 >= team.seen.end) return ptx::cp_async_commit();  // an empty group, so that the wait stays a constant; zeros would come too late
+    index const mine = offset(a, k0 + ptx::lane());          // of key k0 + lane: each is looked up once
     constexpr int pieces = Columns / 8;
     for (int i = 0; i < T.step * pieces; i += 32 * team.warps) {
       int const at = i + team.thread(), r = min(at / pieces, T.step - 1), c = at % pieces * 8;
       index const row = __shfl_sync(~0u, mine, r);
       if (at < T.step * pieces) ptx::cp_async_16(decode_place<T.step>(to, r, c), a.at + (row == nowhere ? 0 : row + c), row != nowhere);
     }
-    ptx::cp_async_commit();  // even an empty one
+    ptx::cp_async_commit();
   }
   static constexpr index nowhere = -1;  // rows begin at multiples of 16 bytes
   /// Where key k begins, in elements; nowhere: not to be read, zeros instead.
   SMALTI_D index offset(view<E const, 4> const& a, int k) const {
     if (!team.seen.holds(k)) return nowhere;
     int outer = team.outer;
-    if (p.pages.pages) {
-      outer = p.pages.pages[index(outer) * p.pages.max_pages + k / p.pages.page_size], k %= p.pages.page_size;
+    if (pages.pages) {
+      outer = pages.pages[index(outer) * pages.max_pages + k / pages.page_size], k %= pages.page_size;
       if (unsigned(outer) >= unsigned(a.extent[0])) return nowhere;
     }
     k += team.first;
