@@ -4,7 +4,8 @@
 usage: alone.py {g++|clang++|nvcc} BUILD_FOLDER [--fresh]
 
 .hpp files go through g++ and clang++, and, in the layers that device code may include, through nvcc; .cuh files go
-through nvcc for sm_80 and for compute_90a. A header whose text and whose includes are what they were when it last passed
+through nvcc for sm_80 and for compute_90a. clang++ sees the headers alone, bodies and all, as a .cuh does through nvcc; g++, which
+builds src/ anyway, and nvcc see the .hpp in the compiled mode. A header whose text and whose includes are what they were when it last passed
 is not compiled again. Two compilers run at a time.
 """
 import concurrent.futures
@@ -20,11 +21,11 @@ INCLUDE = ROOT / "include"
 DEVICE_LAYERS = {"core", "simd", "math", "quant", "attention", "gemm"}
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 COMMANDS = {
-    "g++": ["g++", "-std=c++20", "-fsyntax-only", "-O1", *WARNINGS],
+    "g++": ["g++", "-std=c++20", "-fsyntax-only", "-O1", "-DSMALTI_COMPILED", *WARNINGS],
     "clang++": ["clang++", "-std=c++20", "-fsyntax-only", *WARNINGS],
     "nvcc": ["nvcc", "-x", "cu", "-std=c++20", "--expt-relaxed-constexpr", "-Wno-deprecated-gpu-targets", "-c", "-o", "/dev/null"],
 }
-GENCODES = {".hpp": ["-gencode=arch=compute_80,code=sm_80"],
+GENCODES = {".hpp": ["-DSMALTI_COMPILED", "-gencode=arch=compute_80,code=sm_80"],
             ".cuh": ["-gencode=arch=compute_80,code=sm_80", "-gencode=arch=compute_90a,code=sm_90a"]}
 
 
