@@ -4,8 +4,11 @@
 //   nf4_cuda once N K M                         four launches, for a profiler
 //   nf4_cuda sweep [M]                          every way to cut that fills the chip, the best few of each shape
 
-#include <cublas_v2.h>
-#include <dlfcn.h>
+#if __has_include(<cublas_v2.h>)
+  #include <cublas_v2.h>
+  #include <dlfcn.h>
+  #define HAVE_CUBLAS
+#endif
 
 #include <algorithm>
 #include <cstdio>
@@ -78,12 +81,25 @@ double time_graph(int calls, F call, int replays = 15) {
   return 1e3 * ms[ms.size() / 2] / calls;
 }
 
+/// n words of 16 bytes.
+__global__ void copy_words(uint4* to, uint4 const* from, std::size_t n) {
+  for (std::size_t i = blockIdx.x * std::size_t(4 * 256) + threadIdx.x; i < n; i += std::size_t(gridDim.x) * 4 * 256) {
+    uint4 w[4];
+    for (int j = 0; j < 4; ++j)
+      if (i + j * 256 < n) w[j] = from[i + j * 256];
+    for (int j = 0; j < 4; ++j)
+      if (i + j * 256 < n) to[i + j * 256] = w[j];
+  }
+}
 /// Bytes per µs of a copy, read and written: what the board's memory gives.
 double copy_speed() {
   std::size_t const n = std::size_t(1) << 30;
   device_buffer<uint8_t> const from = random_buffer<uint8_t>(n, 1);
   device_buffer<uint8_t> to(n);
-  return 2. * double(n) / time_graph(4, [&](on_cuda const& on, int) { must(cudaMemcpyAsync(to.data(), from.data(), n, cudaMemcpyDeviceToDevice, on.stream)); }, 7);
+  return 2. * double(n) / time_graph(4, [&](on_cuda const& on, int) {
+    copy_words<<<unsigned(n / 16 / 1024), 256, 0, on.stream>>>(reinterpret_cast<uint4*>(to.data()), reinterpret_cast<uint4 const*>(from.data()), n / 16);
+    must(cudaGetLastError());
+  }, 7);
 }
 
 struct shape { int n, k; };
@@ -111,6 +127,11 @@ struct weights {
 };
 
 /// cuBLAS if this machine has it; the program does without.
+#if !defined(HAVE_CUBLAS)
+struct cublas {
+  double time(shape, int) { return 0; }
+};
+#else
 struct cublas {
   cublasHandle_t handle = nullptr;
   decltype(&cublasSetStream) set_stream = nullptr;
@@ -144,11 +165,13 @@ struct cublas {
     });
   }
 };
+#endif
 
 void measure(std::string const& commit, std::string const& date, std::string const& command) {
   cudaDeviceProp board;
   must(cudaGetDeviceProperties(&board, 0));
   double const speed = copy_speed();
+  std::fprintf(stderr, "copy: %.2f TB/s\n", speed / 1e6);
   cublas peer;
   auto const line = [&](std::string const& what, double ours, double theirs, double limit) {
     std::printf("{\"bench\": \"nf4_cuda\", \"case\": \"%s\", \"unit\": \"us\", \"ours\": %.2f, \"peer\": \"cuBLAS bf16\", \"peer_value\": %.2f, \"ratio\": %.2f, "
@@ -178,25 +201,28 @@ void sweep_config(weights const& w, int m) {
   constexpr nf4_engine e = Config::engine;
   struct row { double us; nf4_tile t; };
   std::vector<row> rows;
-  int const all = nf4_panel::panels(w.s.n), warps = e.threads / 32;
+  nf4_problem<bf16, bf16, nested_scales> p{w.x.data(), w.out(m).at, w.s.k, w.s.n, m, w.s.n, w.s.k, false, {}};
+  nf4_work const work = nf4_work_of(p);
+  int const warps = e.threads / 32;
   for (int split : {1, 2, 4, 8})
-    for (int own = 1; own <= warps; ++own)
-      for (int parts = 1; parts * own <= warps; ++parts) {
-        int const blocks = split * ceil_div(all, own * e.own), held = 132 * e.blocks;
-        if (blocks > 2 * held || blocks < 88 || (blocks > held && blocks < held * 9 / 5) || parts * own * 4 < warps * 3) continue;
-        nf4_tile const t = with_chunk({own * e.own, parts, split, 0}, e, m, w.s.k, gpu.device);
+    for (int panels = 1; panels <= warps; ++panels)
+      for (int parts = 1; parts * panels <= warps; ++parts) {
+        int const blocks = split * ceil_div(work.panels, panels), held = 132 * e.blocks;
+        if (blocks > 2 * held || blocks < 88 || (blocks > held && blocks < held * 9 / 5) || parts * panels * 4 < warps * 3) continue;
+        nf4_tile const t = with_chunk({panels, parts, split}, e, work, gpu.device);
         if (!t.chunk) continue;
-        double const us = w.time([&](on_cuda const& on, device_nf4 const& one) {
-          nf4_problem<bf16, bf16, nested_scales> p{w.x.data(), w.out(m).at, w.s.k, w.s.n, m, w.s.n, w.s.k, false, {}};
-          if (auto s = detail::nf4_sum(p.sum[0], product(w.tokens(m), one), m, w.s.n); !s) return s;
-          return nf4_launch<Config>(on, p, t, true, identity{});
-        });
-        rows.push_back({us, t});
+        rows.push_back({w.time([&](on_cuda const& on, device_nf4 const& one) {
+          auto of = p;
+          if (auto s = detail::nf4_sum(of.sum[0], product(w.tokens(m), one), m, w.s.n); !s) return s;
+          return nf4_launch<Config>(on, of, t, true, identity{});
+        }), t});
       }
   std::sort(rows.begin(), rows.end(), [](row a, row b) { return a.us < b.us; });
-  nf4_tile const tuned = nf4_tuned(e, m, all, w.s.k, gpu.device, 132);
-  std::printf("%dx%d M %d config %d,%d,%d,%d, %d tiles, tuned (%d,%d,%d,%d):", w.s.n, w.s.k, m, e.tiles, e.own, e.threads, e.blocks, int(rows.size()), tuned.panels, tuned.parts, tuned.split, tuned.chunk);
-  for (int i = 0; i < min(4, int(rows.size())); ++i) std::printf("  %.2f (%d,%d,%d,%d)", rows[i].us, rows[i].t.panels, rows[i].t.parts, rows[i].t.split, rows[i].t.chunk);
+  nf4_tile const tuned = nf4_tuned(e, work, gpu.device, 132);
+  std::printf("%dx%d M %d config %d,%d,%d, %d tiles, tuned (%d,%d,%d,%d):", w.s.n, w.s.k, m, e.tiles, e.threads, e.blocks, int(rows.size()), tuned.panels, tuned.parts,
+              tuned.split, tuned.chunk);
+  for (int i = 0; i < min(4, int(rows.size())); ++i)
+    std::printf("  %.2f (%d,%d,%d,%d)", rows[i].us, rows[i].t.panels, rows[i].t.parts, rows[i].t.split, rows[i].t.chunk);
   std::printf("\n"), std::fflush(stdout);
 }
 
@@ -212,12 +238,10 @@ void sweep(int only) {
     weights const w(s);
     for (int m : {1, 8, 16, 32, 64}) {
       if (only && m != only) continue;
-      if (m <= 8) {
-        sweep_config<nf4_config<1, 1, 512>>(w, m), sweep_config<nf4_config<1, 1, 256, 2>>(w, m);
-      } else if (m <= 16) {
-        sweep_config<nf4_config<2, 1, 512>>(w, m), sweep_config<nf4_config<2, 1, 384>>(w, m), sweep_config<nf4_config<2, 1, 256, 2>>(w, m);
-      } else if (m <= 32) sweep_config<nf4_config<4, 1, 512>>(w, m);
-      else sweep_config<nf4_config<8, 1, 256>>(w, m);
+      if (m <= 8) sweep_config<nf4_config<1, 512>>(w, m), sweep_config<nf4_config<1, 256, 2>>(w, m);
+      else if (m <= 16) sweep_config<nf4_config<2, 512>>(w, m), sweep_config<nf4_config<2, 384>>(w, m);
+      else if (m <= 32) sweep_config<nf4_config<4, 512>>(w, m), sweep_config<nf4_config<4, 384>>(w, m);
+      else sweep_config<nf4_config<8, 256>>(w, m);
     }
   }
 }

@@ -96,10 +96,10 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
       return {"gemm.15", "the halves of a pair must share x and keep their scales alike"};
   }
   if (m > 1 && y.stride[0] < n) return {"gemm.11", "rows of y must not overlap"};
-  return with_nf4_config(m, [&]<class Config>() {
-    nf4_tile tile = how.tile;
-    int const panels = nf4_panel::panels(p.n) * (second ? 2 : 1);
-    if (!tile.panels) tile = nf4_tuned(Config::engine, p.m, panels, p.k, where.device, processors(), second ? 2 : 1);
+  nf4_work const work = nf4_work_of(p);
+  int const count = processors();
+  return with_nf4_config(work, count, [&]<class Config>() {
+    nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, work, where.device, count);
     return nf4_launch<Config>(where, p, tile, how.programmatic, out);
   });
 }

@@ -24,46 +24,37 @@ SMALTI_D void store_four(Y* to, float const (&v)[4], bool aligned, int left) {
     if (i < left) to[i] = Y(v[i]);
 }
 
-/// x · Wᵀ of this block's run of K, into the accumulators of its warps. begin, end: steps; smem lies behind the tables.
-template <nf4_engine E, class X, class Warp, class Problem>
-SMALTI_D void nf4_main_loop(Problem const& p, nf4_tile const& tile, Warp& warp, X* smem, int begin, int end, int part, bool active) {
-  int const row = nf4_row_x(tile.chunk), warps = blockDim.x / 32;
-  int const turns = ceil_div(tile.steps(p.k), tile.parts), chunk_turns = tile.chunk / tile.parts;
-  auto const step = [&](int turn) { return begin + part + turn * tile.parts; };
-  typename Warp::step_of_w ahead;
-  if (active && step(0) < end) ahead = warp.fetch(step(0));                   // weights first: they do not wait for anything
-  ptx::launch_dependents();
-  warp.table.template fill<X>();
-  if constexpr (requires { p.sum[0].w.scales.map; })
-    for (int which = 0; which <= int(p.pair); ++which) warp.table.fill_map(p.sum[which].w.scales.map, which);
-  ptx::wait_for_previous();                                                   // x may be the previous kernel's output
-
-  auto const buffer = [&](int chunk) { return smem + chunk % 2 * p.m * row; };
+/// x · Wᵀ of this block's run of K, its steps begin … end − 1, into the accumulators of its warps. x: where it goes in shared memory;
+/// ahead: the first step of the path.
+template <class X, class Warp, class Problem, class Scales>
+SMALTI_D void nf4_main_loop(Problem const& p, nf4_tile const& tile, Warp& warp, X* x, int begin, int end, int part, nf4_path<Scales> path, nf4_step<Scales> ahead) {
+  int const row = nf4_row_x(tile.chunk), warps = blockDim.x / 32, chunks = tile.chunks(p.k), parts = tile.parts;
   auto const stage = [&](int chunk) {                                         // whole steps; columns beyond K become zeros
     int const first = begin + chunk * tile.chunk, columns = (min(first + tile.chunk, end) - first) * nf4_panel::step;
+    X* const to = x + chunk % 2 * p.m * row;
     for (int token = ptx::warp(); token < p.m; token += warps)
       for (int i = 8 * ptx::lane(); i < columns; i += 8 * 32) {
         int const column = first * nf4_panel::step + i;
-        ptx::cp_async_16(buffer(chunk) + token * row + i, p.x + token * p.row_x + (column < p.k ? column : 0), column < p.k);
+        ptx::cp_async_16(to + token * row + i, p.x + token * p.row_x + (column < p.k ? column : 0), column < p.k);
       }
     ptx::cp_async_commit();
   };
   stage(0);
-
   int const never = blockDim.z - 1;                                           // 0, which the compiler cannot know
-  for (int turn = 0, chunk = 0; turn < turns; ++turn) {
-    if (turn == chunk * chunk_turns) {                                        // the same for every warp
-      ptx::cp_async_wait<0>();
-      ptx::sync_block();                                                      // the chunk is here, and nobody reads the one before
-      if (++chunk < tile.chunks(p.k)) stage(chunk);
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    ptx::cp_async_wait<0>();
+    ptx::sync_block();                                                        // the chunk is here, and nobody reads the one before
+    if (chunk + 1 < chunks) stage(chunk + 1);
+    X const* from = x + chunk % 2 * p.m * row + part * nf4_panel::step;
+    for (int turns = min(tile.chunk / parts, path.left); turns > 0; --turns) {
+      // All loads in flight share a scoreboard: one issued before this step has arrived would be waited for with it. So the
+      // next one is made to depend on the arrival, and travels while this step is multiplied.
+      nf4_step<Scales> const now = ahead;
+      path.move(parts, int(now.codes[1][1].w & never));
+      if (path.left > 0) ahead = path.fetch();
+      warp.multiply(now, path.column, from, row, p.m);
+      path.column += parts * nf4_panel::step, from += parts * nf4_panel::step;
     }
-    if (!active || step(turn) >= end) continue;
-    // All loads in flight share a scoreboard: a load issued before this step has arrived would be waited for with it.
-    // So the next one is made to depend on the arrival, and travels while this step is multiplied.
-    auto const now = ahead;
-    int const next = step(turn + 1) + int(now.code[E.own - 1][1][1].w & never);
-    if (step(turn + 1) < end) ahead = warp.fetch(next);
-    warp.multiply(now, step(turn), buffer(chunk - 1) + (step(turn) - begin - (chunk - 1) * tile.chunk) * nf4_panel::step, row, p.m);
   }
 }
 
@@ -78,29 +69,35 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
   constexpr nf4_engine E = Config::engine;
   extern __shared__ __align__(1024) unsigned char smem[];
   using warp_type = detail::nf4_warp<E, X, Scales>;
-  int const halves = p.pair ? 2 : 1, rank = blockIdx.x, panel0 = blockIdx.y * (tile.panels / halves), panels_all = nf4_panel::panels(p.n);
-  int const columns = tile.panels / E.own, part = ptx::warp() / columns, slot0 = ptx::warp() % columns * E.own;
-  int const begin = rank * tile.steps(p.k), end = min(begin + tile.steps(p.k), nf4_panel::steps(p.k));
-  bool const active = panel0 + slot0 / halves < panels_all;
+  int const pair = p.pair, rank = blockIdx.x, panel0 = blockIdx.y * (tile.panels >> pair), panels_all = nf4_panel::panels(p.n);
+  int const part = ptx::warp() / tile.panels, own = ptx::warp() % tile.panels, which = own & pair, panel = min(panel0 + (own >> pair), panels_all - 1);
+  auto const& sum = p.sum[which];
 
+  detail::nf4_table const table{smem};
+  table.check();
+  int const begin = rank * tile.steps(p.k), end = min(begin + tile.steps(p.k), nf4_panel::steps(p.k)), first = begin + part;
+  bool const active = panel0 + (own >> pair) < panels_all;
+  detail::nf4_path<Scales> const path(sum.w, panel, first, active ? ceil_div(max(end - first, 0), tile.parts) : 0);
+  detail::nf4_step<Scales> ahead;
+  if (path.left > 0) ahead = path.fetch();                                    // weights first: they do not wait for anything
+  ptx::launch_dependents();
   warp_type warp;
-  warp.table = {smem};
-  warp.table.check();
-  SMALTI_UNROLL for (int j = 0; j < E.own; ++j) {
-    int const which = (slot0 + j) % halves;
-    warp.begin(j, p.sum[which], min(panel0 + (slot0 + j) / halves, panels_all - 1), which, (begin + part) * nf4_panel::step);
-  }
-  detail::nf4_main_loop<E>(p, tile, warp, reinterpret_cast<X*>(smem + detail::nf4_table_bytes), begin, end, part, active);
-  SMALTI_UNROLL for (int j = 0; j < E.own; ++j) {
-    warp.scale(j);                                                            // every part of it
-    if (active && rank == 0 && part == 0) warp.add_terms(j, p.n, p.m);
-  }
+  warp.panel = panel, warp.pairs = table.own_pairs();
+  warp.scales.begin(sum.w, table, panel, which, first * nf4_panel::step);
+  table.fill<X>();
+  if constexpr (requires { sum.w.scales.map; })
+    for (int half = 0; half <= pair; ++half) table.fill_map(p.sum[half].w.scales.map, half);
+  ptx::wait_for_previous();                                                   // x may be the previous kernel's output
+
+  detail::nf4_main_loop(p, tile, warp, reinterpret_cast<X*>(smem + detail::nf4_table_bytes), begin, end, part, path, ahead);
+  warp.scale(sum.scale);                                                      // every part of it
+  if (active && rank == 0 && part == 0) warp.add_terms(sum, p.n, p.m);
 
   int const rows = tile.panels * nf4_panel::rows, row_sum = detail::nf4_row_sum(tile.panels), warps = blockDim.x / 32;
-  int const n0 = panel0 * nf4_panel::rows, rows_out = rows / halves;
+  int const n0 = panel0 * nf4_panel::rows, rows_out = rows >> pair;
   float* const sums = reinterpret_cast<float*>(smem);                         // (parts, tokens, rows + 4)
   ptx::sync_block();                                                          // tables and x are done with
-  SMALTI_UNROLL for (int j = 0; j < E.own; ++j) warp.store(j, sums + part * 8 * E.tiles * row_sum + (slot0 + j) * nf4_panel::rows, row_sum);
+  warp.store(sums + part * 8 * E.tiles * row_sum + own * nf4_panel::rows, row_sum);
   ptx::sync_block();
 
   auto const each = [&](int width, int first, int stride, auto f) {           // a warp a token, a lane four rows
@@ -121,10 +118,10 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
   bool const aligned = p.row_y % 4 == 0 && reinterpret_cast<uint64_t>(p.y) % 8 == 0;
   auto const put = [&](auto total) {
     return [&, total](int token, int n) {
-      int const slot_row = p.pair ? n / nf4_panel::rows * 2 * nf4_panel::rows + n % nf4_panel::rows : n;
+      int const slot_row = pair ? n / nf4_panel::rows * 2 * nf4_panel::rows + n % nf4_panel::rows : n;
       float4 const v = total(token, slot_row);
       float o[4] = {v.x, v.y, v.z, v.w};
-      if (p.pair) {
+      if (pair) {
         float4 const up = total(token, slot_row + nf4_panel::rows);
         float const u[4] = {up.x, up.y, up.z, up.w};
         SMALTI_UNROLL for (int i = 0; i < 4; ++i) o[i] = silu{}(o[i], 0, 0) * u[i];
@@ -144,6 +141,12 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
 #endif
 }
 
+template <class X, class Y, class Scales>
+nf4_work nf4_work_of(nf4_problem<X, Y, Scales> const& p) {
+  int const halves = p.pair ? 2 : 1;
+  return {p.m, nf4_panel::panels(p.n) * halves, p.k, halves};
+}
+
 /// Launches with the tile given. Programmatic: may begin before the kernel ahead of it in the stream has ended, and reads W,
 /// its scales and their map at once: that kernel may write x, a term's t, the residual and the bias, but not those.
 /// Errors: gemm.12 (tile), cuda; nothing is written then.
@@ -151,9 +154,9 @@ template <class Config, class X, class Y, class Scales, epilogue Out>
 status nf4_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p, nf4_tile tile, bool programmatic, Out const& out) {
   constexpr nf4_engine E = Config::engine;
   auto* const kernel = nf4_kernel<Config, X, Y, Scales, Out>;
-  int const halves = p.pair ? 2 : 1;
-  if (tile.panels % halves || !fits(E, tile, p.m, p.k, where.device)) return {"gemm.12", "the tile does not fit the block's threads or shared memory"};
-  int const bytes = smem_bytes(E, tile, p.m, p.k);
+  nf4_work const work = nf4_work_of(p);
+  if (!fits(E, tile, work, where.device)) return {"gemm.12", "the tile does not fit the block's threads or shared memory"};
+  int const bytes = smem_bytes(E, tile, work);
   if (auto s = explain(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes)); !s) return (void)cudaGetLastError(), s;
   cudaLaunchAttribute attribute[2] = {};
   unsigned attributes = 0;
@@ -166,8 +169,8 @@ status nf4_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p, nf4_
     attribute[attributes++].val.programmaticStreamSerializationAllowed = 1;
   }
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(unsigned(tile.split), unsigned(ceil_div(nf4_panel::panels(p.n) * halves, tile.panels)));
-  config.blockDim = dim3(unsigned(32 * (tile.panels / E.own) * tile.parts));
+  config.gridDim = dim3(unsigned(tile.split), unsigned(ceil_div(work.panels, tile.panels)));
+  config.blockDim = dim3(unsigned(32 * tile.warps()));
   config.dynamicSmemBytes = std::size_t(bytes), config.stream = where.stream, config.attrs = attribute, config.numAttrs = attributes;
   cudaError_t const e = cudaLaunchKernelEx(&config, kernel, p, tile, out);
   if (e != cudaSuccess) (void)cudaGetLastError();

@@ -83,15 +83,17 @@ struct nf4_table {
       *reinterpret_cast<float4*>(at + 256 * (i / 2) + map_at + 32 * which + 16 * (i % 2)) = {v, v, v, v};
     }
   }
-  /// The bytes of `codes` as pairs of levels: the address is window | byte · 256 | 4 · lane.
-  SMALTI_D void decode(uint32_t (&a)[4], uint32_t codes) const {
-    SMALTI_UNROLL for (int i = 0; i < 4; ++i)
-      a[i] = ptx::load_shared<reserved>(ptx::select_bytes(codes, window() | 4 * ptx::lane(), 0x7604 | i << 4));
+  /// The addresses of this lane's copies in entry 0, less `reserved`: an entry's is that with a byte of codes put over its second.
+  SMALTI_D uint32_t own_pairs() const { return window() | 4 * ptx::lane(); }
+  SMALTI_D uint32_t own_map(int which) const { return window() | (ptx::lane() / 4 * 4 + 32 * which); }
+
+  /// The bytes of `codes` as pairs of levels.
+  static SMALTI_D void decode(uint32_t (&a)[4], uint32_t codes, uint32_t pairs) {
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i) a[i] = ptx::load_shared<reserved>(ptx::select_bytes(codes, pairs, 0x7604 | i << 4));
   }
   /// map[byte i of `codes`]; the lanes of a quad ask for the same.
-  SMALTI_D float map(uint32_t codes, int i, int which) const {
-    return __uint_as_float(ptx::load_shared<reserved + map_at>(
-        ptx::select_bytes(codes, window() | (ptx::lane() / 4 * 4 + 32 * which), 0x7604 | i << 4)));
+  static SMALTI_D float map(uint32_t codes, int i, uint32_t own) {
+    return __uint_as_float(ptx::load_shared<reserved + map_at>(ptx::select_bytes(codes, own, 0x7604 | i << 4)));
   }
 };
 
@@ -101,17 +103,14 @@ struct nf4_scale_reader;
 
 template <>
 struct nf4_scale_reader<plain_scales> {
+  static constexpr int bytes = nf4_panel::scales * 4;  // of a step
   struct held { uint4 half[2]; };
-  float const* from;
 
-  SMALTI_D void begin(nf4_panels<plain_scales> const& w, int panel, int, int) {
-    from = w.scales.absmax + index(panel) * nf4_panel::steps(w.k) * nf4_panel::scales + ptx::lane() / 4 * 8;
-  }
-  SMALTI_D held fetch(int step) const {
-    auto const* at = reinterpret_cast<uint4 const*>(from + index(step) * nf4_panel::scales);
-    return {{ptx::load_once_16(at), ptx::load_once_16(at + 1)}};
-  }
-  SMALTI_D void get(held const& h, int half, int, nf4_panels<plain_scales> const&, nf4_table, float (&s)[2][2]) {
+  static SMALTI_D unsigned char const* of(nf4_panels<plain_scales> const& w) { return reinterpret_cast<unsigned char const*>(w.scales.absmax); }
+  static SMALTI_D int lane_offset() { return ptx::lane() / 4 * 32; }
+  static SMALTI_D held fetch(unsigned char const* own) { return {{ptx::load_once_16(own), ptx::load_once_16(own + 16)}}; }
+  SMALTI_D void begin(nf4_panels<plain_scales> const&, nf4_table, int, int, int) {}
+  SMALTI_D void get(held const& h, int half, int, float (&s)[2][2]) {
     uint4 const v = h.half[half];
     s[0][0] = __uint_as_float(v.x), s[0][1] = __uint_as_float(v.y), s[1][0] = __uint_as_float(v.z), s[1][1] = __uint_as_float(v.w);
   }
@@ -119,123 +118,135 @@ struct nf4_scale_reader<plain_scales> {
 
 template <>
 struct nf4_scale_reader<nested_scales> {
+  static constexpr int bytes = nf4_panel::scales;
   struct held { uint2 code; };
-  uint8_t const* from;
-  int panel, which;
-  float group[2][2], next[2][2];  // of the lane's rows: the entry of `nested` in use, and the one after it
-  int change[2][2], soonest;      // the column at which that one begins · of all four
+  nf4_panels<nested_scales> const* w;
+  int panel;
+  uint32_t map;                   // where this lane's copy of the map is
+  float offset;
+  float group[2][2], next[2][2];  // of the lane's rows: an entry of `nested` and the one after it
+  int change[2][2], soonest;      // the column at which that one begins · the least of them
 
-  SMALTI_D float entry(nf4_panels<nested_scales> const& w, int i, int column) const {
-    index const row = min(panel * nf4_panel::rows + 8 * i + ptx::lane() / 4, w.n - 1);
-    return __ldg(w.scales.nested + ((row * w.k + min(column, w.k - 1)) >> w.scales.span));
-  }
-  SMALTI_D void begin(nf4_panels<nested_scales> const& w, int p, int half, int column) {
-    panel = p, which = half;
-    from = w.scales.code + index(panel) * nf4_panel::steps(w.k) * nf4_panel::scales + ptx::lane() / 4 * 8;
-    soonest = w.k;
+  static SMALTI_D unsigned char const* of(nf4_panels<nested_scales> const& w) { return w.scales.code; }
+  static SMALTI_D int lane_offset() { return ptx::lane() / 4 * 8; }
+  static SMALTI_D held fetch(unsigned char const* own) { return {ptx::load_once_8(own)}; }
+
+  SMALTI_D index first(int i) const { return min(panel * nf4_panel::rows + 8 * i + ptx::lane() / 4, w->n - 1) * index(w->k); }
+  SMALTI_D float entry(int i, int column) const { return __ldg(w->scales.nested + ((first(i) + min(column, w->k - 1)) >> w->scales.span)); }
+  SMALTI_D void begin(nf4_panels<nested_scales> const& of, nf4_table table, int p, int which, int column) {
+    w = &of, panel = p, map = table.own_map(which), offset = of.scales.offset;
     SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
-      index const first = min(panel * nf4_panel::rows + 8 * i + ptx::lane() / 4, w.n - 1) * index(w.k);
-      change[i / 2][i % 2] = int(min(index(w.k), ((((first + column) >> w.scales.span) + 1) << w.scales.span) - first));
-      group[i / 2][i % 2] = entry(w, i, column), next[i / 2][i % 2] = entry(w, i, change[i / 2][i % 2]);
-      soonest = min(soonest, change[i / 2][i % 2]);
+      index const end = (((first(i) + column) >> of.scales.span) + 1) << of.scales.span;
+      change[i / 2][i % 2] = int(min(index(of.k), end - first(i)));
+      group[i / 2][i % 2] = entry(i, column), next[i / 2][i % 2] = entry(i, change[i / 2][i % 2]);
     }
+    soonest = least_change();
   }
-  SMALTI_D held fetch(int step) const { return {ptx::load_once_8(from + index(step) * nf4_panel::scales)}; }
+  SMALTI_D int least_change() const { return min(min(change[0][0], change[0][1]), min(change[1][0], change[1][1])); }
 
-  /// An entry spans 16384 elements of W, so a row comes here once or twice on its way along K, but every row at its own column.
-  SMALTI_D void advance(nf4_panels<nested_scales> const& w, int column) {
-    soonest = w.k;
+  /// Beyond `soonest`, which K = 4096 never meets. An entry spans 16384 elements of W and more, so rows rarely come to a third
+  /// one; but every row comes to its second at a column of its own, so that one is held ready.
+  SMALTI_D void advance(int column) {
+    if (column - soonest < 1 << w->scales.span) return;
     SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
       int& at = change[i / 2][i % 2];
-      while (column >= at && at < w.k) {
-        at = int(min(index(w.k), at + (index(1) << w.scales.span)));
-        group[i / 2][i % 2] = next[i / 2][i % 2], next[i / 2][i % 2] = entry(w, i, at);
+      while (column >= at && at < w->k) {
+        at = int(min(index(w->k), at + (index(1) << w->scales.span)));
+        group[i / 2][i % 2] = next[i / 2][i % 2], next[i / 2][i % 2] = entry(i, at);
       }
-      soonest = min(soonest, at);
     }
+    soonest = least_change();
   }
-  SMALTI_D void get(held const& h, int half, int column, nf4_panels<nested_scales> const& w, nf4_table table, float (&s)[2][2]) {
-    if (column >= soonest) advance(w, column);
-    SMALTI_UNROLL for (int i = 0; i < 4; ++i)
-      s[i / 2][i % 2] = fmaf(table.map(half ? h.code.y : h.code.x, i, which), group[i / 2][i % 2], w.scales.offset);
+  SMALTI_D void get(held const& h, int half, int column, float (&s)[2][2]) {
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i) s[i / 2][i % 2] = nf4_table::map(half ? h.code.y : h.code.x, i, map);
+    if (column < soonest) {
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i) s[i / 2][i % 2] = fmaf(s[i / 2][i % 2], group[i / 2][i % 2], offset);
+    } else {
+      advance(column);
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i)
+        s[i / 2][i % 2] = fmaf(s[i / 2][i % 2], column >= change[i / 2][i % 2] ? next[i / 2][i % 2] : group[i / 2][i % 2], offset);
+    }
   }
 };
 
-/// One warp: `own` panels of W, `tiles` × 8 tokens.
-template <nf4_engine E, class X, class Scales>
-struct nf4_warp {
-  static constexpr int own = E.own, tiles = E.tiles;
-  static constexpr int group = tiles < 8 ? (tiles < 2 ? tiles : 2) : 4;       // tiles of tokens at a time: 2·group independent sums
-  struct step_of_w {
-    uint4 code[own][2][2];  // [panel][half][tile]
-    typename nf4_scale_reader<Scales>::held scale[own];
-  };
-  nf4_operand<X, Scales> const* sum[own];
-  int panel[own];
-  uint8_t const* code[own];
-  nf4_scale_reader<Scales> scales[own];
-  nf4_table table;
-  float acc[own][2][tiles][4] = {};  // [panel][tile of rows][tile of tokens], as mma leaves it: rows g, g+8 × tokens 2q, 2q+1
+/// A step of a panel, in registers.
+template <class Scales>
+struct nf4_step {
+  uint4 codes[2][2];  // [half][tile]
+  typename nf4_scale_reader<Scales>::held scales;
+};
 
-  SMALTI_D void begin(int j, nf4_operand<X, Scales> const& of, int number, int which, int column) {
-    sum[j] = &of, panel[j] = number;
-    code[j] = of.w.code + index(number) * nf4_panel::steps(of.w.k) * nf4_panel::code_bytes + 16 * ptx::lane();
-    scales[j].begin(of.w, number, which, column);
+/// A warp's way along its panel: every `parts`-th step. The addresses are this lane's and move with it: nothing is computed anew.
+template <class Scales>
+struct nf4_path {
+  unsigned char const *code, *scale;
+  int left;    // steps, the one at hand with them
+  int column;  // of W, at which that one begins
+
+  SMALTI_D nf4_path(nf4_panels<Scales> const& w, int panel, int first, int left) : left(left), column(first * nf4_panel::step) {
+    index const at = index(panel) * nf4_panel::steps(w.k) + first;
+    code = w.code + at * nf4_panel::code_bytes + 16 * ptx::lane();
+    scale = nf4_scale_reader<Scales>::of(w) + at * nf4_scale_reader<Scales>::bytes + nf4_scale_reader<Scales>::lane_offset();
   }
-
-  SMALTI_D step_of_w fetch(int step) const {
-    step_of_w s;
-    SMALTI_UNROLL for (int j = 0; j < own; ++j) {
-      uint8_t const* const from = code[j] + index(step) * nf4_panel::code_bytes;
-      SMALTI_UNROLL for (int i = 0; i < 4; ++i) s.code[j][i / 2][i % 2] = ptx::load_once_16(from + 512 * i);
-      s.scale[j] = scales[j].fetch(step);
-    }
+  SMALTI_D nf4_step<Scales> fetch() const {
+    nf4_step<Scales> s;
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i) s.codes[i / 2][i % 2] = ptx::load_once_16(code + 512 * i);
+    s.scales = nf4_scale_reader<Scales>::fetch(scale);
     return s;
   }
-
-  /// xᵀ (64, 8·group) of a half step, from token tile n0 on. x: its first column in the first token's row of shared memory.
-  SMALTI_D void load_x(uint32_t (&b)[2][group][4], X const* x, int row, int m, int n0) const {
-    SMALTI_UNROLL for (int n = 0; n < group; ++n) {
-      int const token = min(8 * (n0 + n) + ptx::lane() % 8, m - 1);           // beyond M: repeated, never stored
-      SMALTI_UNROLL for (int k = 0; k < 2; ++k) ptx::ldmatrix_x4(b[k][n], x + token * row + 32 * k + ptx::lane() / 8 * 8);
-    }
+  /// zero: 0, in words that the addresses must wait for.
+  SMALTI_D void move(int parts, int zero) {
+    code += parts * nf4_panel::code_bytes + zero, scale += parts * nf4_scale_reader<Scales>::bytes + zero;
+    --left;
   }
+};
 
-  SMALTI_D void multiply(step_of_w const& from, int step, X const* x, int row, int m) {
+/// One warp: a panel of W, `tiles` × 8 tokens.
+template <nf4_engine E, class X, class Scales>
+struct nf4_warp {
+  static constexpr int tiles = E.tiles;
+  static constexpr int group = tiles < 8 ? (tiles < 2 ? tiles : 2) : 4;       // tiles of tokens at a time: 2·group independent sums
+  nf4_scale_reader<Scales> scales;
+  uint32_t pairs;               // where this lane's copy of the table is
+  int panel;
+  float acc[2][tiles][4] = {};  // [tile of rows][tile of tokens], as mma leaves it: rows g, g+8 × tokens 2q, 2q+1
+
+  /// x: the step's first column in the first token's row of shared memory; column: that column of W.
+  SMALTI_D void multiply(nf4_step<Scales> const& from, int column, X const* x, int row, int m) {
     SMALTI_UNROLL for (int half = 0; half < 2; ++half) {
-      uint32_t b[2][group][4];
-      if constexpr (tiles == group) load_x(b, x + 64 * half, row, m, 0);      // once for all panels
-      SMALTI_UNROLL for (int j = 0; j < own; ++j) {
-        uint32_t a[2][4][4];                                                  // Ŵ / absmax               (32, 64)
-        SMALTI_UNROLL for (int t = 0; t < 2; ++t) {
-          uint4 const c = from.code[j][half][t];
-          table.decode(a[t][0], c.x), table.decode(a[t][1], c.y), table.decode(a[t][2], c.z), table.decode(a[t][3], c.w);
-        }
-        float s[2][2];
-        scales[j].get(from.scale[j], half, nf4_panel::step * step + nf4_panel::half * half, sum[j]->w, table, s);
-        SMALTI_UNROLL for (int n0 = 0; n0 < tiles; n0 += group) {
-          if constexpr (tiles > group) load_x(b, x + 64 * half, row, m, n0);
-          float d[2][group][4] = {};
-          SMALTI_UNROLL for (int k = 0; k < 4; ++k)
-            SMALTI_UNROLL for (int n = 0; n < group; ++n)
-              SMALTI_UNROLL for (int t = 0; t < 2; ++t) ptx::mma_m16n8k16<X>(d[t][n], a[t][k], b[k / 2][n][k % 2 * 2], b[k / 2][n][k % 2 * 2 + 1]);
-          SMALTI_UNROLL for (int i = 0; i < 8 * group; ++i) {
-            int const t = i / 4 % 2, n = i / 8;
-            acc[j][t][n0 + n][i % 4] = fmaf(d[t][n][i % 4], s[t][i % 4 / 2], acc[j][t][n0 + n][i % 4]);
+      uint32_t a[2][4][4];                                                    // Ŵ / absmax               (32, 64)
+      SMALTI_UNROLL for (int t = 0; t < 2; ++t) {
+        uint4 const c = from.codes[half][t];
+        nf4_table::decode(a[t][0], c.x, pairs), nf4_table::decode(a[t][1], c.y, pairs), nf4_table::decode(a[t][2], c.z, pairs), nf4_table::decode(a[t][3], c.w, pairs);
+      }
+      float s[2][2];
+      scales.get(from.scales, half, column + nf4_panel::half * half, s);
+      SMALTI_UNROLL for (int n0 = 0; n0 < tiles; n0 += group) {
+        float d[2][group][4] = {};
+        SMALTI_UNROLL for (int k = 0; k < 2; ++k) {
+          uint32_t b[group][4];                                               // xᵀ                       (32, 8·group)
+          SMALTI_UNROLL for (int n = 0; n < group; ++n) {
+            int const token = min(8 * (n0 + n) + ptx::lane() % 8, m - 1);     // beyond M: repeated, never stored
+            ptx::ldmatrix_x4(b[n], x + token * row + ptx::lane() / 8 * 8 + 64 * half + 32 * k);
           }
+          SMALTI_UNROLL for (int j = 0; j < 2; ++j)
+            SMALTI_UNROLL for (int n = 0; n < group; ++n)
+              SMALTI_UNROLL for (int t = 0; t < 2; ++t) ptx::mma_m16n8k16<X>(d[t][n], a[t][2 * k + j], b[n][2 * j], b[n][2 * j + 1]);
+        }
+        SMALTI_UNROLL for (int i = 0; i < 8 * group; ++i) {
+          int const t = i / 4 % 2, n = i / 8;
+          acc[t][n0 + n][i % 4] = fmaf(d[t][n][i % 4], s[t][i % 4 / 2], acc[t][n0 + n][i % 4]);
         }
       }
     }
   }
 
-  SMALTI_D void scale(int j) {
-    float const by = sum[j]->scale;
-    SMALTI_UNROLL for (int i = 0; i < 8 * tiles; ++i) acc[j][i / 4 % 2][i / 8][i % 4] *= by;
+  SMALTI_D void scale(float by) {
+    SMALTI_UNROLL for (int i = 0; i < 8 * tiles; ++i) acc[i / 4 % 2][i / 8][i % 4] *= by;
   }
 
   /// The dense terms: a few more columns of K, with weights that are 16-bit already.
-  SMALTI_D void add_terms(int j, int n_all, int m) {
-    auto const& of = *sum[j];
+  SMALTI_D void add_terms(nf4_operand<X, Scales> const& of, int n_all, int m) {
     for (int one = 0; one < of.terms; ++one) {
       dense_term<X> const& l = of.dense[one];
       int const g = ptx::lane() / 4, q = ptx::lane() % 4;
@@ -245,7 +256,7 @@ struct nf4_warp {
         };
         uint32_t a[2][4];                                                     // B                        (32, 16)
         SMALTI_UNROLL for (int i = 0; i < 8; ++i) {
-          int const row = min(panel[j] * nf4_panel::rows + 8 * (i % 4) + g, n_all - 1);
+          int const row = min(panel * nf4_panel::rows + 8 * (i % 4) + g, n_all - 1);
           a[i % 4 / 2][i % 2 + i / 4 * 2] = pair(l.b + row * l.row_b, k + 2 * q + i / 4 * 8);
         }
         SMALTI_UNROLL for (int n = 0; n < tiles; ++n) {
@@ -254,19 +265,19 @@ struct nf4_warp {
           SMALTI_UNROLL for (int t = 0; t < 2; ++t) {
             float d[4] = {};
             ptx::mma_m16n8k16<X>(d, a[t], b0, b1);
-            SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[j][t][n][i] = fmaf(l.scale, d[i], acc[j][t][n][i]);
+            SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[t][n][i] = fmaf(l.scale, d[i], acc[t][n][i]);
           }
         }
       }
     }
   }
 
-  /// Partial sums of panel j to shared memory, (tokens, rows of the block); row % 32 = 4 keeps a quad's lanes in different banks.
-  SMALTI_D void store(int j, float* to, int row) const {
+  /// Partial sums to shared memory, (tokens, rows of the block); row % 32 = 4 keeps a quad's lanes in different banks.
+  SMALTI_D void store(float* to, int row) const {
     int const g = ptx::lane() / 4, q = ptx::lane() % 4;
     SMALTI_UNROLL for (int t = 0; t < 2; ++t)
       SMALTI_UNROLL for (int n = 0; n < tiles; ++n)
-        SMALTI_UNROLL for (int i = 0; i < 4; ++i) to[(8 * n + 2 * q + i % 2) * row + 16 * t + g + 8 * (i / 2)] = acc[j][t][n][i];
+        SMALTI_UNROLL for (int i = 0; i < 4; ++i) to[(8 * n + 2 * q + i % 2) * row + 16 * t + g + 8 * (i / 2)] = acc[t][n][i];
   }
 };
 

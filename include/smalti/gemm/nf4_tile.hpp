@@ -10,28 +10,33 @@ namespace smalti {
 /// What the compiler must know of a kernel. Tokens come in tiles of 8, the columns of an mma.
 struct nf4_engine {
   int tiles;    ///< tiles of tokens: 1, 2, 4 or 8
-  int own;      ///< panels of a warp, 1 or 2; with 2 they share the fragments of x
   int threads;  ///< a block has at most so many
   int blocks;   ///< that a processor can hold at a time, by registers
-  friend constexpr bool operator==(nf4_engine const&, nf4_engine const&) = default;
 };
 
 /// An engine as a type: kernels are named by it.
-template <int Tiles, int Own, int Threads, int Blocks = 1>
+template <int Tiles, int Threads, int Blocks = 1>
 struct nf4_config {
-  static constexpr nf4_engine engine{Tiles, Own, Threads, Blocks};
+  static constexpr nf4_engine engine{Tiles, Threads, Blocks};
 };
 
-/// How a launch is cut. Changes speed only. A warp owns `own` panels and, of their steps along K, those of its part.
+/// How a launch is cut. Changes speed only. A warp owns a panel and, of its steps along K, those of its part.
 struct nf4_tile {
-  int panels = 0;  ///< of a block, a multiple of own; for the pair of SwiGLU those of both halves
-  int parts = 1;   ///< warps that share panels, taking turns along K
+  int panels = 0;  ///< of a block; for the pair of SwiGLU those of both halves
+  int parts = 1;   ///< warps that share a panel, taking turns along K
   int split = 1;   ///< blocks (a cluster) that share the panels, each with its run of K: 1, 2, 4 or 8
   int chunk = 0;   ///< steps of x held in shared memory at a time, a multiple of parts
   friend constexpr bool operator==(nf4_tile const&, nf4_tile const&) = default;
 
+  SMALTI_HD constexpr int warps() const { return panels * parts; }
   SMALTI_HD constexpr int steps(int k) const { return ceil_div(nf4_panel::steps(k), split); }  ///< of one block
   SMALTI_HD constexpr int chunks(int k) const { return ceil_div(steps(k), chunk); }
+};
+
+/// What is to be cut.
+struct nf4_work {
+  int m, panels, k;  ///< tokens · panels, those of both halves of a pair · columns of W
+  int halves;        ///< 2 for a pair, else 1
 };
 
 inline constexpr int nf4_most_tokens = 64;  ///< beyond, a product is no longer bound by reading W: another engine's work
@@ -44,54 +49,56 @@ SMALTI_HD constexpr int nf4_row_sum(int panels) { return panels * nf4_panel::row
 }  // namespace detail
 
 /// Dynamic shared memory, bytes: the tables and one or two chunks of x (m, K); the partial sums later take the same place.
-constexpr int smem_bytes(nf4_engine e, nf4_tile t, int m, int k) {
-  int const x = min(t.chunks(k), 2) * m * detail::nf4_row_x(t.chunk) * 2;
+constexpr int smem_bytes(nf4_engine e, nf4_tile t, nf4_work w) {
+  int const x = min(t.chunks(w.k), 2) * w.m * detail::nf4_row_x(t.chunk) * 2;
   int const sums = t.parts * e.tiles * 8 * detail::nf4_row_sum(t.panels) * 4;
   return max(detail::nf4_table_bytes + x, sums);
 }
 /// What a block may take when `blocks` of them share a processor; the system keeps 1 KiB of each.
 constexpr int smem_limit(nf4_engine e, arch a) { return (a.smem + 1024) / e.blocks - 1024; }
 
-constexpr bool fits(nf4_engine e, nf4_tile t, int m, int k, arch a) {
-  return t.panels > 0 && t.panels % e.own == 0 && t.parts > 0 && t.chunk >= t.parts && t.chunk % t.parts == 0 &&
-         (t.split == 1 || ((t.split == 2 || t.split == 4 || t.split == 8) && a >= sm_90a)) && 32 * (t.panels / e.own) * t.parts <= e.threads &&
-         m >= 1 && m <= 8 * e.tiles && smem_bytes(e, t, m, k) <= a.smem;
+constexpr bool fits(nf4_engine e, nf4_tile t, nf4_work w, arch a) {
+  bool const clusters = a >= sm_90a;
+  return t.panels > 0 && t.panels % w.halves == 0 && t.parts > 0 && t.chunk >= t.parts && t.chunk % t.parts == 0 && 32 * t.warps() <= e.threads &&
+         (t.split == 1 || ((t.split == 2 || t.split == 4 || t.split == 8) && clusters)) && w.m >= 1 && w.m <= 8 * e.tiles && smem_bytes(e, t, w) <= a.smem;
 }
 
 /// The tile with the largest chunk of x that shared memory holds beside the tables; chunk 0 when none does.
-constexpr nf4_tile with_chunk(nf4_tile t, nf4_engine e, int m, int k, arch a) {
-  int const limit = smem_limit(e, a), room = (limit - detail::nf4_table_bytes) / (2 * m) - 8;  // elements of a row, were there one buffer
-  int const all = ceil_div(t.steps(k), t.parts) * t.parts;
-  t.chunk = all * nf4_panel::step <= room ? all : ((room + 8) / 2 - 8) / nf4_panel::step / t.parts * t.parts;
-  if (t.chunk < t.parts || smem_bytes(e, t, m, k) > limit) t.chunk = 0;
+constexpr nf4_tile with_chunk(nf4_tile t, nf4_engine e, nf4_work w, arch a) {
+  int const limit = smem_limit(e, a), room = (limit - detail::nf4_table_bytes) / (2 * w.m) - 8;  // elements of a row, were there one buffer
+  int const all = ceil_div(t.steps(w.k), t.parts) * t.parts;
+  t.chunk = all * nf4_panel::step <= room ? all : max(0, ((room + 8) / 2 - 8) / nf4_panel::step / t.parts * t.parts);
+  if (t.chunk < t.parts || smem_bytes(e, t, w) > limit) t.chunk = 0;
   return t;
 }
 
-/// The kernel for `m` tokens: f.template operator()<Config>(). Registers decide: 32 rows of W and 8 tokens
-/// take 128 of them, 64 tokens all 255.
+/// The kernel for a piece of work: f.template operator()<Config>(). Registers decide: 32 rows of W and 8 tokens take 128 of them, 32
+/// tokens 168, 64 tokens all 255. Times are of consecutive launches, H200 · CUDA 13.0 · 2026-11 · bench/nf4_cuda.cu sweep.
 template <class F>
-auto with_nf4_config(index m, F&& f) {
-  if (m <= 8) return f.template operator()<nf4_config<1, 1, 512>>();
-  if (m <= 16) return f.template operator()<nf4_config<2, 1, 384>>();
-  if (m <= 32) return f.template operator()<nf4_config<4, 1, 512>>();
-  return f.template operator()<nf4_config<8, 1, 256>>();
+auto with_nf4_config(nf4_work w, int processors, F&& f) {
+  // Panels for more than one block a processor and at most two: halves of a processor leave none idle. 6144×4096, M 1: 6.75, not 7.40 µs
+  if (w.m <= 4 && w.panels > processors && w.panels <= 2 * processors) return f.template operator()<nf4_config<1, 256, 2>>();
+  if (w.m <= 8) return f.template operator()<nf4_config<1, 512>>();   // 28672×4096, M 1: 19.3 µs; two blocks of 256: 19.9
+  if (w.m <= 16) return f.template operator()<nf4_config<2, 512>>();  // 28672×4096, M 16: 26.2 µs; 384 threads: 35.2
+  if (w.m <= 32) return f.template operator()<nf4_config<4, 384>>();  // 4096×14336, M 32: 29.2 µs; 512 threads: 34.8 (spills)
+  return f.template operator()<nf4_config<8, 256>>();
 }
 
-/// The cheapest tile by a model in clocks of one processor, for `panels` panels (of both halves, when they are a pair: halves 2).
-constexpr nf4_tile nf4_tuned(nf4_engine e, int m, int panels, int k, arch a, int processors, int halves = 1) {
-  int const warps = e.threads / 32, tiles = ceil_div(m, 8);
+/// The cheapest tile by a model in clocks of one processor.
+constexpr nf4_tile nf4_tuned(nf4_engine e, nf4_work w, arch a, int processors) {
+  int const warps = e.threads / 32, tiles = ceil_div(w.m, 8);
   nf4_tile best{};
   double least = 1e30;
   for (int split = 1; split <= (a >= sm_90a ? 8 : 1); split *= 2)
-    for (int own = 1; own <= warps; ++own)
-      for (int parts = 1; own * parts <= warps; ++parts) {
-        nf4_tile const t = with_chunk({own * e.own, parts, split, 0}, e, m, k, a);
-        if (!t.chunk || parts > t.steps(k) || t.panels % halves) continue;
+    for (int panels = w.halves; panels <= warps; panels += w.halves)
+      for (int parts = 1; panels * parts <= warps; ++parts) {
+        nf4_tile const t = with_chunk({panels, parts, split}, e, w, a);
+        if (!t.chunk || parts > t.steps(w.k)) continue;
         int const slots = e.blocks * (split > 2 ? processors * 10 / 11 : processors);      // clusters of 4 or 8 do not fit everywhere
-        int const waves = ceil_div(split * ceil_div(panels, t.panels), slots), turns = ceil_div(t.steps(k), parts);
-        double const busy = turns * (700. + max(own * parts, 12) * e.own * (60. + 45. * tiles));  // decode and multiply
-        double const x = 8. * m * t.steps(k) + 800. * (t.chunks(k) - 1);                    // L2 → shared memory
-        double const sums = 2.5 * t.panels * parts * m + (split > 1 ? 450. * split - 200. + 8. * t.panels * m : 0.);
+        int const waves = ceil_div(split * ceil_div(w.panels, panels), slots), turns = ceil_div(t.steps(w.k), parts);
+        double const busy = turns * (700. + max(panels * parts, 12) * (60. + 45. * tiles));  // decode and multiply
+        double const x = 8. * w.m * t.steps(w.k) + 800. * (t.chunks(w.k) - 1);              // L2 → shared memory
+        double const sums = 2.5 * panels * parts * w.m + (split > 1 ? 450. * split - 200. + 8. * panels * w.m : 0.);
         double const cost = waves * (2500. + busy + x + sums);
         if (cost < least) least = cost, best = t;
       }
