@@ -4,6 +4,7 @@
 
 #include "../cuda/ptx.cuh"
 #include "problem.hpp"
+#include "variant.hpp"
 
 namespace smalti {
 

@@ -93,9 +93,14 @@ SMALTI_HD constexpr decode_plan plan_decode(decode_tile t, index sequences_and_h
   int const least = t.warps / team * t.step;
   index const items = max(sequences_and_heads * blocks, index(1));
   int const useful = max(ceil_div(keys, split ? split : least), 1), places = processors * min(team, most);
-  int const parts = split ? useful : int(min(max(index(places) / items, index(1)), index(useful)));
-  int const together = min(items * parts > places ? max(team, 2) : team, most);  // H200, 64 × 1024: two at once 4.10 TB/s, one 3.53, three 3.62
-  return {rows, heads, tokens, team, blocks, parts, split, least, keys, together, t.stages};
+  // Many rows are worth several blocks a processor, but not at the price of a join of more than a few parts.
+  index const wanted = min(places / items, max(processors / items, index(4)));
+  int const parts = split ? useful : int(min(max(wanted, index(1)), index(useful)));
+  // H200, 64 × 1024: two at once 4.10 TB/s, one 3.53, three 3.62
+  int const together = items * parts > places ? min(max(team, 2), most) : items * parts > processors ? min(team, most) : 1;
+  // A long stream runs 0.5 % faster with half as much on its way (16 × 32768).
+  int const stages = keys / parts >= 16384 ? max(t.stages / 2, 1) : t.stages;
+  return {rows, heads, tokens, team, blocks, parts, split, least, keys, together, stages};
 }
 
 /// The keys of one sequence, cut into parts. Depends on nothing but the sequence and the plan.
