@@ -96,10 +96,8 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
       return {"gemm.15", "the halves of a pair must share x and keep their scales alike"};
   }
   if (m > 1 && y.stride[0] < n) return {"gemm.11", "rows of y must not overlap"};
-  nf4_work const work = nf4_work_of(p);
-  int const count = processors();
-  return with_nf4_config(work, count, [&]<class Config>() {
-    nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, work, where.device, count);
+  return with_nf4_config(m, [&]<class Config>() {
+    nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, nf4_work_of(p), where.device, processors());
     return nf4_launch<Config>(where, p, tile, how.programmatic, out);
   });
 }

@@ -72,15 +72,13 @@ constexpr nf4_tile with_chunk(nf4_tile t, nf4_engine e, nf4_work w, arch a) {
   return t;
 }
 
-/// The kernel for a piece of work: f.template operator()<Config>(). Registers decide: 32 rows of W and 8 tokens take 128 of them, 32
+/// The kernel for `m` tokens: f.template operator()<Config>(). Registers decide: 32 rows of W and 8 tokens take 128 of them, 32
 /// tokens 168, 64 tokens all 255. Times are of consecutive launches, H200 · CUDA 13.0 · 2026-11 · bench/nf4_cuda.cu sweep.
 template <class F>
-auto with_nf4_config(nf4_work w, int processors, F&& f) {
-  // Panels for more than one block a processor and at most two: halves of a processor leave none idle. 6144×4096, M 1: 6.75, not 7.40 µs
-  if (w.m <= 4 && w.panels > processors && w.panels <= 2 * processors) return f.template operator()<nf4_config<1, 256, 2>>();
-  if (w.m <= 8) return f.template operator()<nf4_config<1, 512>>();   // 28672×4096, M 1: 19.3 µs; two blocks of 256: 19.9
-  if (w.m <= 16) return f.template operator()<nf4_config<2, 512>>();  // 28672×4096, M 16: 26.2 µs; 384 threads: 35.2
-  if (w.m <= 32) return f.template operator()<nf4_config<4, 384>>();  // 4096×14336, M 32: 29.2 µs; 512 threads: 34.8 (spills)
+auto with_nf4_config(index m, F&& f) {
+  if (m <= 8) return f.template operator()<nf4_config<1, 512>>();   // 28672×4096, M 1: 19.3 µs; two blocks of 256: 19.9
+  if (m <= 16) return f.template operator()<nf4_config<2, 512>>();  // 28672×4096, M 16: 26.2 µs; 384 threads: 35.2
+  if (m <= 32) return f.template operator()<nf4_config<4, 384>>();  // 4096×14336, M 32: 29.2 µs; 512 threads: 34.8 (spills)
   return f.template operator()<nf4_config<8, 256>>();
 }
 
