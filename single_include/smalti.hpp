@@ -22,6 +22,9 @@
 // LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
 // OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 // SOFTWARE.
+#if defined(SMALTI_COMPILED)
+  #error "this file is header-only; SMALTI_COMPILED goes with include/ and the library smalti::compiled"
+#endif
 // ---------------------------------------------------------------- smalti/smalti.hpp
 #ifndef SMALTI_HAS_SMALTI_HPP
 #define SMALTI_HAS_SMALTI_HPP
@@ -79,6 +82,17 @@
   #define SMALTI_HD inline
   #define SMALTI_D inline
   #define SMALTI_UNROLL
+#endif
+
+// The library is header-only. A program of many translation units may define SMALTI_COMPILED instead and link smalti::compiled:
+// then headers only declare what does not depend on the program's own types, and src/<folder>.cpp holds those bodies, once.
+// A header keeps them at its end, behind `#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_<FOLDER>)`, marked SMALTI_INLINE.
+#if defined(SMALTI_COMPILED)
+  #define SMALTI_HEADER_ONLY 0
+  #define SMALTI_INLINE
+#else
+  #define SMALTI_HEADER_ONLY 1
+  #define SMALTI_INLINE inline
 #endif
 
 namespace smalti {
@@ -183,17 +197,20 @@ class thread_pool {
     }
     call_ = [](void* f, index i) { (*static_cast<std::remove_reference_t<F>*>(f))(i); };
     context_ = const_cast<void*>(static_cast<void const*>(&f)), count_ = count;
-    next_.store(0, std::memory_order_relaxed), busy_.store(int(workers_.size()), std::memory_order_relaxed);
+    next_.store(0, std::memory_order_relaxed);
+    inside_.store(open, std::memory_order_release);
     announce();
     drain();
+    // Whoever has not come by now need not: on a busy machine a worker may wait for its core longer than all of the job takes.
+    inside_.fetch_and(~open, std::memory_order_acq_rel);
     // A decode step forks hundreds of times, microseconds apart: spin before sleeping.
-    for (int spins = 0, left; (left = busy_.load(std::memory_order_acquire)) != 0; ++spins)
-      if (spins > spin_limit) busy_.wait(left, std::memory_order_acquire);
+    for (unsigned spins = 0, left; (left = inside_.load(std::memory_order_acquire)) != 0; ++spins)
+      if (spins > spin_limit) inside_.wait(left, std::memory_order_acquire);
     if (failure_) failed_.clear(), std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
  private:
-  static constexpr int spin_limit = 1 << 14;
+  static constexpr unsigned spin_limit = 1 << 14, open = 1u << 31;
 
   void announce() { epoch_.fetch_add(1, std::memory_order_release), epoch_.notify_all(); }
   void drain() {
@@ -204,20 +221,29 @@ class thread_pool {
       if (!failed_.test_and_set()) failure_ = std::current_exception();
     }
   }
+  // True once this worker counts as inside a job that is still open.
+  bool enter() {
+    unsigned now = inside_.load(std::memory_order_relaxed);
+    while (now & open)
+      if (inside_.compare_exchange_weak(now, now + 1, std::memory_order_acquire, std::memory_order_relaxed)) return true;
+    return false;
+  }
   void serve(std::stop_token stop) {
     for (unsigned seen = 0;;) {
-      for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen; ++spins)
+      unsigned now;
+      for (unsigned spins = 0; (now = epoch_.load(std::memory_order_acquire)) == seen; ++spins)
         if (spins > spin_limit) epoch_.wait(seen, std::memory_order_acquire);
       if (stop.stop_requested()) return;
-      ++seen;
+      seen = now;
+      if (!enter()) continue;
       drain();
-      if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+      if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) inside_.notify_one();
     }
   }
 
   std::atomic<unsigned> epoch_ = 0;  // jobs announced so far
   std::atomic<index> next_ = 0;      // first item not yet taken
-  std::atomic<int> busy_ = 0;        // workers that have not finished the job
+  std::atomic<unsigned> inside_ = 0; // workers in the job, and `open` while more may come
   index count_ = 0;
   void (*call_)(void*, index) = nullptr;
   void* context_ = nullptr;
@@ -307,21 +333,8 @@ class buffer {
 // ---------------------------------------------------------------- smalti/attention/host_kernels.hpp
 #ifndef SMALTI_HAS_ATTENTION_HOST_KERNELS_HPP
 #define SMALTI_HAS_ATTENTION_HOST_KERNELS_HPP
-// The host's attention kernels for every instruction set, and the choice among them.
+// The host's attention kernels: what an engine calls, chosen by instruction set.
 
-// ---------------------------------------------------------------- smalti/simd/lanes.hpp
-#ifndef SMALTI_HAS_SIMD_LANES_HPP
-#define SMALTI_HAS_SIMD_LANES_HPP
-// Sixteen-lane arithmetic once per host instruction set, each in a namespace of its own that is compiled for it whatever
-// flags the translation unit has; callers pick one at run time. See docs/guide.md, "Host kernels".
-//
-// A kernel lives in a guardless `.inc` file that its header includes between begin_<isa>.inc and end_<isa>.inc for each of
-// generic and, where __x86_64__ is defined, avx2 and avx512. In it, never instantiate a template from outside the namespace: the linker might keep the copy
-// made for the widest instruction set and hand it to code for another.
-
-#include <bit>
-#include <cstdint>
-#include <cstring>
 // ---------------------------------------------------------------- smalti/core/dtype.hpp
 #ifndef SMALTI_HAS_CORE_DTYPE_HPP
 #define SMALTI_HAS_CORE_DTYPE_HPP
@@ -405,6 +418,44 @@ template <> inline constexpr dtype dtype_of<int8_t> = dtype::i8;
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_CORE_DTYPE_HPP
+
+namespace smalti {
+
+/// The functions of host.inc, as one value per instruction set and element type.
+template <class T>
+struct attention_kernels {
+  void (*widen)(T const* from, float factor, float* to, index n);
+  void (*narrow)(float const* from, T* to, index n);
+  void (*pack_keys)(T const* const* keys, int n, int d, float* panel);
+  void (*pack_values)(T const* v, index row, int n, int dv, float* panel, index strip);
+  void (*scores)(float const* q, index row_q, int rows, float const* panels, int n, int d, float* s, index row_s);
+  void (*scores_in_place)(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s);
+  void (*weigh)(float const* p, index row_p, int rows, float const* v, index row_v, index strip, int n, int dv, float* o, index row_o);
+  void (*weigh_in_place)(float const* p, index row_p, int rows, T const* v, index row_v, index strip, int n, int dv, float* o, index row_o);
+  float (*row_max)(float const* x, int n);
+  float (*row_exponentiate)(float* x, int n, float shift);
+  void (*row_scale)(float* x, int n, float factor);
+};
+
+/// The kernels for T (f32, bf16, f16) that `device` runs.
+template <class T>
+attention_kernels<T> const& attention_kernels_for(arch device);
+
+}  // namespace smalti
+
+// ---------------------------------------------------------------- smalti/simd/lanes.hpp
+#ifndef SMALTI_HAS_SIMD_LANES_HPP
+#define SMALTI_HAS_SIMD_LANES_HPP
+// Sixteen-lane arithmetic once per host instruction set, each in a namespace of its own that is compiled for it whatever
+// flags the translation unit has; callers pick one at run time. See docs/guide.md, "Host kernels".
+//
+// A kernel lives in a guardless `.inc` file that its header includes between begin_<isa>.inc and end_<isa>.inc for each of
+// generic and, where __x86_64__ is defined, avx2 and avx512. In it, never instantiate a template from outside the namespace: the linker might keep the copy
+// made for the widest instruction set and hand it to code for another.
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
 #if defined(__x86_64__)
   #include <immintrin.h>
 #endif
@@ -790,27 +841,6 @@ constexpr F* pick(arch device, F* generic, F* with_avx2, F* with_avx512) {
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_SIMD_LANES_HPP
-
-namespace smalti {
-
-/// The functions of host.inc, as one value per instruction set and element type.
-template <class T>
-struct attention_kernels {
-  void (*widen)(T const* from, float factor, float* to, index n);
-  void (*narrow)(float const* from, T* to, index n);
-  void (*pack_keys)(T const* const* keys, int n, int d, float* panel);
-  void (*pack_values)(T const* v, index row, int n, int dv, float* panel, index strip);
-  void (*scores)(float const* q, index row_q, int rows, float const* panels, int n, int d, float* s, index row_s);
-  void (*scores_in_place)(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s);
-  void (*weigh)(float const* p, index row_p, int rows, float const* v, index row_v, index strip, int n, int dv, float* o, index row_o);
-  void (*weigh_in_place)(float const* p, index row_p, int rows, T const* v, index row_v, index strip, int n, int dv, float* o, index row_o);
-  float (*row_max)(float const* x, int n);
-  float (*row_exponentiate)(float* x, int n, float shift);
-  void (*row_scale)(float* x, int n, float factor);
-};
-
-}  // namespace smalti
-
 #if defined(__CUDACC__)
   #pragma nv_diagnostic push
   #pragma nv_diag_suppress 1675  // `#pragma GCC unroll`: nvcc hands it to the host compiler, whom it concerns
@@ -1876,7 +1906,7 @@ struct config_list {
   /// The sublist that satisfies `keep`.
   template <class Predicate>
   constexpr config_list where(Predicate keep) const {
-    config_list out;
+    config_list out = none();
     for (Config c : *this)
       if (keep(c)) out.push(c);
     return out;
@@ -1884,8 +1914,16 @@ struct config_list {
 
   /// Every `of`-th configuration from `i` on: one translation unit's share of a sweep.
   constexpr config_list shard(std::size_t i, std::size_t of) const {
-    config_list out;
+    config_list out = none();
     for (; i < count; i += of) out.push(items[i]);
+    return out;
+  }
+
+ private:
+  /// A copy, emptied: nvcc takes the elements of `items = {}` that were never assigned for uninitialised and refuses the result.
+  constexpr config_list none() const {
+    config_list out = *this;
+    out.count = 0;
     return out;
   }
 };
@@ -2022,7 +2060,8 @@ struct tuned {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
     // EPYC (Zen 3), one thread, busy · g++ 12 · 2026-11 · f32, causal 1024², D 128: 72 GFLOP/s, seven others 48–67; bf16: all 50–71, noise
     if (a.of == arch::family::cpu) return {.q = 128, .kv = 256, .split = 1024};
-    if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 128, .stages = 2, .warps = 8};
+    if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 64, .stages = 2, .warps = 8};  // H200 · 13.0 · 2026-11 · 191, 178
+    if (a >= sm_90a && s.head_dim <= 128) return {.q = 64, .kv = 128, .stages = 1, .warps = 4};  // H200 · 13.0 · 2026-11 · 215, 201
     if (s.head_dim <= 128) return {.q = 64, .kv = 64, .stages = 2, .warps = 4};
     return {.q = 64, .kv = 32, .stages = 1, .warps = 4};
   }
@@ -2678,6 +2717,7 @@ SMALTI_HD constexpr composed<A, B> operator|(A a, B b) { return {a, b}; }
 // rectangle of y before it takes the next, so that no two threads write one place and the result does not depend on their count.
 
 #include <algorithm>
+#include <memory>
 #include <span>
 // ---------------------------------------------------------------- smalti/gemm/kernels.hpp
 #ifndef SMALTI_HAS_GEMM_KERNELS_HPP
@@ -2856,6 +2896,7 @@ inline void quantise_dynamic(uint8_t* code, float* absmax, float const* x, index
 // NormalFloat-4: the code of one value and of one block (Dettmers et al. 2023, "QLoRA", eq. 4 and Appendix E), with the
 // levels, thresholds and nibble order of bitsandbytes, so that codes and files are interchangeable.
 
+#include <utility>
 
 namespace smalti {
 
@@ -2872,12 +2913,14 @@ inline constexpr float nf4_threshold[15] = {
     -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f, 0.1202552504837513f,  0.2035212516784668f,
     0.2920137718319893f,   0.3893125355243683f,  0.5016634166240692f,  0.6427869200706482f,   0.8614784181118011f};
 
+namespace detail {
+template <int I> inline constexpr float nf4_threshold_at = nf4_threshold[I];  // a constant each: device code may not read a host's array
+template <int... I>
+SMALTI_HD constexpr int nf4_count_above(float x, std::integer_sequence<int, I...>) { return ((x > nf4_threshold_at<I>) + ...); }
+}  // namespace detail
+
 /// The nearest level's code for x ∈ [−1, 1]; a tie goes to the lower code. Counting needs no branch, so loops over it vectorise.
-SMALTI_HD constexpr uint8_t nf4_encode(float x) {
-  int code = 0;
-  SMALTI_UNROLL for (int i = 0; i < 15; ++i) code += x > nf4_threshold[i];
-  return uint8_t(code);
-}
+SMALTI_HD constexpr uint8_t nf4_encode(float x) { return uint8_t(detail::nf4_count_above(x, std::make_integer_sequence<int, 15>{})); }
 
 /// The code of element i of a run, two to a byte, the FIRST in the high nibble.
 SMALTI_HD constexpr int nf4_code_at(uint8_t const* code, index i) { return i % 2 ? code[i / 2] & 15 : code[i / 2] >> 4; }
@@ -2960,19 +3003,7 @@ void with_block(int block, F&& f) { dispatch<32, 64, 128, 256, 512, 1024, 2048, 
 }  // namespace detail
 
 /// Replaces the fp32 scales by 8-bit ones: offset = mean(absmax), then the signed dynamic map over blocks of 256.
-inline void nest_scales(nf4_data& w) {
-  index const count = w.blocks();
-  double total = 0;
-  for (float a : w.absmax) total += a;
-  w.nested_offset = float(total / double(count));
-  for (float& a : w.absmax) a -= w.nested_offset;
-  w.nested_map = buffer<float>(256);
-  std::copy(signed_dynamic_map().begin(), signed_dynamic_map().end(), w.nested_map.data());
-  w.absmax_code = buffer<uint8_t>(std::size_t(count));
-  w.nested_absmax = buffer<float>(std::size_t(ceil_div(count, index(w.nested_block))));
-  quantise_dynamic(w.absmax_code.data(), w.nested_absmax.data(), w.absmax.data(), count, w.nested_block, w.nested_map.data());
-  w.absmax = {};
-}
+void nest_scales(nf4_data& w);
 
 /// W (n, k), T float, bf16 or f16, any strides → NF4. Blocks run along the flattened rows, so they may cross rows.
 /// Throws quant.1 (NaN or infinity), quant.2 (block size), quant.3 (n·k is not a whole number of blocks).
@@ -3012,6 +3043,25 @@ void dequantise(on_cpu const& where, nf4_data const& w, view<T, 2> out) {
       for (; column < end; ++column) out(row, column) = T(nf4_level[nf4_code_at(w.code.data(), row * w.k + column)] * scale);
     }
   });
+}
+
+
+}  // namespace smalti
+
+namespace smalti {
+
+SMALTI_INLINE void nest_scales(nf4_data& w) {
+  index const count = w.blocks();
+  double total = 0;
+  for (float a : w.absmax) total += a;
+  w.nested_offset = float(total / double(count));
+  for (float& a : w.absmax) a -= w.nested_offset;
+  w.nested_map = buffer<float>(256);
+  std::copy(signed_dynamic_map().begin(), signed_dynamic_map().end(), w.nested_map.data());
+  w.absmax_code = buffer<uint8_t>(std::size_t(count));
+  w.nested_absmax = buffer<float>(std::size_t(ceil_div(count, index(w.nested_block))));
+  quantise_dynamic(w.absmax_code.data(), w.nested_absmax.data(), w.absmax.data(), count, w.nested_block, w.nested_map.data());
+  w.absmax = {};
 }
 
 }  // namespace smalti
@@ -3082,7 +3132,27 @@ packed_dense<std::remove_const_t<T>> pack(view<T, 2> w) {
 }
 
 /// Throws gemm.5 when a block would cross rows: k must be a multiple of the block.
-inline packed_nf4 pack(nf4_data const& w) {
+packed_nf4 pack(nf4_data const& w);
+
+/// Throws gemm.4 when it is empty.
+packed_int8 pack(int8_data const& w);
+
+/// W (n, k), row-major: pack's inverse, bit for bit.
+template <class T>
+buffer<T> unpack(packed_dense<T> const& p) {
+  buffer<T> w(std::size_t(index(p.n) * p.k));
+  for (index r = 0, i = 0; r < p.n; ++r)
+    for (index j = 0; j < p.k; ++j) w[std::size_t(i++)] = p.at[detail::interleaved(r, j, p.k)];
+  return w;
+}
+nf4_data unpack(packed_nf4 const& p);
+int8_data unpack(packed_int8 const& p);
+
+}  // namespace smalti
+
+namespace smalti {
+
+SMALTI_INLINE packed_nf4 pack(nf4_data const& w) {
   detail::check_weight_shape(w.n, w.k);
   if (w.k % w.block != 0)
     throw error("gemm.5", "NF4 weight has " + std::to_string(w.k) + " columns, expected a multiple of its block, " + std::to_string(w.block));
@@ -3105,8 +3175,7 @@ inline packed_nf4 pack(nf4_data const& w) {
   return p;
 }
 
-/// Throws gemm.4 when it is empty.
-inline packed_int8 pack(int8_data const& w) {
+SMALTI_INLINE packed_int8 pack(int8_data const& w) {
   detail::check_weight_shape(w.n, w.k);
   packed_int8 p{w.n, w.k, buffer<int8_t>(detail::padded(w.n, w.k)), buffer<float>(detail::padded(w.n, 1))};
   detail::interleave_rows(p.code.data(), w.n, w.k, [&](index r, index j) { return w.code[std::size_t(r * w.k + j)]; });
@@ -3114,15 +3183,7 @@ inline packed_int8 pack(int8_data const& w) {
   return p;
 }
 
-/// W (n, k), row-major: pack's inverse, bit for bit.
-template <class T>
-buffer<T> unpack(packed_dense<T> const& p) {
-  buffer<T> w(std::size_t(index(p.n) * p.k));
-  for (index r = 0, i = 0; r < p.n; ++r)
-    for (index j = 0; j < p.k; ++j) w[std::size_t(i++)] = p.at[detail::interleaved(r, j, p.k)];
-  return w;
-}
-inline nf4_data unpack(packed_nf4 const& p) {
+SMALTI_INLINE nf4_data unpack(packed_nf4 const& p) {
   index const words = p.k / 8, blocks = p.k / p.block;
   nf4_data w{.n = p.n, .k = p.k, .block = p.block, .code = buffer<uint8_t>(std::size_t(p.n * words * 4)),
              .nested_absmax = p.nested_absmax.copy(), .nested_map = p.nested_map.copy(),
@@ -3141,7 +3202,8 @@ inline nf4_data unpack(packed_nf4 const& p) {
   else scales(w.absmax, p.absmax);
   return w;
 }
-inline int8_data unpack(packed_int8 const& p) {
+
+SMALTI_INLINE int8_data unpack(packed_int8 const& p) {
   int8_data w{p.n, p.k, buffer<int8_t>(std::size_t(index(p.n) * p.k)), buffer<float>(std::size_t(p.n))};
   for (index r = 0, i = 0; r < p.n; ++r) {
     for (index j = 0; j < p.k; ++j) w.code[std::size_t(i++)] = p.code[detail::interleaved(r, j, p.k)];
@@ -3210,7 +3272,17 @@ inline std::size_t bytes_of(packed_nf4 const& w) {
 inline std::size_t bytes_of(packed_weight const& w) { return std::visit([](auto const& held) { return bytes_of(held); }, w); }
 
 /// absmax of block b of a row, as nf4_data::scale has it.
-inline float nf4_scale(weight_view const& w, index row, index b) {
+float nf4_scale(weight_view const& w, index row, index b);
+
+/// Row `row` of any weight, decoded: to (k). The embedding look-up. The caller keeps 0 ≤ row < n.
+void decode_row(weight_view const& w, int row, float* to);
+inline void decode_row(packed_weight const& w, int row, float* to) { decode_row(borrow(w), row, to); }
+
+}  // namespace smalti
+
+namespace smalti {
+
+SMALTI_INLINE float nf4_scale(weight_view const& w, index row, index b) {
   index const blocks = w.k / w.block;
   std::size_t const at = detail::interleaved(row, b, blocks);
   if (w.scale) return w.scale[at];
@@ -3218,8 +3290,7 @@ inline float nf4_scale(weight_view const& w, index row, index b) {
   return product + w.nested_offset;
 }
 
-/// Row `row` of any weight, decoded: to (k). The embedding look-up. The caller keeps 0 ≤ row < n.
-inline void decode_row(weight_view const& w, int row, float* to) {
+SMALTI_INLINE void decode_row(weight_view const& w, int row, float* to) {
   auto const packed = [&](auto const* at) { for (index j = 0; j < w.k; ++j) to[j] = float(at[detail::interleaved(row, j, w.k)]); };
   auto const plain = [&](auto const* at) { for (index j = 0; j < w.k; ++j) to[j] = float(at[row * w.row_stride + j * w.column_stride]); };
   switch (w.form) {
@@ -3244,7 +3315,6 @@ inline void decode_row(weight_view const& w, int row, float* to) {
       }
   }
 }
-inline void decode_row(packed_weight const& w, int row, float* to) { decode_row(borrow(w), row, to); }
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_GEMM_WEIGHT_HPP
@@ -3278,6 +3348,19 @@ struct panel_task {
   index row_acc;
   float* panel;  ///< working memory, (4, panel_depth, 16)
 };
+
+/// What the products call, as one value per instruction set.
+struct gemm_kernels {
+  void (*few_rows)(few_rows_task const&);
+  void (*panel_product)(panel_task const&);
+  // to (count, at distance `step`) = factor · from (count)
+  void (*widen_f32)(float* to, index step, float const* from, index count, float factor);
+  void (*widen_bf16)(float* to, index step, bf16 const* from, index count, float factor);
+  void (*widen_f16)(float* to, index step, f16 const* from, index count, float factor);
+};
+
+/// The ones that `device` runs.
+gemm_kernels const& gemm_kernels_for(arch device);
 
 }  // namespace smalti
 
@@ -3559,10 +3642,9 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
-// Plain functions, so that their addresses can be picked.
-inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
+// What kernels.hpp hands out, as one value per instruction set.
+
+inline constexpr gemm_kernels gemm_functions{&few_rows, &panel_product, &widen<float>, &widen<bf16>, &widen<f16>};
 }  // namespace smalti::simd_generic
 
 #if defined(__x86_64__)
@@ -3895,10 +3977,9 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
-// Plain functions, so that their addresses can be picked.
-inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
+// What kernels.hpp hands out, as one value per instruction set.
+
+inline constexpr gemm_kernels gemm_functions{&few_rows, &panel_product, &widen<float>, &widen<bf16>, &widen<f16>};
 }  // namespace smalti::simd_avx2
 #if defined(__clang__)
   #pragma clang attribute pop
@@ -4193,10 +4274,9 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
-// Plain functions, so that their addresses can be picked.
-inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
+// What kernels.hpp hands out, as one value per instruction set.
+
+inline constexpr gemm_kernels gemm_functions{&few_rows, &panel_product, &widen<float>, &widen<bf16>, &widen<f16>};
 }  // namespace smalti::simd_avx512
 #if defined(__clang__)
   #pragma clang attribute pop
@@ -4205,6 +4285,14 @@ inline void widen_f16(float* to, index step, f16 const* x, index count, float sc
   #pragma GCC diagnostic pop
 #endif
 #endif
+
+namespace smalti {
+
+SMALTI_INLINE gemm_kernels const& gemm_kernels_for(arch device) {
+  return *pick(device, &simd_generic::gemm_functions, &simd_avx2::gemm_functions, &simd_avx512::gemm_functions);
+}
+
+}  // namespace smalti
 #endif  // SMALTI_HAS_GEMM_KERNELS_HPP
 // ---------------------------------------------------------------- smalti/gemm/scratch.hpp
 #ifndef SMALTI_HAS_GEMM_SCRATCH_HPP
@@ -4277,6 +4365,12 @@ activations borrow_activations(view<T, 2> x) {
   return {x.at, dtype_of<element>, x.extent[0], x.extent[1], x.stride[0], x.stride[1]};
 }
 
+/// `count` rows of x from `first` on.
+inline activations rows(activations x, index first, index count) {
+  x.at = static_cast<char const*>(x.at) + first * x.row_stride * index(bytes_of(x.type)), x.rows = count;
+  return x;
+}
+
 /// scale · x (M, K) · Wᵀ, W (N, K).
 struct term {
   activations x;
@@ -4323,17 +4417,35 @@ struct tile {
   float const* at[Sums];
 };
 
+/// Who takes the finished rectangles: any callable that outlives the call; any thread may call it.
+template <int Sums>
+struct tile_sink {
+  void const* callable;
+  void (*call)(void const* callable, tile<Sums> const&);
+
+  template <class F>
+  tile_sink(F const& f) : callable(std::addressof(f)), call([](void const* c, tile<Sums> const& t) { (*static_cast<F const*>(c))(t); }) {}
+  void operator()(tile<Sums> const& t) const { call(callable, t); }
+};
+
+/// Computes the sums of y (m, n) rectangle by rectangle and hands each to `emit`. Sums: 1, or 2 for the halves of SwiGLU.
+template <int Sums>
+void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], index m, index n, tile_sink<Sums> emit);
+
+}  // namespace smalti::detail
+
+namespace smalti::detail {
+
 /// to (count, at distance `step`) = scale · x(row, first …) as fp32.
-inline void widen_row(on_cpu const& where, float* to, index step, activations const& x, index row, index first, index count, float scale) {
-  arch const a = where.device;
+SMALTI_INLINE void widen_row(gemm_kernels const& kernels, float* to, index step, activations const& x, index row, index first, index count, float scale) {
   auto const all = [&](auto const* at, auto* kernel) {
     at += row * x.row_stride + first * x.column_stride;
     if (x.column_stride == 1) return kernel(to, step, at, count, scale);
     for (index j = 0; j < count; ++j) to[j * step] = float(at[j * x.column_stride]) * scale;
   };
-  if (x.type == dtype::f32) all(static_cast<float const*>(x.at), pick(a, &simd_generic::widen_f32, &simd_avx2::widen_f32, &simd_avx512::widen_f32));
-  else if (x.type == dtype::bf16) all(static_cast<bf16 const*>(x.at), pick(a, &simd_generic::widen_bf16, &simd_avx2::widen_bf16, &simd_avx512::widen_bf16));
-  else all(static_cast<f16 const*>(x.at), pick(a, &simd_generic::widen_f16, &simd_avx2::widen_f16, &simd_avx512::widen_f16));
+  if (x.type == dtype::f32) all(static_cast<float const*>(x.at), kernels.widen_f32);
+  else if (x.type == dtype::bf16) all(static_cast<bf16 const*>(x.at), kernels.widen_bf16);
+  else all(static_cast<f16 const*>(x.at), kernels.widen_f16);
 }
 
 /// One term, its slab of x as the kernels want it.
@@ -4345,13 +4457,13 @@ struct prepared_term {
 };
 
 // Two terms that prepare the same thing from x.
-inline bool same_input(term const& a, term const& b) {
+SMALTI_INLINE bool same_input(term const& a, term const& b) {
   return a.x.at == b.x.at && a.x.type == b.x.type && a.x.columns == b.x.columns && a.x.row_stride == b.x.row_stride &&
          a.x.column_stride == b.x.column_stride && a.scale == b.scale;
 }
 
 /// x of a slab in the kernels' order, in the calling thread's scratch. A few rows of contiguous fp32 are used where they are.
-inline prepared_term prepare(on_cpu const& where, term const& t, index first, index rows) {
+SMALTI_INLINE prepared_term prepare(on_cpu const& where, gemm_kernels const& kernels, term const& t, index first, index rows) {
   bool const plain = t.w.form >= weight_form::rows_f32;
   prepared_term p{&t, rows <= few_rows_limit && (!plain || t.w.column_stride == 1), nullptr, t.x.columns};
   if (p.few && t.x.type == dtype::f32 && t.x.column_stride == 1) {
@@ -4362,7 +4474,7 @@ inline prepared_term prepare(on_cpu const& where, term const& t, index first, in
   float* const x = thread_scratch().take<float>(std::size_t(p.few ? rows * k : tiles * tile_rows * k));
   p.x = x;
   if (p.few) {
-    for (index i = 0; i < rows; ++i) widen_row(where, x + i * k, 1, t.x, first + i, 0, k, 1.f);
+    for (index i = 0; i < rows; ++i) widen_row(kernels, x + i * k, 1, t.x, first + i, 0, k, 1.f);
     return p;
   }
   index const depths = ceil_div(k, index(panel_depth));
@@ -4371,19 +4483,17 @@ inline prepared_term prepare(on_cpu const& where, term const& t, index first, in
     for (index i = 0; i < tile_rows; ++i) {
       float* const to = x + (column * tiles + tile * depth) * tile_rows + i;
       index const row = tile * tile_rows + i;
-      if (row < rows) widen_row(where, to, tile_rows, t.x, first + row, column, depth, t.scale);
+      if (row < rows) widen_row(kernels, to, tile_rows, t.x, first + row, column, depth, t.scale);
       else for (index j = 0; j < depth; ++j) to[j * tile_rows] = 0.f;  // the last tile: its sums are computed and dropped
     }
   });
   return p;
 }
 
-/// Computes the sums of y (m, n) rectangle by rectangle and hands each to `emit`, which any thread may call.
-template <int Sums, class Emit>
-void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], index m, index n, Emit&& emit) {
+template <int Sums>
+void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], index m, index n, tile_sink<Sums> emit) {
   index const groups = ceil_div(n, index(group_rows)), width = panel_groups * group_rows;
-  auto* const few = pick(where.device, &simd_generic::few_rows, &simd_avx2::few_rows, &simd_avx512::few_rows);
-  auto* const many = pick(where.device, &simd_generic::panel_product, &simd_avx2::panel_product, &simd_avx512::panel_product);
+  gemm_kernels const& kernels = gemm_kernels_for(where.device);
   for (index first = 0; first < m; first += slab_rows) {
     scratch::mark const slab(thread_scratch());
     index const rows = min(slab_rows, m - first), padded_rows = round_up(rows, index(tile_rows));
@@ -4392,7 +4502,7 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
       ready[s] = {thread_scratch().take<prepared_term>(sums[s].size()), sums[s].size()};
       for (std::size_t i = 0; i < sums[s].size(); ++i) {
         bool const again = s > 0 && i < ready[0].size() && same_input(sums[0][i], sums[s][i]);  // the two halves of SwiGLU
-        ready[s][i] = again ? ready[0][i] : prepare(where, sums[s][i], first, rows);
+        ready[s][i] = again ? ready[0][i] : prepare(where, kernels, sums[s][i], first, rows);
         ready[s][i].of = &sums[s][i];
       }
     }
@@ -4408,8 +4518,8 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
         for (prepared_term const& p : ready[s]) {
           if (p.few)
             for (int g = 0; g < count; ++g)
-              few({p.of->w, group + g, p.x, p.row_x, int(rows), p.of->scale, acc + g * group_rows, width});
-          else many({p.of->w, group, count, p.x, rows, acc, width, panel});
+              kernels.few_rows({p.of->w, group + g, p.x, p.row_x, int(rows), p.of->scale, acc + g * group_rows, width});
+          else kernels.panel_product({p.of->w, group, count, p.x, rows, acc, width, panel});
         }
         t.at[s] = acc;
       }
@@ -4516,37 +4626,8 @@ inline bool fits(lora const& l, index n, index k) {
 
 /// The base term and one term for each adapter, in scratch: t (M, rank) = x·Aᵀ is computed here. With `adapter_of_row`, the rows
 /// of t that belong to another adapter are 0, so every term still covers the batch.
-template <class X>
-status lora_terms(on_cpu const& where, std::span<term>& sum, view<X, 2> x, weight_view const& w, std::span<lora const* const> adapters,
-                  std::span<int const> adapter_of_row) {
-  index const m = x.extent[0];
-  if (x.extent[1] != w.k) return {"gemm.1", "x must have as many columns as the weight"};
-  for (lora const* l : adapters)
-    if (!l || !fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  if (!adapter_of_row.empty() && index(adapter_of_row.size()) != m) return {"gemm.8", "adapter_of_row must name one adapter for each row of x"};
-  for (int one : adapter_of_row)
-    if (one < -1 || one >= int(adapters.size())) return {"gemm.8", "adapter_of_row names an adapter that is not there"};
-
-  scratch& memory = thread_scratch();
-  term* const all = memory.take<term>(adapters.size() + 1);
-  all[0] = {borrow_activations(x), w, 1.f};
-  for (std::size_t i = 0; i < adapters.size(); ++i) {
-    lora const& l = *adapters[i];
-    auto const t = row_major(memory.take<float>(std::size_t(m * l.rank)), m, l.rank);                                   // (M, rank)
-    auto const belongs = [&](index row) { return adapter_of_row.empty() || adapter_of_row[std::size_t(row)] == int(i); };
-    for (index row = 0; row < m;) {  // runs of rows that share the adapter
-      index end = row + 1;
-      while (end < m && belongs(end) == belongs(row)) ++end;
-      auto const part = rows(t, row, end - row);
-      if (!belongs(row)) std::fill(&part(0, 0), &part(0, 0) + part.size(), 0.f);
-      else if (status s = gemm(where, part, product(rows(x, row, end - row), row_major(l.a.data(), l.rank, w.k))); !s) return s;
-      row = end;
-    }
-    all[i + 1] = {borrow_activations(t), borrow(row_major(l.b.data(), w.n, l.rank)), l.scale};
-  }
-  sum = {all, adapters.size() + 1};
-  return {};
-}
+status lora_terms(on_cpu const& where, std::span<term>& sum, activations const& x, weight_view const& w, std::span<lora const* const> adapters,
+                  std::span<int const> adapter_of_row);
 }  // namespace detail
 
 /// y (M, N) = e(x·Wᵀ + Σ s_i·(x·A_iᵀ)·B_iᵀ), one accumulator for all of it; x (M, K), W (N, K) a packed weight of any kind.
@@ -4558,7 +4639,7 @@ status linear(on_cpu const& where, view<Y, 2> y, view<X, 2> x, W const& w, std::
               std::span<int const> adapter_of_row = {}) {
   scratch::mark const here(thread_scratch());
   std::span<term> sum;
-  if (status s = detail::lora_terms(where, sum, x, borrow(w), adapters, adapter_of_row); !s) return s;
+  if (status s = detail::lora_terms(where, sum, borrow_activations(x), borrow(w), adapters, adapter_of_row); !s) return s;
   return gemm(where, y, std::span<term const>(sum), out);
 }
 
@@ -4626,6 +4707,41 @@ status merge_into_dequantised(on_cpu const& where, view<T, 2> out, Quantised con
 }
 
 }  // namespace smalti
+
+namespace smalti::detail {
+
+SMALTI_INLINE status lora_terms(on_cpu const& where, std::span<term>& sum, activations const& x, weight_view const& w, std::span<lora const* const> adapters,
+                  std::span<int const> adapter_of_row) {
+  index const m = x.rows;
+  if (x.columns != w.k) return {"gemm.1", "x must have as many columns as the weight"};
+  for (lora const* l : adapters)
+    if (!l || !fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
+  if (!adapter_of_row.empty() && index(adapter_of_row.size()) != m) return {"gemm.8", "adapter_of_row must name one adapter for each row of x"};
+  for (int one : adapter_of_row)
+    if (one < -1 || one >= int(adapters.size())) return {"gemm.8", "adapter_of_row names an adapter that is not there"};
+
+  scratch& memory = thread_scratch();
+  term* const all = memory.take<term>(adapters.size() + 1);
+  all[0] = {x, w, 1.f};
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    lora const& l = *adapters[i];
+    auto const t = row_major(memory.take<float>(std::size_t(m * l.rank)), m, l.rank);                                   // (M, rank)
+    auto const belongs = [&](index row) { return adapter_of_row.empty() || adapter_of_row[std::size_t(row)] == int(i); };
+    for (index row = 0; row < m;) {  // runs of rows that share the adapter
+      index end = row + 1;
+      while (end < m && belongs(end) == belongs(row)) ++end;
+      auto const part = rows(t, row, end - row);
+      if (!belongs(row)) std::fill(&part(0, 0), &part(0, 0) + part.size(), 0.f);
+      else if (status s = gemm(where, part, terms<1>{{{rows(x, row, end - row), borrow(row_major(l.a.data(), l.rank, w.k)), 1.f}}}); !s) return s;
+      row = end;
+    }
+    all[i + 1] = {borrow_activations(t), borrow(row_major(l.b.data(), w.n, l.rank)), l.scale};
+  }
+  sum = {all, adapters.size() + 1};
+  return {};
+}
+
+}  // namespace smalti::detail
 #endif  // SMALTI_HAS_GEMM_LORA_HPP
 #endif  // SMALTI_HAS_LORA_HPP
 // ---------------------------------------------------------------- smalti/nf4.hpp

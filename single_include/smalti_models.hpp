@@ -22,6 +22,9 @@
 // LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
 // OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 // SOFTWARE.
+#if defined(SMALTI_COMPILED)
+  #error "this file is header-only; SMALTI_COMPILED goes with include/ and the library smalti::compiled"
+#endif
 // ---------------------------------------------------------------- smalti/smalti.hpp
 #ifndef SMALTI_HAS_SMALTI_HPP
 #define SMALTI_HAS_SMALTI_HPP
@@ -79,6 +82,17 @@
   #define SMALTI_HD inline
   #define SMALTI_D inline
   #define SMALTI_UNROLL
+#endif
+
+// The library is header-only. A program of many translation units may define SMALTI_COMPILED instead and link smalti::compiled:
+// then headers only declare what does not depend on the program's own types, and src/<folder>.cpp holds those bodies, once.
+// A header keeps them at its end, behind `#if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_<FOLDER>)`, marked SMALTI_INLINE.
+#if defined(SMALTI_COMPILED)
+  #define SMALTI_HEADER_ONLY 0
+  #define SMALTI_INLINE
+#else
+  #define SMALTI_HEADER_ONLY 1
+  #define SMALTI_INLINE inline
 #endif
 
 namespace smalti {
@@ -183,17 +197,20 @@ class thread_pool {
     }
     call_ = [](void* f, index i) { (*static_cast<std::remove_reference_t<F>*>(f))(i); };
     context_ = const_cast<void*>(static_cast<void const*>(&f)), count_ = count;
-    next_.store(0, std::memory_order_relaxed), busy_.store(int(workers_.size()), std::memory_order_relaxed);
+    next_.store(0, std::memory_order_relaxed);
+    inside_.store(open, std::memory_order_release);
     announce();
     drain();
+    // Whoever has not come by now need not: on a busy machine a worker may wait for its core longer than all of the job takes.
+    inside_.fetch_and(~open, std::memory_order_acq_rel);
     // A decode step forks hundreds of times, microseconds apart: spin before sleeping.
-    for (int spins = 0, left; (left = busy_.load(std::memory_order_acquire)) != 0; ++spins)
-      if (spins > spin_limit) busy_.wait(left, std::memory_order_acquire);
+    for (unsigned spins = 0, left; (left = inside_.load(std::memory_order_acquire)) != 0; ++spins)
+      if (spins > spin_limit) inside_.wait(left, std::memory_order_acquire);
     if (failure_) failed_.clear(), std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
  private:
-  static constexpr int spin_limit = 1 << 14;
+  static constexpr unsigned spin_limit = 1 << 14, open = 1u << 31;
 
   void announce() { epoch_.fetch_add(1, std::memory_order_release), epoch_.notify_all(); }
   void drain() {
@@ -204,20 +221,29 @@ class thread_pool {
       if (!failed_.test_and_set()) failure_ = std::current_exception();
     }
   }
+  // True once this worker counts as inside a job that is still open.
+  bool enter() {
+    unsigned now = inside_.load(std::memory_order_relaxed);
+    while (now & open)
+      if (inside_.compare_exchange_weak(now, now + 1, std::memory_order_acquire, std::memory_order_relaxed)) return true;
+    return false;
+  }
   void serve(std::stop_token stop) {
     for (unsigned seen = 0;;) {
-      for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen; ++spins)
+      unsigned now;
+      for (unsigned spins = 0; (now = epoch_.load(std::memory_order_acquire)) == seen; ++spins)
         if (spins > spin_limit) epoch_.wait(seen, std::memory_order_acquire);
       if (stop.stop_requested()) return;
-      ++seen;
+      seen = now;
+      if (!enter()) continue;
       drain();
-      if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+      if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) inside_.notify_one();
     }
   }
 
   std::atomic<unsigned> epoch_ = 0;  // jobs announced so far
   std::atomic<index> next_ = 0;      // first item not yet taken
-  std::atomic<int> busy_ = 0;        // workers that have not finished the job
+  std::atomic<unsigned> inside_ = 0; // workers in the job, and `open` while more may come
   index count_ = 0;
   void (*call_)(void*, index) = nullptr;
   void* context_ = nullptr;
@@ -307,21 +333,8 @@ class buffer {
 // ---------------------------------------------------------------- smalti/attention/host_kernels.hpp
 #ifndef SMALTI_HAS_ATTENTION_HOST_KERNELS_HPP
 #define SMALTI_HAS_ATTENTION_HOST_KERNELS_HPP
-// The host's attention kernels for every instruction set, and the choice among them.
+// The host's attention kernels: what an engine calls, chosen by instruction set.
 
-// ---------------------------------------------------------------- smalti/simd/lanes.hpp
-#ifndef SMALTI_HAS_SIMD_LANES_HPP
-#define SMALTI_HAS_SIMD_LANES_HPP
-// Sixteen-lane arithmetic once per host instruction set, each in a namespace of its own that is compiled for it whatever
-// flags the translation unit has; callers pick one at run time. See docs/guide.md, "Host kernels".
-//
-// A kernel lives in a guardless `.inc` file that its header includes between begin_<isa>.inc and end_<isa>.inc for each of
-// generic and, where __x86_64__ is defined, avx2 and avx512. In it, never instantiate a template from outside the namespace: the linker might keep the copy
-// made for the widest instruction set and hand it to code for another.
-
-#include <bit>
-#include <cstdint>
-#include <cstring>
 // ---------------------------------------------------------------- smalti/core/dtype.hpp
 #ifndef SMALTI_HAS_CORE_DTYPE_HPP
 #define SMALTI_HAS_CORE_DTYPE_HPP
@@ -405,6 +418,44 @@ template <> inline constexpr dtype dtype_of<int8_t> = dtype::i8;
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_CORE_DTYPE_HPP
+
+namespace smalti {
+
+/// The functions of host.inc, as one value per instruction set and element type.
+template <class T>
+struct attention_kernels {
+  void (*widen)(T const* from, float factor, float* to, index n);
+  void (*narrow)(float const* from, T* to, index n);
+  void (*pack_keys)(T const* const* keys, int n, int d, float* panel);
+  void (*pack_values)(T const* v, index row, int n, int dv, float* panel, index strip);
+  void (*scores)(float const* q, index row_q, int rows, float const* panels, int n, int d, float* s, index row_s);
+  void (*scores_in_place)(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s);
+  void (*weigh)(float const* p, index row_p, int rows, float const* v, index row_v, index strip, int n, int dv, float* o, index row_o);
+  void (*weigh_in_place)(float const* p, index row_p, int rows, T const* v, index row_v, index strip, int n, int dv, float* o, index row_o);
+  float (*row_max)(float const* x, int n);
+  float (*row_exponentiate)(float* x, int n, float shift);
+  void (*row_scale)(float* x, int n, float factor);
+};
+
+/// The kernels for T (f32, bf16, f16) that `device` runs.
+template <class T>
+attention_kernels<T> const& attention_kernels_for(arch device);
+
+}  // namespace smalti
+
+// ---------------------------------------------------------------- smalti/simd/lanes.hpp
+#ifndef SMALTI_HAS_SIMD_LANES_HPP
+#define SMALTI_HAS_SIMD_LANES_HPP
+// Sixteen-lane arithmetic once per host instruction set, each in a namespace of its own that is compiled for it whatever
+// flags the translation unit has; callers pick one at run time. See docs/guide.md, "Host kernels".
+//
+// A kernel lives in a guardless `.inc` file that its header includes between begin_<isa>.inc and end_<isa>.inc for each of
+// generic and, where __x86_64__ is defined, avx2 and avx512. In it, never instantiate a template from outside the namespace: the linker might keep the copy
+// made for the widest instruction set and hand it to code for another.
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
 #if defined(__x86_64__)
   #include <immintrin.h>
 #endif
@@ -790,27 +841,6 @@ constexpr F* pick(arch device, F* generic, F* with_avx2, F* with_avx512) {
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_SIMD_LANES_HPP
-
-namespace smalti {
-
-/// The functions of host.inc, as one value per instruction set and element type.
-template <class T>
-struct attention_kernels {
-  void (*widen)(T const* from, float factor, float* to, index n);
-  void (*narrow)(float const* from, T* to, index n);
-  void (*pack_keys)(T const* const* keys, int n, int d, float* panel);
-  void (*pack_values)(T const* v, index row, int n, int dv, float* panel, index strip);
-  void (*scores)(float const* q, index row_q, int rows, float const* panels, int n, int d, float* s, index row_s);
-  void (*scores_in_place)(float const* q, index row_q, int rows, T const* k, index row_k, int n, int d, float* s, index row_s);
-  void (*weigh)(float const* p, index row_p, int rows, float const* v, index row_v, index strip, int n, int dv, float* o, index row_o);
-  void (*weigh_in_place)(float const* p, index row_p, int rows, T const* v, index row_v, index strip, int n, int dv, float* o, index row_o);
-  float (*row_max)(float const* x, int n);
-  float (*row_exponentiate)(float* x, int n, float shift);
-  void (*row_scale)(float* x, int n, float factor);
-};
-
-}  // namespace smalti
-
 #if defined(__CUDACC__)
   #pragma nv_diagnostic push
   #pragma nv_diag_suppress 1675  // `#pragma GCC unroll`: nvcc hands it to the host compiler, whom it concerns
@@ -1876,7 +1906,7 @@ struct config_list {
   /// The sublist that satisfies `keep`.
   template <class Predicate>
   constexpr config_list where(Predicate keep) const {
-    config_list out;
+    config_list out = none();
     for (Config c : *this)
       if (keep(c)) out.push(c);
     return out;
@@ -1884,8 +1914,16 @@ struct config_list {
 
   /// Every `of`-th configuration from `i` on: one translation unit's share of a sweep.
   constexpr config_list shard(std::size_t i, std::size_t of) const {
-    config_list out;
+    config_list out = none();
     for (; i < count; i += of) out.push(items[i]);
+    return out;
+  }
+
+ private:
+  /// A copy, emptied: nvcc takes the elements of `items = {}` that were never assigned for uninitialised and refuses the result.
+  constexpr config_list none() const {
+    config_list out = *this;
+    out.count = 0;
     return out;
   }
 };
@@ -2022,7 +2060,8 @@ struct tuned {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
     // EPYC (Zen 3), one thread, busy · g++ 12 · 2026-11 · f32, causal 1024², D 128: 72 GFLOP/s, seven others 48–67; bf16: all 50–71, noise
     if (a.of == arch::family::cpu) return {.q = 128, .kv = 256, .split = 1024};
-    if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 128, .stages = 2, .warps = 8};
+    if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 64, .stages = 2, .warps = 8};  // H200 · 13.0 · 2026-11 · 191, 178
+    if (a >= sm_90a && s.head_dim <= 128) return {.q = 64, .kv = 128, .stages = 1, .warps = 4};  // H200 · 13.0 · 2026-11 · 215, 201
     if (s.head_dim <= 128) return {.q = 64, .kv = 64, .stages = 2, .warps = 4};
     return {.q = 64, .kv = 32, .stages = 1, .warps = 4};
   }
@@ -2678,6 +2717,7 @@ SMALTI_HD constexpr composed<A, B> operator|(A a, B b) { return {a, b}; }
 // rectangle of y before it takes the next, so that no two threads write one place and the result does not depend on their count.
 
 #include <algorithm>
+#include <memory>
 #include <span>
 // ---------------------------------------------------------------- smalti/gemm/kernels.hpp
 #ifndef SMALTI_HAS_GEMM_KERNELS_HPP
@@ -2856,6 +2896,7 @@ inline void quantise_dynamic(uint8_t* code, float* absmax, float const* x, index
 // NormalFloat-4: the code of one value and of one block (Dettmers et al. 2023, "QLoRA", eq. 4 and Appendix E), with the
 // levels, thresholds and nibble order of bitsandbytes, so that codes and files are interchangeable.
 
+#include <utility>
 
 namespace smalti {
 
@@ -2872,12 +2913,14 @@ inline constexpr float nf4_threshold[15] = {
     -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f, 0.1202552504837513f,  0.2035212516784668f,
     0.2920137718319893f,   0.3893125355243683f,  0.5016634166240692f,  0.6427869200706482f,   0.8614784181118011f};
 
+namespace detail {
+template <int I> inline constexpr float nf4_threshold_at = nf4_threshold[I];  // a constant each: device code may not read a host's array
+template <int... I>
+SMALTI_HD constexpr int nf4_count_above(float x, std::integer_sequence<int, I...>) { return ((x > nf4_threshold_at<I>) + ...); }
+}  // namespace detail
+
 /// The nearest level's code for x ∈ [−1, 1]; a tie goes to the lower code. Counting needs no branch, so loops over it vectorise.
-SMALTI_HD constexpr uint8_t nf4_encode(float x) {
-  int code = 0;
-  SMALTI_UNROLL for (int i = 0; i < 15; ++i) code += x > nf4_threshold[i];
-  return uint8_t(code);
-}
+SMALTI_HD constexpr uint8_t nf4_encode(float x) { return uint8_t(detail::nf4_count_above(x, std::make_integer_sequence<int, 15>{})); }
 
 /// The code of element i of a run, two to a byte, the FIRST in the high nibble.
 SMALTI_HD constexpr int nf4_code_at(uint8_t const* code, index i) { return i % 2 ? code[i / 2] & 15 : code[i / 2] >> 4; }
@@ -2960,19 +3003,7 @@ void with_block(int block, F&& f) { dispatch<32, 64, 128, 256, 512, 1024, 2048, 
 }  // namespace detail
 
 /// Replaces the fp32 scales by 8-bit ones: offset = mean(absmax), then the signed dynamic map over blocks of 256.
-inline void nest_scales(nf4_data& w) {
-  index const count = w.blocks();
-  double total = 0;
-  for (float a : w.absmax) total += a;
-  w.nested_offset = float(total / double(count));
-  for (float& a : w.absmax) a -= w.nested_offset;
-  w.nested_map = buffer<float>(256);
-  std::copy(signed_dynamic_map().begin(), signed_dynamic_map().end(), w.nested_map.data());
-  w.absmax_code = buffer<uint8_t>(std::size_t(count));
-  w.nested_absmax = buffer<float>(std::size_t(ceil_div(count, index(w.nested_block))));
-  quantise_dynamic(w.absmax_code.data(), w.nested_absmax.data(), w.absmax.data(), count, w.nested_block, w.nested_map.data());
-  w.absmax = {};
-}
+void nest_scales(nf4_data& w);
 
 /// W (n, k), T float, bf16 or f16, any strides → NF4. Blocks run along the flattened rows, so they may cross rows.
 /// Throws quant.1 (NaN or infinity), quant.2 (block size), quant.3 (n·k is not a whole number of blocks).
@@ -3012,6 +3043,25 @@ void dequantise(on_cpu const& where, nf4_data const& w, view<T, 2> out) {
       for (; column < end; ++column) out(row, column) = T(nf4_level[nf4_code_at(w.code.data(), row * w.k + column)] * scale);
     }
   });
+}
+
+
+}  // namespace smalti
+
+namespace smalti {
+
+SMALTI_INLINE void nest_scales(nf4_data& w) {
+  index const count = w.blocks();
+  double total = 0;
+  for (float a : w.absmax) total += a;
+  w.nested_offset = float(total / double(count));
+  for (float& a : w.absmax) a -= w.nested_offset;
+  w.nested_map = buffer<float>(256);
+  std::copy(signed_dynamic_map().begin(), signed_dynamic_map().end(), w.nested_map.data());
+  w.absmax_code = buffer<uint8_t>(std::size_t(count));
+  w.nested_absmax = buffer<float>(std::size_t(ceil_div(count, index(w.nested_block))));
+  quantise_dynamic(w.absmax_code.data(), w.nested_absmax.data(), w.absmax.data(), count, w.nested_block, w.nested_map.data());
+  w.absmax = {};
 }
 
 }  // namespace smalti
@@ -3082,7 +3132,27 @@ packed_dense<std::remove_const_t<T>> pack(view<T, 2> w) {
 }
 
 /// Throws gemm.5 when a block would cross rows: k must be a multiple of the block.
-inline packed_nf4 pack(nf4_data const& w) {
+packed_nf4 pack(nf4_data const& w);
+
+/// Throws gemm.4 when it is empty.
+packed_int8 pack(int8_data const& w);
+
+/// W (n, k), row-major: pack's inverse, bit for bit.
+template <class T>
+buffer<T> unpack(packed_dense<T> const& p) {
+  buffer<T> w(std::size_t(index(p.n) * p.k));
+  for (index r = 0, i = 0; r < p.n; ++r)
+    for (index j = 0; j < p.k; ++j) w[std::size_t(i++)] = p.at[detail::interleaved(r, j, p.k)];
+  return w;
+}
+nf4_data unpack(packed_nf4 const& p);
+int8_data unpack(packed_int8 const& p);
+
+}  // namespace smalti
+
+namespace smalti {
+
+SMALTI_INLINE packed_nf4 pack(nf4_data const& w) {
   detail::check_weight_shape(w.n, w.k);
   if (w.k % w.block != 0)
     throw error("gemm.5", "NF4 weight has " + std::to_string(w.k) + " columns, expected a multiple of its block, " + std::to_string(w.block));
@@ -3105,8 +3175,7 @@ inline packed_nf4 pack(nf4_data const& w) {
   return p;
 }
 
-/// Throws gemm.4 when it is empty.
-inline packed_int8 pack(int8_data const& w) {
+SMALTI_INLINE packed_int8 pack(int8_data const& w) {
   detail::check_weight_shape(w.n, w.k);
   packed_int8 p{w.n, w.k, buffer<int8_t>(detail::padded(w.n, w.k)), buffer<float>(detail::padded(w.n, 1))};
   detail::interleave_rows(p.code.data(), w.n, w.k, [&](index r, index j) { return w.code[std::size_t(r * w.k + j)]; });
@@ -3114,15 +3183,7 @@ inline packed_int8 pack(int8_data const& w) {
   return p;
 }
 
-/// W (n, k), row-major: pack's inverse, bit for bit.
-template <class T>
-buffer<T> unpack(packed_dense<T> const& p) {
-  buffer<T> w(std::size_t(index(p.n) * p.k));
-  for (index r = 0, i = 0; r < p.n; ++r)
-    for (index j = 0; j < p.k; ++j) w[std::size_t(i++)] = p.at[detail::interleaved(r, j, p.k)];
-  return w;
-}
-inline nf4_data unpack(packed_nf4 const& p) {
+SMALTI_INLINE nf4_data unpack(packed_nf4 const& p) {
   index const words = p.k / 8, blocks = p.k / p.block;
   nf4_data w{.n = p.n, .k = p.k, .block = p.block, .code = buffer<uint8_t>(std::size_t(p.n * words * 4)),
              .nested_absmax = p.nested_absmax.copy(), .nested_map = p.nested_map.copy(),
@@ -3141,7 +3202,8 @@ inline nf4_data unpack(packed_nf4 const& p) {
   else scales(w.absmax, p.absmax);
   return w;
 }
-inline int8_data unpack(packed_int8 const& p) {
+
+SMALTI_INLINE int8_data unpack(packed_int8 const& p) {
   int8_data w{p.n, p.k, buffer<int8_t>(std::size_t(index(p.n) * p.k)), buffer<float>(std::size_t(p.n))};
   for (index r = 0, i = 0; r < p.n; ++r) {
     for (index j = 0; j < p.k; ++j) w.code[std::size_t(i++)] = p.code[detail::interleaved(r, j, p.k)];
@@ -3210,7 +3272,17 @@ inline std::size_t bytes_of(packed_nf4 const& w) {
 inline std::size_t bytes_of(packed_weight const& w) { return std::visit([](auto const& held) { return bytes_of(held); }, w); }
 
 /// absmax of block b of a row, as nf4_data::scale has it.
-inline float nf4_scale(weight_view const& w, index row, index b) {
+float nf4_scale(weight_view const& w, index row, index b);
+
+/// Row `row` of any weight, decoded: to (k). The embedding look-up. The caller keeps 0 ≤ row < n.
+void decode_row(weight_view const& w, int row, float* to);
+inline void decode_row(packed_weight const& w, int row, float* to) { decode_row(borrow(w), row, to); }
+
+}  // namespace smalti
+
+namespace smalti {
+
+SMALTI_INLINE float nf4_scale(weight_view const& w, index row, index b) {
   index const blocks = w.k / w.block;
   std::size_t const at = detail::interleaved(row, b, blocks);
   if (w.scale) return w.scale[at];
@@ -3218,8 +3290,7 @@ inline float nf4_scale(weight_view const& w, index row, index b) {
   return product + w.nested_offset;
 }
 
-/// Row `row` of any weight, decoded: to (k). The embedding look-up. The caller keeps 0 ≤ row < n.
-inline void decode_row(weight_view const& w, int row, float* to) {
+SMALTI_INLINE void decode_row(weight_view const& w, int row, float* to) {
   auto const packed = [&](auto const* at) { for (index j = 0; j < w.k; ++j) to[j] = float(at[detail::interleaved(row, j, w.k)]); };
   auto const plain = [&](auto const* at) { for (index j = 0; j < w.k; ++j) to[j] = float(at[row * w.row_stride + j * w.column_stride]); };
   switch (w.form) {
@@ -3244,7 +3315,6 @@ inline void decode_row(weight_view const& w, int row, float* to) {
       }
   }
 }
-inline void decode_row(packed_weight const& w, int row, float* to) { decode_row(borrow(w), row, to); }
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_GEMM_WEIGHT_HPP
@@ -3278,6 +3348,19 @@ struct panel_task {
   index row_acc;
   float* panel;  ///< working memory, (4, panel_depth, 16)
 };
+
+/// What the products call, as one value per instruction set.
+struct gemm_kernels {
+  void (*few_rows)(few_rows_task const&);
+  void (*panel_product)(panel_task const&);
+  // to (count, at distance `step`) = factor · from (count)
+  void (*widen_f32)(float* to, index step, float const* from, index count, float factor);
+  void (*widen_bf16)(float* to, index step, bf16 const* from, index count, float factor);
+  void (*widen_f16)(float* to, index step, f16 const* from, index count, float factor);
+};
+
+/// The ones that `device` runs.
+gemm_kernels const& gemm_kernels_for(arch device);
 
 }  // namespace smalti
 
@@ -3559,10 +3642,9 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
-// Plain functions, so that their addresses can be picked.
-inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
+// What kernels.hpp hands out, as one value per instruction set.
+
+inline constexpr gemm_kernels gemm_functions{&few_rows, &panel_product, &widen<float>, &widen<bf16>, &widen<f16>};
 }  // namespace smalti::simd_generic
 
 #if defined(__x86_64__)
@@ -3895,10 +3977,9 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
-// Plain functions, so that their addresses can be picked.
-inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
+// What kernels.hpp hands out, as one value per instruction set.
+
+inline constexpr gemm_kernels gemm_functions{&few_rows, &panel_product, &widen<float>, &widen<bf16>, &widen<f16>};
 }  // namespace smalti::simd_avx2
 #if defined(__clang__)
   #pragma clang attribute pop
@@ -4193,10 +4274,9 @@ inline void widen(float* to, index step, T const* x, index count, float scale) {
   }
   for (; j < count; ++j) to[j * step] = float(x[j]) * scale;
 }
-// Plain functions, so that their addresses can be picked.
-inline void widen_f32(float* to, index step, float const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_bf16(float* to, index step, bf16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
-inline void widen_f16(float* to, index step, f16 const* x, index count, float scale) { widen(to, step, x, count, scale); }
+// What kernels.hpp hands out, as one value per instruction set.
+
+inline constexpr gemm_kernels gemm_functions{&few_rows, &panel_product, &widen<float>, &widen<bf16>, &widen<f16>};
 }  // namespace smalti::simd_avx512
 #if defined(__clang__)
   #pragma clang attribute pop
@@ -4205,6 +4285,14 @@ inline void widen_f16(float* to, index step, f16 const* x, index count, float sc
   #pragma GCC diagnostic pop
 #endif
 #endif
+
+namespace smalti {
+
+SMALTI_INLINE gemm_kernels const& gemm_kernels_for(arch device) {
+  return *pick(device, &simd_generic::gemm_functions, &simd_avx2::gemm_functions, &simd_avx512::gemm_functions);
+}
+
+}  // namespace smalti
 #endif  // SMALTI_HAS_GEMM_KERNELS_HPP
 // ---------------------------------------------------------------- smalti/gemm/scratch.hpp
 #ifndef SMALTI_HAS_GEMM_SCRATCH_HPP
@@ -4277,6 +4365,12 @@ activations borrow_activations(view<T, 2> x) {
   return {x.at, dtype_of<element>, x.extent[0], x.extent[1], x.stride[0], x.stride[1]};
 }
 
+/// `count` rows of x from `first` on.
+inline activations rows(activations x, index first, index count) {
+  x.at = static_cast<char const*>(x.at) + first * x.row_stride * index(bytes_of(x.type)), x.rows = count;
+  return x;
+}
+
 /// scale · x (M, K) · Wᵀ, W (N, K).
 struct term {
   activations x;
@@ -4323,17 +4417,35 @@ struct tile {
   float const* at[Sums];
 };
 
+/// Who takes the finished rectangles: any callable that outlives the call; any thread may call it.
+template <int Sums>
+struct tile_sink {
+  void const* callable;
+  void (*call)(void const* callable, tile<Sums> const&);
+
+  template <class F>
+  tile_sink(F const& f) : callable(std::addressof(f)), call([](void const* c, tile<Sums> const& t) { (*static_cast<F const*>(c))(t); }) {}
+  void operator()(tile<Sums> const& t) const { call(callable, t); }
+};
+
+/// Computes the sums of y (m, n) rectangle by rectangle and hands each to `emit`. Sums: 1, or 2 for the halves of SwiGLU.
+template <int Sums>
+void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], index m, index n, tile_sink<Sums> emit);
+
+}  // namespace smalti::detail
+
+namespace smalti::detail {
+
 /// to (count, at distance `step`) = scale · x(row, first …) as fp32.
-inline void widen_row(on_cpu const& where, float* to, index step, activations const& x, index row, index first, index count, float scale) {
-  arch const a = where.device;
+SMALTI_INLINE void widen_row(gemm_kernels const& kernels, float* to, index step, activations const& x, index row, index first, index count, float scale) {
   auto const all = [&](auto const* at, auto* kernel) {
     at += row * x.row_stride + first * x.column_stride;
     if (x.column_stride == 1) return kernel(to, step, at, count, scale);
     for (index j = 0; j < count; ++j) to[j * step] = float(at[j * x.column_stride]) * scale;
   };
-  if (x.type == dtype::f32) all(static_cast<float const*>(x.at), pick(a, &simd_generic::widen_f32, &simd_avx2::widen_f32, &simd_avx512::widen_f32));
-  else if (x.type == dtype::bf16) all(static_cast<bf16 const*>(x.at), pick(a, &simd_generic::widen_bf16, &simd_avx2::widen_bf16, &simd_avx512::widen_bf16));
-  else all(static_cast<f16 const*>(x.at), pick(a, &simd_generic::widen_f16, &simd_avx2::widen_f16, &simd_avx512::widen_f16));
+  if (x.type == dtype::f32) all(static_cast<float const*>(x.at), kernels.widen_f32);
+  else if (x.type == dtype::bf16) all(static_cast<bf16 const*>(x.at), kernels.widen_bf16);
+  else all(static_cast<f16 const*>(x.at), kernels.widen_f16);
 }
 
 /// One term, its slab of x as the kernels want it.
@@ -4345,13 +4457,13 @@ struct prepared_term {
 };
 
 // Two terms that prepare the same thing from x.
-inline bool same_input(term const& a, term const& b) {
+SMALTI_INLINE bool same_input(term const& a, term const& b) {
   return a.x.at == b.x.at && a.x.type == b.x.type && a.x.columns == b.x.columns && a.x.row_stride == b.x.row_stride &&
          a.x.column_stride == b.x.column_stride && a.scale == b.scale;
 }
 
 /// x of a slab in the kernels' order, in the calling thread's scratch. A few rows of contiguous fp32 are used where they are.
-inline prepared_term prepare(on_cpu const& where, term const& t, index first, index rows) {
+SMALTI_INLINE prepared_term prepare(on_cpu const& where, gemm_kernels const& kernels, term const& t, index first, index rows) {
   bool const plain = t.w.form >= weight_form::rows_f32;
   prepared_term p{&t, rows <= few_rows_limit && (!plain || t.w.column_stride == 1), nullptr, t.x.columns};
   if (p.few && t.x.type == dtype::f32 && t.x.column_stride == 1) {
@@ -4362,7 +4474,7 @@ inline prepared_term prepare(on_cpu const& where, term const& t, index first, in
   float* const x = thread_scratch().take<float>(std::size_t(p.few ? rows * k : tiles * tile_rows * k));
   p.x = x;
   if (p.few) {
-    for (index i = 0; i < rows; ++i) widen_row(where, x + i * k, 1, t.x, first + i, 0, k, 1.f);
+    for (index i = 0; i < rows; ++i) widen_row(kernels, x + i * k, 1, t.x, first + i, 0, k, 1.f);
     return p;
   }
   index const depths = ceil_div(k, index(panel_depth));
@@ -4371,19 +4483,17 @@ inline prepared_term prepare(on_cpu const& where, term const& t, index first, in
     for (index i = 0; i < tile_rows; ++i) {
       float* const to = x + (column * tiles + tile * depth) * tile_rows + i;
       index const row = tile * tile_rows + i;
-      if (row < rows) widen_row(where, to, tile_rows, t.x, first + row, column, depth, t.scale);
+      if (row < rows) widen_row(kernels, to, tile_rows, t.x, first + row, column, depth, t.scale);
       else for (index j = 0; j < depth; ++j) to[j * tile_rows] = 0.f;  // the last tile: its sums are computed and dropped
     }
   });
   return p;
 }
 
-/// Computes the sums of y (m, n) rectangle by rectangle and hands each to `emit`, which any thread may call.
-template <int Sums, class Emit>
-void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], index m, index n, Emit&& emit) {
+template <int Sums>
+void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], index m, index n, tile_sink<Sums> emit) {
   index const groups = ceil_div(n, index(group_rows)), width = panel_groups * group_rows;
-  auto* const few = pick(where.device, &simd_generic::few_rows, &simd_avx2::few_rows, &simd_avx512::few_rows);
-  auto* const many = pick(where.device, &simd_generic::panel_product, &simd_avx2::panel_product, &simd_avx512::panel_product);
+  gemm_kernels const& kernels = gemm_kernels_for(where.device);
   for (index first = 0; first < m; first += slab_rows) {
     scratch::mark const slab(thread_scratch());
     index const rows = min(slab_rows, m - first), padded_rows = round_up(rows, index(tile_rows));
@@ -4392,7 +4502,7 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
       ready[s] = {thread_scratch().take<prepared_term>(sums[s].size()), sums[s].size()};
       for (std::size_t i = 0; i < sums[s].size(); ++i) {
         bool const again = s > 0 && i < ready[0].size() && same_input(sums[0][i], sums[s][i]);  // the two halves of SwiGLU
-        ready[s][i] = again ? ready[0][i] : prepare(where, sums[s][i], first, rows);
+        ready[s][i] = again ? ready[0][i] : prepare(where, kernels, sums[s][i], first, rows);
         ready[s][i].of = &sums[s][i];
       }
     }
@@ -4408,8 +4518,8 @@ void run_tiles(on_cpu const& where, std::span<term const> const (&sums)[Sums], i
         for (prepared_term const& p : ready[s]) {
           if (p.few)
             for (int g = 0; g < count; ++g)
-              few({p.of->w, group + g, p.x, p.row_x, int(rows), p.of->scale, acc + g * group_rows, width});
-          else many({p.of->w, group, count, p.x, rows, acc, width, panel});
+              kernels.few_rows({p.of->w, group + g, p.x, p.row_x, int(rows), p.of->scale, acc + g * group_rows, width});
+          else kernels.panel_product({p.of->w, group, count, p.x, rows, acc, width, panel});
         }
         t.at[s] = acc;
       }
@@ -4516,37 +4626,8 @@ inline bool fits(lora const& l, index n, index k) {
 
 /// The base term and one term for each adapter, in scratch: t (M, rank) = x·Aᵀ is computed here. With `adapter_of_row`, the rows
 /// of t that belong to another adapter are 0, so every term still covers the batch.
-template <class X>
-status lora_terms(on_cpu const& where, std::span<term>& sum, view<X, 2> x, weight_view const& w, std::span<lora const* const> adapters,
-                  std::span<int const> adapter_of_row) {
-  index const m = x.extent[0];
-  if (x.extent[1] != w.k) return {"gemm.1", "x must have as many columns as the weight"};
-  for (lora const* l : adapters)
-    if (!l || !fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
-  if (!adapter_of_row.empty() && index(adapter_of_row.size()) != m) return {"gemm.8", "adapter_of_row must name one adapter for each row of x"};
-  for (int one : adapter_of_row)
-    if (one < -1 || one >= int(adapters.size())) return {"gemm.8", "adapter_of_row names an adapter that is not there"};
-
-  scratch& memory = thread_scratch();
-  term* const all = memory.take<term>(adapters.size() + 1);
-  all[0] = {borrow_activations(x), w, 1.f};
-  for (std::size_t i = 0; i < adapters.size(); ++i) {
-    lora const& l = *adapters[i];
-    auto const t = row_major(memory.take<float>(std::size_t(m * l.rank)), m, l.rank);                                   // (M, rank)
-    auto const belongs = [&](index row) { return adapter_of_row.empty() || adapter_of_row[std::size_t(row)] == int(i); };
-    for (index row = 0; row < m;) {  // runs of rows that share the adapter
-      index end = row + 1;
-      while (end < m && belongs(end) == belongs(row)) ++end;
-      auto const part = rows(t, row, end - row);
-      if (!belongs(row)) std::fill(&part(0, 0), &part(0, 0) + part.size(), 0.f);
-      else if (status s = gemm(where, part, product(rows(x, row, end - row), row_major(l.a.data(), l.rank, w.k))); !s) return s;
-      row = end;
-    }
-    all[i + 1] = {borrow_activations(t), borrow(row_major(l.b.data(), w.n, l.rank)), l.scale};
-  }
-  sum = {all, adapters.size() + 1};
-  return {};
-}
+status lora_terms(on_cpu const& where, std::span<term>& sum, activations const& x, weight_view const& w, std::span<lora const* const> adapters,
+                  std::span<int const> adapter_of_row);
 }  // namespace detail
 
 /// y (M, N) = e(x·Wᵀ + Σ s_i·(x·A_iᵀ)·B_iᵀ), one accumulator for all of it; x (M, K), W (N, K) a packed weight of any kind.
@@ -4558,7 +4639,7 @@ status linear(on_cpu const& where, view<Y, 2> y, view<X, 2> x, W const& w, std::
               std::span<int const> adapter_of_row = {}) {
   scratch::mark const here(thread_scratch());
   std::span<term> sum;
-  if (status s = detail::lora_terms(where, sum, x, borrow(w), adapters, adapter_of_row); !s) return s;
+  if (status s = detail::lora_terms(where, sum, borrow_activations(x), borrow(w), adapters, adapter_of_row); !s) return s;
   return gemm(where, y, std::span<term const>(sum), out);
 }
 
@@ -4626,6 +4707,41 @@ status merge_into_dequantised(on_cpu const& where, view<T, 2> out, Quantised con
 }
 
 }  // namespace smalti
+
+namespace smalti::detail {
+
+SMALTI_INLINE status lora_terms(on_cpu const& where, std::span<term>& sum, activations const& x, weight_view const& w, std::span<lora const* const> adapters,
+                  std::span<int const> adapter_of_row) {
+  index const m = x.rows;
+  if (x.columns != w.k) return {"gemm.1", "x must have as many columns as the weight"};
+  for (lora const* l : adapters)
+    if (!l || !fits(*l, w.n, w.k)) return {"gemm.7", "an adapter does not fit the weight: A must be (rank, k), B (n, rank)"};
+  if (!adapter_of_row.empty() && index(adapter_of_row.size()) != m) return {"gemm.8", "adapter_of_row must name one adapter for each row of x"};
+  for (int one : adapter_of_row)
+    if (one < -1 || one >= int(adapters.size())) return {"gemm.8", "adapter_of_row names an adapter that is not there"};
+
+  scratch& memory = thread_scratch();
+  term* const all = memory.take<term>(adapters.size() + 1);
+  all[0] = {x, w, 1.f};
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    lora const& l = *adapters[i];
+    auto const t = row_major(memory.take<float>(std::size_t(m * l.rank)), m, l.rank);                                   // (M, rank)
+    auto const belongs = [&](index row) { return adapter_of_row.empty() || adapter_of_row[std::size_t(row)] == int(i); };
+    for (index row = 0; row < m;) {  // runs of rows that share the adapter
+      index end = row + 1;
+      while (end < m && belongs(end) == belongs(row)) ++end;
+      auto const part = rows(t, row, end - row);
+      if (!belongs(row)) std::fill(&part(0, 0), &part(0, 0) + part.size(), 0.f);
+      else if (status s = gemm(where, part, terms<1>{{{rows(x, row, end - row), borrow(row_major(l.a.data(), l.rank, w.k)), 1.f}}}); !s) return s;
+      row = end;
+    }
+    all[i + 1] = {borrow_activations(t), borrow(row_major(l.b.data(), w.n, l.rank)), l.scale};
+  }
+  sum = {all, adapters.size() + 1};
+  return {};
+}
+
+}  // namespace smalti::detail
 #endif  // SMALTI_HAS_GEMM_LORA_HPP
 #endif  // SMALTI_HAS_LORA_HPP
 // ---------------------------------------------------------------- smalti/nf4.hpp
@@ -4654,25 +4770,536 @@ status merge_into_dequantised(on_cpu const& where, view<T, 2> out, Quantised con
 #define SMALTI_HAS_DECODER_LANGUAGE_MODEL_HPP
 // A model with its tokenizer and a cache: what a program needs to go from text to text.
 
+#include <algorithm>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 // ---------------------------------------------------------------- smalti/text/tokenizer.hpp
 #ifndef SMALTI_HAS_TEXT_TOKENIZER_HPP
 #define SMALTI_HAS_TEXT_TOKENIZER_HPP
 // Tokenizers of tokenizer.json files, with the ids of the huggingface/tokenizers library (0.23), except in one thing: text never
 // becomes a special token unless the caller says so.
 
+#include <cstddef>
+#include <memory>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+// ---------------------------------------------------------------- smalti/io/json_fwd.hpp
+#ifndef SMALTI_HAS_IO_JSON_FWD_HPP
+#define SMALTI_HAS_IO_JSON_FWD_HPP
+// The JSON value by name, for signatures: whoever makes one or looks inside includes json.hpp, which takes seconds to compile.
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace smalti {
+
+using json = nlohmann::json;
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_JSON_FWD_HPP
+// ---------------------------------------------------------------- smalti/text/added_token.hpp
+#ifndef SMALTI_HAS_TEXT_ADDED_TOKEN_HPP
+#define SMALTI_HAS_TEXT_ADDED_TOKEN_HPP
+// A token that is found in the text itself: fields of "added_tokens" in tokenizer.json (huggingface/tokenizers, AddedToken).
+
+#include <string>
+
+namespace smalti {
+
+/// How it is found: as a word by itself, with the spaces beside it, in the given text or in the normalised one.
+struct added_token {
+  int id;
+  std::string content;
+  bool single_word, strip_left, strip_right, normalised, special;
+};
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_TEXT_ADDED_TOKEN_HPP
+
+namespace smalti {
+
+namespace detail {
+struct tokenizer_parts;
+}  // namespace detail
+
+struct encode_options {
+  bool special_tokens = true;  ///< BOS and the like, from the file's post-processor
+  bool parse_special = false;  ///< "<|eot_id|>" in the text means the token: for text that the program itself wrote
+  bool begins = true;          ///< false: this text continues another one, so no leading space is invented where a file does so once
+};
+
+struct decode_options {
+  bool skip_special = true;
+};
+
+/// Immutable once loaded: used from any number of threads, and copies share what was loaded.
+class tokenizer {
+ public:
+  tokenizer();  ///< knows no token
+  tokenizer(tokenizer const&) = default;  // and no move: what was moved from could not be used
+  tokenizer& operator=(tokenizer const&) = default;
+  /// From the parsed file; `file` stands in messages. Errors: io.4, text.1 (a kind of component not known), text.2 (a component
+  /// that is malformed).
+  tokenizer(json const& j, std::string const& file);
+  /// From a file, or from tokenizer.json in a directory. Errors: io.1, io.3, and those above.
+  static tokenizer load(std::string path);
+
+  /// Ill-formed UTF-8 is read as U+FFFD. Truncation and padding of the file are not applied. Errors: text.5.
+  std::vector<int> encode(std::string_view text, encode_options options = {}) const;
+
+  /// Ids that are not in the vocabulary are passed over. Valid UTF-8; incomplete characters appear as U+FFFD.
+  std::string decode(std::span<int const> ids, decode_options options = {}) const;
+
+  /// One more than the highest id, added tokens included; a model may have more rows (padding).
+  int vocabulary_size() const;
+  std::optional<int> id_of(std::string_view token) const;
+  /// As in the file (byte-level letters, ▁); empty for an unused id.
+  std::string const& token(int id) const;
+  bool is_special(int id) const;
+  /// How an added token behaves in a text; null for the model's own.
+  added_token const* added(int id) const;
+
+ private:
+  std::shared_ptr<detail::tokenizer_parts const> parts_;  // never null
+};
+
+/// Tokens to text while they come: hands out only whole characters. For output without ill-formed bytes the pieces together equal
+/// the decoded whole. Keeps a reference to the tokenizer.
+class token_stream {
+ public:
+  explicit token_stream(tokenizer const& t, decode_options options = {}) : tokenizer_(&t), options_(options) {}
+
+  /// The text that has become certain with this token; often empty.
+  std::string push(int id);
+  /// What was held back; afterwards the stream begins anew.
+  std::string finish();
+
+ private:
+  static constexpr std::size_t longest_wait = 64;  // tokens; a row of stray bytes must not be decoded again and again without end
+
+  std::string hand_out(std::string const& text);
+
+  tokenizer const* tokenizer_;
+  decode_options options_;
+  std::vector<int> ids_;   // context, then what was not handed out
+  std::size_t known_ = 0;  // tokens of context
+};
+
+}  // namespace smalti
+
+#include <sys/stat.h>
 #include <variant>
+// ---------------------------------------------------------------- smalti/io/json.hpp
+#ifndef SMALTI_HAS_IO_JSON_HPP
+#define SMALTI_HAS_IO_JSON_HPP
+// JSON from files that nobody vouches for (RFC 8259): bounded depth, no duplicate keys, and messages that name the file, the
+// field, what was expected and what was found.
+
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+#include <nlohmann/json.hpp>
+
+namespace smalti {
+
+namespace detail {
+/// A value for messages, cut to 80 bytes.
+std::string shown(json const& v);
+
+template <class T> inline constexpr bool is_vector = false;
+template <class T> inline constexpr bool is_vector<std::vector<T>> = true;
+
+template <class T>
+std::string kind_of() {
+  if constexpr (std::is_same_v<T, bool>) return "true or false";
+  else if constexpr (std::is_integral_v<T>)
+    return "an integer in " + std::to_string(std::numeric_limits<T>::min()) + " … " + std::to_string(std::numeric_limits<T>::max());
+  else if constexpr (std::is_floating_point_v<T>) return "a finite number";
+  else if constexpr (std::is_same_v<T, std::string>) return "a string";
+  else if constexpr (is_vector<T>) return "an array, each element " + kind_of<typename T::value_type>();
+  else return "an object";
+}
+
+// No conversion that nlohmann would do silently (3.7 → 3, true → 1, 2³² → 0) passes.
+template <class T>
+std::optional<T> converted(json const& v) {
+  if constexpr (std::is_same_v<T, json>) return v;
+  else if constexpr (std::is_same_v<T, bool>) return v.is_boolean() ? std::optional<T>(v.get<bool>()) : std::nullopt;
+  else if constexpr (std::is_integral_v<T>) {
+    if (v.is_number_unsigned() && std::in_range<T>(v.get<uint64_t>())) return T(v.get<uint64_t>());
+    if (v.is_number_integer() && !v.is_number_unsigned() && std::in_range<T>(v.get<int64_t>())) return T(v.get<int64_t>());
+    return std::nullopt;
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return v.is_number() && std::isfinite(T(v.get<double>())) ? std::optional<T>(T(v.get<double>())) : std::nullopt;
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return v.is_string() ? std::optional<T>(v.get_ref<std::string const&>()) : std::nullopt;
+  } else if constexpr (is_vector<T>) {
+    if (!v.is_array()) return std::nullopt;
+    T all;
+    for (auto const& element : v)
+      if (auto e = converted<typename T::value_type>(element)) all.push_back(std::move(*e));
+      else return std::nullopt;
+    return all;
+  } else static_assert(std::is_same_v<T, void>, "io.4: bool, integers, floats, std::string, json, and vectors of these");
+}
+}  // namespace detail
+
+/// One JSON value from text; `name` stands in messages. Errors: io.3 (not JSON, a duplicate key, nested deeper than 256).
+json parse_json(std::string_view text, std::string const& name);
+
+/// The JSON file at `path`. Errors: io.1 (cannot be read), io.3.
+json read_json(std::string const& path);
+
+/// The value of a field that must be there; `file` stands in messages. T: bool, an integer, a float, std::string, json or a
+/// vector of these. Errors: io.4 (not an object, no such field, another type, out of range).
+template <class T>
+T field(json const& object, std::string const& file, std::string const& name) {
+  if (!object.is_object()) throw error("io.4", file + ": expected an object with the field \"" + name + "\", found " + detail::shown(object));
+  auto const at = object.find(name);
+  if (at == object.end()) throw error("io.4", file + ": field \"" + name + "\": expected " + detail::kind_of<T>() + ", found no such field");
+  if (auto v = detail::converted<T>(*at)) return std::move(*v);
+  throw error("io.4", file + ": field \"" + name + "\": expected " + detail::kind_of<T>() + ", found " + detail::shown(*at));
+}
+
+/// The same with a value for a field that is absent or null; a field of another type is still an error.
+template <class T>
+T field(json const& object, std::string const& file, std::string const& name, std::type_identity_t<T> absent) {
+  if (object.is_object())
+    if (auto const at = object.find(name); at == object.end() || at->is_null()) return absent;
+  return field<T>(object, file, name);
+}
+
+}  // namespace smalti
+
+#include <algorithm>
+// ---------------------------------------------------------------- smalti/io/file.hpp
+#ifndef SMALTI_HAS_IO_FILE_HPP
+#define SMALTI_HAS_IO_FILE_HPP
+// Files in and out: read-only memory maps, and replacement that leaves the old content or the new one, never a mixture
+// (POSIX.1-2017 rename, fsync). Linux and other POSIX systems.
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace smalti {
+
+namespace detail {
+/// A file descriptor that closes itself.
+struct descriptor {
+  int number = -1;
+  explicit descriptor(int n = -1) : number(n) {}
+  descriptor(descriptor&& d) noexcept : number(std::exchange(d.number, -1)) {}
+  descriptor& operator=(descriptor&& d) noexcept { return std::swap(number, d.number), *this; }
+  ~descriptor();
+};
+
+/// Whether there is a regular file at `path`.
+bool is_file(std::string const& path);
+}  // namespace detail
+
+/// A whole regular file, mapped read-only; bytes() stay valid while the object (or what it was moved to) lives. Another
+/// process that truncates the file meanwhile raises SIGBUS: replace files by rename, as atomic_file does. Errors: io.1.
+class mapped_file {
+ public:
+  mapped_file() = default;
+  explicit mapped_file(std::string path);
+  mapped_file(mapped_file&& f) noexcept
+      : path_(std::move(f.path_)), at_(std::exchange(f.at_, nullptr)), size_(std::exchange(f.size_, 0)) {}
+  mapped_file& operator=(mapped_file&& f) noexcept {
+    return std::swap(path_, f.path_), std::swap(at_, f.at_), std::swap(size_, f.size_), *this;
+  }
+  ~mapped_file();
+
+  std::span<std::byte const> bytes() const { return {at_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<char const*>(at_), size_}; }
+  std::string const& path() const { return path_; }
+
+ private:
+  std::string path_;
+  std::byte const* at_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// The replacement of a file: written beside it, and put in its place by commit(); without commit() nothing changes and the
+/// temporary file goes away. A path that names a device or a pipe is written through (rename must never replace one), and
+/// a symbolic link is itself replaced, not what it points at. Errors: io.2, naming the path and the system's reason.
+class atomic_file {
+ public:
+  explicit atomic_file(std::string path);
+  atomic_file(atomic_file&& f) noexcept
+      : path_(std::move(f.path_)), temporary_(std::exchange(f.temporary_, {})), file_(std::move(f.file_)), waiting_(std::move(f.waiting_)), flushed_(f.flushed_) {}
+  ~atomic_file();
+
+  /// Appends. Small pieces are gathered; an error may therefore appear at a later call, at commit() at the latest.
+  void write(std::string_view bytes);
+  void write(std::span<std::byte const> bytes) { write({reinterpret_cast<char const*>(bytes.data()), bytes.size()}); }
+  /// Writes at a byte offset and leaves the place of write() where it was. Not for pipes.
+  void write_at(long long offset, std::span<std::byte const> bytes);
+  /// Bytes appended so far.
+  long long size() const { return flushed_ + (long long)waiting_.size(); }
+
+  /// Makes the new content durable and visible, in this order: file data, name, directory. Call once.
+  void commit();
+
+ private:
+  static constexpr std::size_t gather = 1 << 16;
+
+  void flush();
+  // offset −1: at the current place. The place is kept explicitly for regular files, so that both kinds can be mixed.
+  void put(std::string_view bytes, long long offset);
+
+  std::string path_, temporary_;
+  detail::descriptor file_;
+  std::string waiting_;     // appended, not yet handed to the system
+  long long flushed_ = 0;
+};
+
+/// Replaces a whole file atomically. Errors: io.2.
+void write_file(std::string path, std::string_view content);
+
+}  // namespace smalti
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace smalti {
+
+namespace detail {
+[[noreturn]] inline void fail_with_errno(char const* id, std::string const& path, char const* what, int code = errno) {
+  throw error(id, path + ": " + what + ": " + std::strerror(code));
+}
+
+SMALTI_INLINE descriptor::~descriptor() {
+  if (number >= 0) ::close(number);
+}
+
+// Writing to a pipe whose reader has gone raises SIGPIPE, which ends the program. A library may not change the process's
+// handlers, so the signal is held back in this thread for the call, and taken off the queue if the call caused it.
+class held_back_sigpipe {
+ public:
+  held_back_sigpipe() {
+    sigemptyset(&pipe_), sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE);
+    if (!was_pending_) pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  held_back_sigpipe(held_back_sigpipe const&) = delete;
+  ~held_back_sigpipe() {
+    if (was_pending_) return;
+    timespec const at_once{};
+    while (sigtimedwait(&pipe_, nullptr, &at_once) < 0 && errno == EINTR) {}
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t pipe_, before_;
+  bool was_pending_ = false;
+};
+
+SMALTI_INLINE bool is_file(std::string const& path) {
+  struct stat about {};
+  return ::stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode);
+}
+}  // namespace detail
+
+SMALTI_INLINE mapped_file::mapped_file(std::string path) : path_(std::move(path)) {
+  detail::descriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a FIFO must not hang the open
+  if (file.number < 0) detail::fail_with_errno("io.1", path_, "cannot be opened");
+  struct stat about {};
+  if (::fstat(file.number, &about) < 0) detail::fail_with_errno("io.1", path_, "cannot be examined");
+  if (!S_ISREG(about.st_mode))
+    throw error("io.1", path_ + ": expected a regular file, found a " + (S_ISDIR(about.st_mode) ? "directory" : "special file"));
+  if (about.st_size == 0) return;  // mmap refuses a length of 0
+  size_ = std::size_t(about.st_size);
+  void* const at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.number, 0);
+  if (at == MAP_FAILED) detail::fail_with_errno("io.1", path_, "cannot be mapped");
+  at_ = static_cast<std::byte const*>(at);
+}
+
+SMALTI_INLINE mapped_file::~mapped_file() {
+  if (at_) ::munmap(const_cast<std::byte*>(at_), size_);
+}
+
+SMALTI_INLINE atomic_file::atomic_file(std::string path) : path_(std::move(path)) {
+  struct stat about {};
+  bool const exists = ::stat(path_.c_str(), &about) == 0;
+  if (exists && S_ISDIR(about.st_mode)) throw error("io.2", path_ + ": expected a file to replace, found a directory");
+  if (exists && !S_ISREG(about.st_mode)) {
+    file_ = detail::descriptor(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+    if (file_.number < 0) detail::fail_with_errno("io.2", path_, "cannot be opened for writing");
+    return;
+  }
+  static std::atomic<unsigned> count = 0;  // two writers of one path, in two threads, take two names
+  do {
+    temporary_ = path_ + '.' + std::to_string(::getpid()) + '.' + std::to_string(count++) + ".tmp";
+    file_ = detail::descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
+  } while (file_.number < 0 && errno == EEXIST);
+  if (file_.number < 0) {
+    int const code = errno;
+    temporary_.clear();
+    detail::fail_with_errno("io.2", path_, "no temporary file can be made beside it", code);
+  }
+  if (exists) (void)!::fchmod(file_.number, about.st_mode & 07777);  // keeping the mode is a courtesy: failing is no error
+}
+
+SMALTI_INLINE atomic_file::~atomic_file() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+SMALTI_INLINE void atomic_file::write(std::string_view bytes) {
+  if (waiting_.size() + bytes.size() < gather) return void(waiting_.append(bytes));
+  flush(), put(bytes, -1), flushed_ += (long long)bytes.size();
+}
+
+SMALTI_INLINE void atomic_file::write_at(long long offset, std::span<std::byte const> bytes) {
+  flush(), put({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, offset);
+}
+
+SMALTI_INLINE void atomic_file::commit() {
+  flush();
+  if (temporary_.empty()) return;
+  if (::fsync(file_.number) < 0) detail::fail_with_errno("io.2", path_, "cannot be made durable");
+  if (::rename(temporary_.c_str(), path_.c_str()) < 0) detail::fail_with_errno("io.2", path_, "cannot be replaced");
+  temporary_.clear();
+  auto const slash = path_.rfind('/');
+  std::string const folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
+  detail::descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+// Some file systems cannot sync a directory (EINVAL); the rename has happened all the same.
+  if (directory.number >= 0 && ::fsync(directory.number) < 0 && errno != EINVAL)
+    detail::fail_with_errno("io.2", folder, "the directory cannot be made durable");
+}
+
+SMALTI_INLINE void atomic_file::flush() {
+  if (waiting_.empty()) return;
+  put(waiting_, -1), flushed_ += (long long)waiting_.size(), waiting_.clear();
+}
+
+SMALTI_INLINE void atomic_file::put(std::string_view bytes, long long offset) {
+  detail::held_back_sigpipe const guard;
+  bool const streams = temporary_.empty() && offset < 0;
+  if (offset < 0) offset = flushed_;
+  while (!bytes.empty()) {
+    auto const n = streams ? ::write(file_.number, bytes.data(), bytes.size())
+                           : ::pwrite(file_.number, bytes.data(), bytes.size(), offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) detail::fail_with_errno("io.2", path_, "cannot be written");
+    if (n == 0) throw error("io.2", path_ + ": cannot be written: no progress");
+    bytes.remove_prefix(std::size_t(n)), offset += n;
+  }
+}
+
+SMALTI_INLINE void write_file(std::string path, std::string_view content) {
+  atomic_file file(std::move(path));
+  file.write(content), file.commit();
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_FILE_HPP
+
+namespace smalti {
+
+namespace detail {
+// Builds the value by events instead of nlohmann's own builder, because that one keeps the last of two equal keys without a
+// word: two readers of one file could then see two different tensors.
+class json_builder {
+ public:
+  explicit json_builder(std::string const& name) : name_(name) {}
+  json take() { return std::move(root_); }
+
+  bool null() { return add(nullptr), true; }
+  bool boolean(bool v) { return add(v), true; }
+  bool number_integer(json::number_integer_t v) { return add(v), true; }
+  bool number_unsigned(json::number_unsigned_t v) { return add(v), true; }
+  bool number_float(json::number_float_t v, std::string const&) { return add(v), true; }
+  bool string(std::string& v) { return add(std::move(v)), true; }
+  bool binary(json::binary_t&) { return false; }
+  bool start_object(std::size_t) { return open(json::object()); }
+  bool start_array(std::size_t) { return open(json::array()); }
+  bool end_object() { return open_.pop_back(), true; }
+  bool end_array() { return open_.pop_back(), true; }
+  bool key(std::string& v) {
+    auto [at, fresh] = open_.back()->get_ref<json::object_t&>().emplace(v, nullptr);
+    if (!fresh) throw error("io.3", name_ + ": expected each key once, found \"" + v + "\" twice in one object");
+    return slot_ = &at->second, true;
+  }
+  template <class Exception>
+  bool parse_error(std::size_t position, std::string const&, Exception const& e) {
+    std::string const why = e.what();  // "[json.exception.parse_error.101] parse error at …: reason"
+    throw error("io.3", name_ + ": not JSON at byte " + std::to_string(position) + why.substr(std::min(why.size(), why.find("]") + 1)));
+  }
+
+ private:
+  static constexpr std::size_t deepest = 256;
+
+  json* add(json v) {
+    if (open_.empty()) return root_ = std::move(v), &root_;
+    if (open_.back()->is_array()) return &open_.back()->get_ref<json::array_t&>().emplace_back(std::move(v));
+    return *slot_ = std::move(v), slot_;
+  }
+  bool open(json v) {
+    if (open_.size() == deepest)
+      throw error("io.3", name_ + ": expected at most " + std::to_string(deepest) + " levels of nesting, found more");
+    return open_.push_back(add(std::move(v))), true;
+  }
+
+  std::string const& name_;
+  json root_;
+  std::vector<json*> open_;  // arrays and objects not yet closed; only the last grows, so the pointers hold
+  json* slot_ = nullptr;     // where the value of the last key goes
+};
+
+SMALTI_INLINE std::string shown(json const& v) {
+  auto s = v.dump(-1, ' ', false, json::error_handler_t::replace);
+  return s.size() > 80 ? s.substr(0, 77) + "..." : s;
+}
+}  // namespace detail
+
+SMALTI_INLINE json parse_json(std::string_view text, std::string const& name) {
+  detail::json_builder builder(name);
+  json::sax_parse(text.begin(), text.end(), &builder);
+  return builder.take();
+}
+
+SMALTI_INLINE json read_json(std::string const& path) {
+  mapped_file const file(path);
+  return parse_json(file.text(), path);
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_JSON_HPP
 // ---------------------------------------------------------------- smalti/text/added_tokens.hpp
 #ifndef SMALTI_HAS_TEXT_ADDED_TOKENS_HPP
 #define SMALTI_HAS_TEXT_ADDED_TOKENS_HPP
 // Tokens that are found in the text itself, before the model sees it: control tokens such as <|eot_id|>, and plain additions.
 
+#include <algorithm>
 #include <map>
 // ---------------------------------------------------------------- smalti/text/normalizer.hpp
 #ifndef SMALTI_HAS_TEXT_NORMALIZER_HPP
 #define SMALTI_HAS_TEXT_NORMALIZER_HPP
 // The "normalizer" of a tokenizer file: text to text, before anything is split (huggingface/tokenizers, normalizers).
 
+#include <algorithm>
 // ---------------------------------------------------------------- smalti/text/byte_level.hpp
 #ifndef SMALTI_HAS_TEXT_BYTE_LEVEL_HPP
 #define SMALTI_HAS_TEXT_BYTE_LEVEL_HPP
@@ -4686,10 +5313,76 @@ status merge_into_dequantised(on_cpu const& where, view<T, 2> out, Quantised con
 #define SMALTI_HAS_TEXT_UNICODE_HPP
 // UTF-8 and the Unicode properties that tokenizers ask for (The Unicode Standard 15, ch. 3.9 and UAX #44; data by utf8proc).
 
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
+
+namespace smalti::unicode {
+
+struct decoded {
+  char32_t code;
+  int bytes;          ///< consumed, at least 1
+  bool valid = true;  ///< false: the bytes are an ill-formed piece, to be shown as one U+FFFD
+};
+
+/// The code point at the start of a non-empty text. An ill-formed sequence takes its maximal subpart (Unicode 3.9, table 3-8): what
+/// Rust's from_utf8_lossy and Python's errors="replace" do.
+decoded decode(std::string_view s);
+
+/// Adds a code point as UTF-8.
+void append(std::string& to, char32_t c);
+
+/// Calls f(code point, byte offset, bytes) for each of a text; ill-formed pieces arrive as U+FFFD.
+template <class F>
+void for_each(std::string_view s, F&& f) {
+  for (std::size_t i = 0; i < s.size();) {
+    auto const d = decode(s.substr(i));
+    f(d.code, i, std::size_t(d.bytes));
+    i += std::size_t(d.bytes);
+  }
+}
+
+bool is_valid(std::string_view s);
+
+bool is_ascii(std::string_view s);
+
+/// Ill-formed pieces become U+FFFD.
+std::string lossy(std::string_view s);
+
+/// Code points of valid UTF-8.
+std::size_t count(std::string_view s);
+
+/// The property White_Space.
+constexpr bool is_space(char32_t c) {
+  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+bool is_nonspacing_mark(char32_t c);  ///< Mn
+bool is_mark(char32_t c);             ///< M*
+bool is_combining_mark(char32_t c);   ///< M*, as the reference library sees them
+bool is_letter(char32_t c);           ///< L*
+bool is_number(char32_t c);           ///< N*
+bool is_control(char32_t c);          ///< Cc, Cf, Co
+
+/// ASCII's punctuation and symbols, and the categories P*: what BERT calls punctuation.
+bool is_punctuation(char32_t c);
+
+/// Alphabetic, marks, decimal digits, connectors, joiners (UTS #18, annex C: \w).
+bool is_word(char32_t c);
+
+enum class form { nfc, nfd, nfkc, nfkd };
+
+/// Normalisation forms (UAX #15) of valid UTF-8.
+std::string normalised(std::string_view s, form f);
+
+/// Character by character, without context (a final Σ becomes σ), as tokenizers do.
+void append_lowercase(std::string& to, char32_t c);
+
+}  // namespace smalti::unicode
+
+#include <cstdlib>
 #include <utf8proc.h>
 // ---------------------------------------------------------------- smalti/text/unicode_age.hpp
 #ifndef SMALTI_HAS_TEXT_UNICODE_AGE_HPP
@@ -4765,21 +5458,13 @@ inline constexpr code_range other_controls[] = {
 
 namespace smalti::unicode {
 
-struct decoded {
-  char32_t code;
-  int bytes;          ///< consumed, at least 1
-  bool valid = true;  ///< false: the bytes are an ill-formed piece, to be shown as one U+FFFD
-};
-
-/// The code point at the start of a non-empty text. An ill-formed sequence takes its maximal subpart (Unicode 3.9, table 3-8): what
-/// Rust's from_utf8_lossy and Python's errors="replace" do.
-inline decoded decode(std::string_view s) {
+SMALTI_INLINE decoded decode(std::string_view s) {
   auto const byte = [&](std::size_t i) { return i < s.size() ? uint8_t(s[i]) : 0u; };
   unsigned const b = byte(0);
   if (b < 0x80) return {b, 1};
   int const length = b >= 0xc2 && b <= 0xdf ? 2 : (b & 0xf0) == 0xe0 ? 3 : b >= 0xf0 && b <= 0xf4 ? 4 : 0;
   if (!length) return {0xfffd, 1, false};
-  // The second byte excludes overlong forms, surrogates, and what lies beyond U+10FFFF.
+// The second byte excludes overlong forms, surrogates, and what lies beyond U+10FFFF.
   unsigned const low = b == 0xe0 ? 0xa0 : b == 0xf0 ? 0x90 : 0x80, high = b == 0xed ? 0x9f : b == 0xf4 ? 0x8f : 0xbf;
   if (byte(1) < low || byte(1) > high) return {0xfffd, 1, false};
   char32_t code = (b & (0xff >> (length + 1))) << 6 | (byte(1) & 0x3f);
@@ -4790,24 +5475,14 @@ inline decoded decode(std::string_view s) {
   return {code, length};
 }
 
-inline void append(std::string& to, char32_t c) {
+SMALTI_INLINE void append(std::string& to, char32_t c) {
   if (c < 0x80) to += char(c);
   else if (c < 0x800) to += {char(0xc0 | c >> 6), char(0x80 | (c & 0x3f))};
   else if (c < 0x10000) to += {char(0xe0 | c >> 12), char(0x80 | (c >> 6 & 0x3f)), char(0x80 | (c & 0x3f))};
   else to += {char(0xf0 | c >> 18), char(0x80 | (c >> 12 & 0x3f)), char(0x80 | (c >> 6 & 0x3f)), char(0x80 | (c & 0x3f))};
 }
 
-/// Calls f(code point, byte offset, bytes) for each of a text; ill-formed pieces arrive as U+FFFD.
-template <class F>
-void for_each(std::string_view s, F&& f) {
-  for (std::size_t i = 0; i < s.size();) {
-    auto const d = decode(s.substr(i));
-    f(d.code, i, std::size_t(d.bytes));
-    i += std::size_t(d.bytes);
-  }
-}
-
-inline bool is_valid(std::string_view s) {
+SMALTI_INLINE bool is_valid(std::string_view s) {
   for (std::size_t i = 0; i < s.size();) {
     auto const d = decode(s.substr(i));
     if (!d.valid) return false;
@@ -4816,59 +5491,47 @@ inline bool is_valid(std::string_view s) {
   return true;
 }
 
-inline bool is_ascii(std::string_view s) {
+SMALTI_INLINE bool is_ascii(std::string_view s) {
   for (char c : s)
     if (uint8_t(c) >= 0x80) return false;
   return true;
 }
 
-/// Ill-formed pieces become U+FFFD.
-inline std::string lossy(std::string_view s) {
+SMALTI_INLINE std::string lossy(std::string_view s) {
   std::string out;
   out.reserve(s.size());
   for_each(s, [&](char32_t c, std::size_t, std::size_t) { append(out, c); });
   return out;
 }
 
-inline std::size_t count(std::string_view s) {
+SMALTI_INLINE std::size_t count(std::string_view s) {
   std::size_t n = 0;
   for (char c : s) n += (uint8_t(c) & 0xc0) != 0x80;
   return n;
 }
 
-/// The property White_Space.
-constexpr bool is_space(char32_t c) {
-  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
-}
-
 inline utf8proc_category_t category(char32_t c) { return utf8proc_category(utf8proc_int32_t(c)); }
 // The four with `holds` are as the reference library sees them, see unicode_age.hpp.
-inline bool is_nonspacing_mark(char32_t c) { return (category(c) == UTF8PROC_CATEGORY_MN) != holds(other_nonspacing, c); }
-inline bool is_mark(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_MN && category(c) <= UTF8PROC_CATEGORY_ME; }
-inline bool is_combining_mark(char32_t c) { return is_mark(c) != holds(other_marks, c); }
-inline bool is_letter(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_LU && category(c) <= UTF8PROC_CATEGORY_LO; }
-inline bool is_number(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_ND && category(c) <= UTF8PROC_CATEGORY_NO; }
-inline bool is_control(char32_t c) { return (category(c) >= UTF8PROC_CATEGORY_CC) != holds(other_controls, c); }  // Cc, Cf, Co
+SMALTI_INLINE bool is_nonspacing_mark(char32_t c) { return (category(c) == UTF8PROC_CATEGORY_MN) != holds(other_nonspacing, c); }
+SMALTI_INLINE bool is_mark(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_MN && category(c) <= UTF8PROC_CATEGORY_ME; }
+SMALTI_INLINE bool is_combining_mark(char32_t c) { return is_mark(c) != holds(other_marks, c); }
+SMALTI_INLINE bool is_letter(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_LU && category(c) <= UTF8PROC_CATEGORY_LO; }
+SMALTI_INLINE bool is_number(char32_t c) { return category(c) >= UTF8PROC_CATEGORY_ND && category(c) <= UTF8PROC_CATEGORY_NO; }
+SMALTI_INLINE bool is_control(char32_t c) { return (category(c) >= UTF8PROC_CATEGORY_CC) != holds(other_controls, c); }
 
-/// ASCII's punctuation and symbols, and the categories P*: what BERT calls punctuation.
-inline bool is_punctuation(char32_t c) {
+SMALTI_INLINE bool is_punctuation(char32_t c) {
   if (c < 0x80) return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
   return (category(c) >= UTF8PROC_CATEGORY_PC && category(c) <= UTF8PROC_CATEGORY_PO) != holds(other_punctuation, c);
 }
 
-/// Alphabetic, marks, decimal digits, connectors, joiners (UTS #18, annex C: \w).
-inline bool is_word(char32_t c) {
+SMALTI_INLINE bool is_word(char32_t c) {
   auto const k = category(c);
   return is_letter(c) || is_mark(c) || k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_PC ||
          c == 0x200c || c == 0x200d || (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) ||
          (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189);
 }
 
-enum class form { nfc, nfd, nfkc, nfkd };
-
-/// Normalisation forms (UAX #15) of valid UTF-8.
-inline std::string normalised(std::string_view s, form f) {
+SMALTI_INLINE std::string normalised(std::string_view s, form f) {
   if (is_ascii(s)) return std::string(s);
   int options = UTF8PROC_STABLE | (f == form::nfc || f == form::nfkc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE);
   if (f == form::nfkc || f == form::nfkd) options |= UTF8PROC_COMPAT;
@@ -4878,8 +5541,7 @@ inline std::string normalised(std::string_view s, form f) {
   return std::free(out), result;
 }
 
-/// Character by character, without context (a final Σ becomes σ), as tokenizers do.
-inline void append_lowercase(std::string& to, char32_t c) {
+SMALTI_INLINE void append_lowercase(std::string& to, char32_t c) {
   if (c == 0x130) to += "i\xcc\x87";  // İ is the one character whose lower case is two
   else append(to, char32_t(utf8proc_tolower(utf8proc_int32_t(c))));
 }
@@ -4936,346 +5598,11 @@ inline std::optional<std::string> from_byte_level(std::string_view letters) {
 #ifndef PCRE2_CODE_UNIT_WIDTH  // pcre2.h asks for it; a program that has chosen keeps its choice
   #define PCRE2_CODE_UNIT_WIDTH 8
 #endif
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <vector>
 #include <pcre2.h>
-// ---------------------------------------------------------------- smalti/io/json.hpp
-#ifndef SMALTI_HAS_IO_JSON_HPP
-#define SMALTI_HAS_IO_JSON_HPP
-// JSON from files that nobody vouches for (RFC 8259): bounded depth, no duplicate keys, and messages that name the file, the
-// field, what was expected and what was found.
-
-#include <cmath>
-#include <limits>
-#include <map>
-#include <optional>
-#include <type_traits>
-#include <vector>
-#include <nlohmann/json.hpp>
-// ---------------------------------------------------------------- smalti/io/file.hpp
-#ifndef SMALTI_HAS_IO_FILE_HPP
-#define SMALTI_HAS_IO_FILE_HPP
-// Files in and out: read-only memory maps, and replacement that leaves the old content or the new one, never a mixture
-// (POSIX.1-2017 rename, fsync). Linux and other POSIX systems.
-
-#include <atomic>
-#include <cerrno>
-#include <csignal>
-#include <cstdio>
-#include <cstring>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-namespace smalti {
-
-namespace detail {
-[[noreturn]] inline void fail_with_errno(char const* id, std::string const& path, char const* what, int code = errno) {
-  throw error(id, path + ": " + what + ": " + std::strerror(code));
-}
-
-/// A file descriptor that closes itself.
-struct descriptor {
-  int number = -1;
-  explicit descriptor(int n = -1) : number(n) {}
-  descriptor(descriptor&& d) noexcept : number(std::exchange(d.number, -1)) {}
-  descriptor& operator=(descriptor&& d) noexcept { return std::swap(number, d.number), *this; }
-  ~descriptor() { if (number >= 0) ::close(number); }
-};
-
-// Writing to a pipe whose reader has gone raises SIGPIPE, which ends the program. A library may not change the process's
-// handlers, so the signal is held back in this thread for the call, and taken off the queue if the call caused it.
-class held_back_sigpipe {
- public:
-  held_back_sigpipe() {
-    sigemptyset(&pipe_), sigaddset(&pipe_, SIGPIPE);
-    sigset_t pending;
-    sigpending(&pending);
-    was_pending_ = sigismember(&pending, SIGPIPE);
-    if (!was_pending_) pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-  }
-  held_back_sigpipe(held_back_sigpipe const&) = delete;
-  ~held_back_sigpipe() {
-    if (was_pending_) return;
-    timespec const at_once{};
-    while (sigtimedwait(&pipe_, nullptr, &at_once) < 0 && errno == EINTR) {}
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-
- private:
-  sigset_t pipe_, before_;
-  bool was_pending_ = false;
-};
-}  // namespace detail
-
-/// A whole regular file, mapped read-only; bytes() stay valid while the object (or what it was moved to) lives. Another
-/// process that truncates the file meanwhile raises SIGBUS: replace files by rename, as atomic_file does. Errors: io.1.
-class mapped_file {
- public:
-  mapped_file() = default;
-  explicit mapped_file(std::string path) : path_(std::move(path)) {
-    detail::descriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a FIFO must not hang the open
-    if (file.number < 0) detail::fail_with_errno("io.1", path_, "cannot be opened");
-    struct stat about {};
-    if (::fstat(file.number, &about) < 0) detail::fail_with_errno("io.1", path_, "cannot be examined");
-    if (!S_ISREG(about.st_mode))
-      throw error("io.1", path_ + ": expected a regular file, found a " + (S_ISDIR(about.st_mode) ? "directory" : "special file"));
-    if (about.st_size == 0) return;  // mmap refuses a length of 0
-    size_ = std::size_t(about.st_size);
-    void* const at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.number, 0);
-    if (at == MAP_FAILED) detail::fail_with_errno("io.1", path_, "cannot be mapped");
-    at_ = static_cast<std::byte const*>(at);
-  }
-  mapped_file(mapped_file&& f) noexcept
-      : path_(std::move(f.path_)), at_(std::exchange(f.at_, nullptr)), size_(std::exchange(f.size_, 0)) {}
-  mapped_file& operator=(mapped_file&& f) noexcept {
-    return std::swap(path_, f.path_), std::swap(at_, f.at_), std::swap(size_, f.size_), *this;
-  }
-  ~mapped_file() { if (at_) ::munmap(const_cast<std::byte*>(at_), size_); }
-
-  std::span<std::byte const> bytes() const { return {at_, size_}; }
-  std::string_view text() const { return {reinterpret_cast<char const*>(at_), size_}; }
-  std::string const& path() const { return path_; }
-
- private:
-  std::string path_;
-  std::byte const* at_ = nullptr;
-  std::size_t size_ = 0;
-};
-
-/// The replacement of a file: written beside it, and put in its place by commit(); without commit() nothing changes and the
-/// temporary file goes away. A path that names a device or a pipe is written through (rename must never replace one), and
-/// a symbolic link is itself replaced, not what it points at. Errors: io.2, naming the path and the system's reason.
-class atomic_file {
- public:
-  explicit atomic_file(std::string path) : path_(std::move(path)) {
-    struct stat about {};
-    bool const exists = ::stat(path_.c_str(), &about) == 0;
-    if (exists && S_ISDIR(about.st_mode)) throw error("io.2", path_ + ": expected a file to replace, found a directory");
-    if (exists && !S_ISREG(about.st_mode)) {
-      file_ = detail::descriptor(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
-      if (file_.number < 0) detail::fail_with_errno("io.2", path_, "cannot be opened for writing");
-      return;
-    }
-    static std::atomic<unsigned> count = 0;  // two writers of one path, in two threads, take two names
-    do {
-      temporary_ = path_ + '.' + std::to_string(::getpid()) + '.' + std::to_string(count++) + ".tmp";
-      file_ = detail::descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
-    } while (file_.number < 0 && errno == EEXIST);
-    if (file_.number < 0) {
-      int const code = errno;
-      temporary_.clear();
-      detail::fail_with_errno("io.2", path_, "no temporary file can be made beside it", code);
-    }
-    if (exists) (void)!::fchmod(file_.number, about.st_mode & 07777);  // keeping the mode is a courtesy: failing is no error
-  }
-  atomic_file(atomic_file&& f) noexcept
-      : path_(std::move(f.path_)), temporary_(std::exchange(f.temporary_, {})), file_(std::move(f.file_)), waiting_(std::move(f.waiting_)), flushed_(f.flushed_) {}
-  ~atomic_file() { if (!temporary_.empty()) ::unlink(temporary_.c_str()); }
-
-  /// Appends. Small pieces are gathered; an error may therefore appear at a later call, at commit() at the latest.
-  void write(std::string_view bytes) {
-    if (waiting_.size() + bytes.size() < gather) return void(waiting_.append(bytes));
-    flush(), put(bytes, -1), flushed_ += (long long)bytes.size();
-  }
-  void write(std::span<std::byte const> bytes) { write({reinterpret_cast<char const*>(bytes.data()), bytes.size()}); }
-  /// Writes at a byte offset and leaves the place of write() where it was. Not for pipes.
-  void write_at(long long offset, std::span<std::byte const> bytes) {
-    flush(), put({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, offset);
-  }
-  /// Bytes appended so far.
-  long long size() const { return flushed_ + (long long)waiting_.size(); }
-
-  /// Makes the new content durable and visible, in this order: file data, name, directory. Call once.
-  void commit() {
-    flush();
-    if (temporary_.empty()) return;
-    if (::fsync(file_.number) < 0) detail::fail_with_errno("io.2", path_, "cannot be made durable");
-    if (::rename(temporary_.c_str(), path_.c_str()) < 0) detail::fail_with_errno("io.2", path_, "cannot be replaced");
-    temporary_.clear();
-    auto const slash = path_.rfind('/');
-    std::string const folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
-    detail::descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    // Some file systems cannot sync a directory (EINVAL); the rename has happened all the same.
-    if (directory.number >= 0 && ::fsync(directory.number) < 0 && errno != EINVAL)
-      detail::fail_with_errno("io.2", folder, "the directory cannot be made durable");
-  }
-
- private:
-  static constexpr std::size_t gather = 1 << 16;
-
-  void flush() {
-    if (waiting_.empty()) return;
-    put(waiting_, -1), flushed_ += (long long)waiting_.size(), waiting_.clear();
-  }
-  // offset −1: at the current place. The place is kept explicitly for regular files, so that both kinds can be mixed.
-  void put(std::string_view bytes, long long offset) {
-    detail::held_back_sigpipe const guard;
-    bool const streams = temporary_.empty() && offset < 0;
-    if (offset < 0) offset = flushed_;
-    while (!bytes.empty()) {
-      auto const n = streams ? ::write(file_.number, bytes.data(), bytes.size())
-                             : ::pwrite(file_.number, bytes.data(), bytes.size(), offset);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) detail::fail_with_errno("io.2", path_, "cannot be written");
-      if (n == 0) throw error("io.2", path_ + ": cannot be written: no progress");
-      bytes.remove_prefix(std::size_t(n)), offset += n;
-    }
-  }
-
-  std::string path_, temporary_;
-  detail::descriptor file_;
-  std::string waiting_;     // appended, not yet handed to the system
-  long long flushed_ = 0;
-};
-
-/// Replaces a whole file atomically. Errors: io.2.
-inline void write_file(std::string path, std::string_view content) {
-  atomic_file file(std::move(path));
-  file.write(content), file.commit();
-}
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_IO_FILE_HPP
-
-namespace smalti {
-
-using json = nlohmann::json;
-
-namespace detail {
-// Builds the value by events instead of nlohmann's own builder, because that one keeps the last of two equal keys without a
-// word: two readers of one file could then see two different tensors.
-class json_builder {
- public:
-  explicit json_builder(std::string const& name) : name_(name) {}
-  json take() { return std::move(root_); }
-
-  bool null() { return add(nullptr), true; }
-  bool boolean(bool v) { return add(v), true; }
-  bool number_integer(json::number_integer_t v) { return add(v), true; }
-  bool number_unsigned(json::number_unsigned_t v) { return add(v), true; }
-  bool number_float(json::number_float_t v, std::string const&) { return add(v), true; }
-  bool string(std::string& v) { return add(std::move(v)), true; }
-  bool binary(json::binary_t&) { return false; }
-  bool start_object(std::size_t) { return open(json::object()); }
-  bool start_array(std::size_t) { return open(json::array()); }
-  bool end_object() { return open_.pop_back(), true; }
-  bool end_array() { return open_.pop_back(), true; }
-  bool key(std::string& v) {
-    auto [at, fresh] = open_.back()->get_ref<json::object_t&>().emplace(v, nullptr);
-    if (!fresh) throw error("io.3", name_ + ": expected each key once, found \"" + v + "\" twice in one object");
-    return slot_ = &at->second, true;
-  }
-  template <class Exception>
-  bool parse_error(std::size_t position, std::string const&, Exception const& e) {
-    std::string const why = e.what();  // "[json.exception.parse_error.101] parse error at …: reason"
-    throw error("io.3", name_ + ": not JSON at byte " + std::to_string(position) + why.substr(std::min(why.size(), why.find("]") + 1)));
-  }
-
- private:
-  static constexpr std::size_t deepest = 256;
-
-  json* add(json v) {
-    if (open_.empty()) return root_ = std::move(v), &root_;
-    if (open_.back()->is_array()) return &open_.back()->get_ref<json::array_t&>().emplace_back(std::move(v));
-    return *slot_ = std::move(v), slot_;
-  }
-  bool open(json v) {
-    if (open_.size() == deepest)
-      throw error("io.3", name_ + ": expected at most " + std::to_string(deepest) + " levels of nesting, found more");
-    return open_.push_back(add(std::move(v))), true;
-  }
-
-  std::string const& name_;
-  json root_;
-  std::vector<json*> open_;  // arrays and objects not yet closed; only the last grows, so the pointers hold
-  json* slot_ = nullptr;     // where the value of the last key goes
-};
-
-inline std::string shown(json const& v) {
-  auto s = v.dump(-1, ' ', false, json::error_handler_t::replace);
-  return s.size() > 80 ? s.substr(0, 77) + "..." : s;
-}
-
-template <class T> inline constexpr bool is_vector = false;
-template <class T> inline constexpr bool is_vector<std::vector<T>> = true;
-
-template <class T>
-std::string kind_of() {
-  if constexpr (std::is_same_v<T, bool>) return "true or false";
-  else if constexpr (std::is_integral_v<T>)
-    return "an integer in " + std::to_string(std::numeric_limits<T>::min()) + " … " + std::to_string(std::numeric_limits<T>::max());
-  else if constexpr (std::is_floating_point_v<T>) return "a finite number";
-  else if constexpr (std::is_same_v<T, std::string>) return "a string";
-  else if constexpr (is_vector<T>) return "an array, each element " + kind_of<typename T::value_type>();
-  else return "an object";
-}
-
-// No conversion that nlohmann would do silently (3.7 → 3, true → 1, 2³² → 0) passes.
-template <class T>
-std::optional<T> converted(json const& v) {
-  if constexpr (std::is_same_v<T, json>) return v;
-  else if constexpr (std::is_same_v<T, bool>) return v.is_boolean() ? std::optional<T>(v.get<bool>()) : std::nullopt;
-  else if constexpr (std::is_integral_v<T>) {
-    if (v.is_number_unsigned() && std::in_range<T>(v.get<uint64_t>())) return T(v.get<uint64_t>());
-    if (v.is_number_integer() && !v.is_number_unsigned() && std::in_range<T>(v.get<int64_t>())) return T(v.get<int64_t>());
-    return std::nullopt;
-  } else if constexpr (std::is_floating_point_v<T>) {
-    return v.is_number() && std::isfinite(T(v.get<double>())) ? std::optional<T>(T(v.get<double>())) : std::nullopt;
-  } else if constexpr (std::is_same_v<T, std::string>) {
-    return v.is_string() ? std::optional<T>(v.get_ref<std::string const&>()) : std::nullopt;
-  } else if constexpr (is_vector<T>) {
-    if (!v.is_array()) return std::nullopt;
-    T all;
-    for (auto const& element : v)
-      if (auto e = converted<typename T::value_type>(element)) all.push_back(std::move(*e));
-      else return std::nullopt;
-    return all;
-  } else static_assert(std::is_same_v<T, void>, "io.4: bool, integers, floats, std::string, json, and vectors of these");
-}
-}  // namespace detail
-
-/// One JSON value from text; `name` stands in messages. Errors: io.3 (not JSON, a duplicate key, nested deeper than 256).
-inline json parse_json(std::string_view text, std::string const& name) {
-  detail::json_builder builder(name);
-  json::sax_parse(text.begin(), text.end(), &builder);
-  return builder.take();
-}
-
-/// The JSON file at `path`. Errors: io.1 (cannot be read), io.3.
-inline json read_json(std::string const& path) {
-  mapped_file const file(path);
-  return parse_json(file.text(), path);
-}
-
-/// The value of a field that must be there; `file` stands in messages. T: bool, an integer, a float, std::string, json or a
-/// vector of these. Errors: io.4 (not an object, no such field, another type, out of range).
-template <class T>
-T field(json const& object, std::string const& file, std::string const& name) {
-  if (!object.is_object()) throw error("io.4", file + ": expected an object with the field \"" + name + "\", found " + detail::shown(object));
-  auto const at = object.find(name);
-  if (at == object.end()) throw error("io.4", file + ": field \"" + name + "\": expected " + detail::kind_of<T>() + ", found no such field");
-  if (auto v = detail::converted<T>(*at)) return std::move(*v);
-  throw error("io.4", file + ": field \"" + name + "\": expected " + detail::kind_of<T>() + ", found " + detail::shown(*at));
-}
-
-/// The same with a value for a field that is absent or null; a field of another type is still an error.
-template <class T>
-T field(json const& object, std::string const& file, std::string const& name, std::type_identity_t<T> absent) {
-  if (object.is_object())
-    if (auto const at = object.find(name); at == object.end() || at->is_null()) return absent;
-  return field<T>(object, file, name);
-}
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_IO_JSON_HPP
 
 namespace smalti {
 
@@ -5538,6 +5865,7 @@ class normalizer {
 // The "pre_tokenizer" of a tokenizer file: normalised text to words, each of which the model encodes alone
 // (huggingface/tokenizers, pre_tokenizers).
 
+#include <algorithm>
 
 namespace smalti {
 
@@ -5783,12 +6111,6 @@ class vocabulary {
 
 namespace smalti {
 
-struct added_token {
-  int id;
-  std::string content;
-  bool single_word, strip_left, strip_right, normalised, special;
-};
-
 /// Finds added tokens: leftmost first, of those the longest.
 class added_tokens {
  public:
@@ -5924,6 +6246,8 @@ class added_tokens {
 // Byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909): the pair of the lowest rank merges first, the leftmost of equals.
 // O(n log n) in the length of a word.
 
+#include <algorithm>
+#include <cstdio>
 #include <queue>
 
 namespace smalti {
@@ -6256,6 +6580,7 @@ class token_decoder {
 #define SMALTI_HAS_TEXT_WORD_PIECE_HPP
 // WordPiece (Schuster & Nakajima 2012; as in BERT): the longest token that begins the rest of the word, again and again.
 
+#include <algorithm>
 
 namespace smalti {
 
@@ -6307,138 +6632,111 @@ class word_piece {
 
 namespace smalti {
 
-struct encode_options {
-  bool special_tokens = true;  ///< BOS and the like, from the file's post-processor
-  bool parse_special = false;  ///< "<|eot_id|>" in the text means the token: for text that the program itself wrote
-  bool begins = true;          ///< false: this text continues another one, so no leading space is invented where a file does so once
+namespace detail {
+/// The components of tokenizer.json, in the order in which a text passes them.
+struct tokenizer_parts {
+  normalizer normalise;
+  added_tokens added;
+  pre_tokenizer split;
+  vocabulary tokens;
+  std::variant<bpe, word_piece> model;
+  post_processor surround;
+  token_decoder decode;
+
+  tokenizer_parts() = default;
+  tokenizer_parts(json const& j, std::string const& file);
 };
 
-struct decode_options {
-  bool skip_special = true;
-};
+SMALTI_INLINE tokenizer_parts::tokenizer_parts(json const& j, std::string const& file) {
+  auto const part = [&](char const* name) { return field<json>(j, file, name, json()); };
+  normalise = normalizer(part("normalizer"), file);
+  split = pre_tokenizer(part("pre_tokenizer"), file);
+  decode = token_decoder(part("decoder"), file);
+  surround = post_processor(part("post_processor"), file);
+  auto const about = field<json>(j, file, "model");
+  auto const where = file + ": model";
+  tokens = vocabulary(field<json>(about, where, "vocab"), where + ": vocab");
+// Files of old versions do not say the kind.
+  auto const type = field<std::string>(about, where, "type", about.contains("merges") ? "BPE" : "WordPiece");
+  if (type == "BPE") model = bpe(about, where, tokens);
+  else if (type == "WordPiece") model = word_piece(about, where, tokens);
+  else throw error("text.1", where + ": expected BPE or WordPiece, found \"" + type + "\"");
+  added = added_tokens(field<json>(j, file, "added_tokens", json::array()), file, normalise, tokens);
+}
+}  // namespace detail
 
-/// Immutable once loaded: used from any number of threads.
-class tokenizer {
- public:
-  tokenizer() = default;
-  /// From the parsed file; `file` stands in messages. Errors: io.4, text.1 (a kind of component not known), text.2 (a component
-  /// that is malformed).
-  tokenizer(json const& j, std::string const& file) {
-    auto const part = [&](char const* name) { return field<json>(j, file, name, json()); };
-    normalise_ = normalizer(part("normalizer"), file);
-    split_ = pre_tokenizer(part("pre_tokenizer"), file);
-    decode_ = token_decoder(part("decoder"), file);
-    surround_ = post_processor(part("post_processor"), file);
-    auto const model = field<json>(j, file, "model");
-    auto const where = file + ": model";
-    tokens_ = vocabulary(field<json>(model, where, "vocab"), where + ": vocab");
-    // Files of old versions do not say the kind.
-    auto const type = field<std::string>(model, where, "type", model.contains("merges") ? "BPE" : "WordPiece");
-    if (type == "BPE") model_ = bpe(model, where, tokens_);
-    else if (type == "WordPiece") model_ = word_piece(model, where, tokens_);
-    else throw error("text.1", where + ": expected BPE or WordPiece, found \"" + type + "\"");
-    added_ = added_tokens(field<json>(j, file, "added_tokens", json::array()), file, normalise_, tokens_);
-  }
+SMALTI_INLINE tokenizer::tokenizer() {
+  static auto const none = std::make_shared<detail::tokenizer_parts const>();
+  parts_ = none;
+}
+SMALTI_INLINE tokenizer::tokenizer(json const& j, std::string const& file) : parts_(std::make_shared<detail::tokenizer_parts const>(j, file)) {}
 
-  /// From a file, or from tokenizer.json in a directory. Errors: io.1, io.3, and those above.
-  static tokenizer load(std::string path) {
-    struct stat about {};
-    if (::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) path += "/tokenizer.json";
-    return tokenizer(read_json(path), path);
-  }
+SMALTI_INLINE tokenizer tokenizer::load(std::string path) {
+  struct stat about {};
+  if (::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) path += "/tokenizer.json";
+  return tokenizer(read_json(path), path);
+}
 
-  /// Ill-formed UTF-8 is read as U+FFFD. Truncation and padding of the file are not applied. Errors: text.5.
-  std::vector<int> encode(std::string_view text, encode_options options = {}) const {
-    std::vector<piece> pieces{{unicode::lossy(text), options.begins}};
-    added_.extract(pieces, false, options.parse_special);
-    if (!normalise_.empty())
-      for (auto& p : pieces)
-        if (p.id < 0) p.text = normalise_(std::move(p.text));
-    added_.extract(pieces, true, options.parse_special);
-    std::erase_if(pieces, [](piece const& p) { return p.id < 0 && p.text.empty(); });
-    split_(pieces);
-    std::vector<int> ids;
-    if (options.special_tokens) ids = surround_.before;
-    auto const forbidden = [&](int id) { return !options.parse_special && added_.is_special(id); };
-    for (auto const& p : pieces)
-      if (p.id >= 0) ids.push_back(p.id);
-      else std::visit([&](auto const& model) { model.encode(p.text, tokens_, forbidden, ids); }, model_);
-    if (options.special_tokens) ids.insert(ids.end(), surround_.after.begin(), surround_.after.end());
-    return ids;
-  }
+SMALTI_INLINE std::vector<int> tokenizer::encode(std::string_view text, encode_options options) const {
+  std::vector<piece> pieces{{unicode::lossy(text), options.begins}};
+  parts_->added.extract(pieces, false, options.parse_special);
+  if (!parts_->normalise.empty())
+    for (auto& p : pieces)
+      if (p.id < 0) p.text = parts_->normalise(std::move(p.text));
+  parts_->added.extract(pieces, true, options.parse_special);
+  std::erase_if(pieces, [](piece const& p) { return p.id < 0 && p.text.empty(); });
+  parts_->split(pieces);
+  std::vector<int> ids;
+  if (options.special_tokens) ids = parts_->surround.before;
+  auto const forbidden = [&](int id) { return !options.parse_special && parts_->added.is_special(id); };
+  for (auto const& p : pieces)
+    if (p.id >= 0) ids.push_back(p.id);
+    else std::visit([&](auto const& model) { model.encode(p.text, parts_->tokens, forbidden, ids); }, parts_->model);
+  if (options.special_tokens) ids.insert(ids.end(), parts_->surround.after.begin(), parts_->surround.after.end());
+  return ids;
+}
 
-  /// Ids that are not in the vocabulary are passed over. Valid UTF-8; incomplete characters appear as U+FFFD.
-  std::string decode(std::span<int const> ids, decode_options options = {}) const {
-    std::vector<std::string> tokens;
-    tokens.reserve(ids.size());
-    for (int id : ids)
-      if (tokens_.contains(id) && !(options.skip_special && added_.is_special(id))) {
-        auto const added = added_.shown(id);
-        tokens.push_back(added ? *added : tokens_.text(id));
-      }
-    return decode_(std::move(tokens));
-  }
+SMALTI_INLINE std::string tokenizer::decode(std::span<int const> ids, decode_options options) const {
+  std::vector<std::string> tokens;
+  tokens.reserve(ids.size());
+  for (int id : ids)
+    if (parts_->tokens.contains(id) && !(options.skip_special && parts_->added.is_special(id))) {
+      auto const added = parts_->added.shown(id);
+      tokens.push_back(added ? *added : parts_->tokens.text(id));
+    }
+  return parts_->decode(std::move(tokens));
+}
+SMALTI_INLINE int tokenizer::vocabulary_size() const { return parts_->tokens.size(); }
+SMALTI_INLINE std::optional<int> tokenizer::id_of(std::string_view token) const { return parts_->tokens.id_of(token); }
+SMALTI_INLINE std::string const& tokenizer::token(int id) const { return parts_->tokens.text(id); }
+SMALTI_INLINE bool tokenizer::is_special(int id) const { return parts_->added.is_special(id); }
+SMALTI_INLINE added_token const* tokenizer::added(int id) const { return parts_->added.find(id); }
 
-  /// One more than the highest id, added tokens included; a model may have more rows (padding).
-  int vocabulary_size() const { return tokens_.size(); }
-  std::optional<int> id_of(std::string_view token) const { return tokens_.id_of(token); }
-  /// As in the file (byte-level letters, ▁); empty for an unused id.
-  std::string const& token(int id) const { return tokens_.text(id); }
-  bool is_special(int id) const { return added_.is_special(id); }
-  /// How an added token behaves in a text; null for the model's own.
-  added_token const* added(int id) const { return added_.find(id); }
+SMALTI_INLINE std::string token_stream::push(int id) {
+  if (options_.skip_special && tokenizer_->is_special(id)) return {};  // as context it would say nothing
+  ids_.push_back(id);
+  auto const text = tokenizer_->decode(ids_, options_);
+  if (text.ends_with("\xef\xbf\xbd") && ids_.size() < longest_wait) return {};
+  return hand_out(text);
+}
 
- private:
-  vocabulary tokens_;
-  normalizer normalise_;
-  pre_tokenizer split_;
-  added_tokens added_;
-  std::variant<bpe, word_piece> model_;
-  post_processor surround_;
-  token_decoder decode_;
-};
+SMALTI_INLINE std::string token_stream::finish() {
+  auto rest = ids_.empty() ? std::string() : hand_out(tokenizer_->decode(ids_, options_));
+  ids_.clear(), known_ = 0;
+  return rest;
+}
 
-/// Tokens to text while they come: hands out only whole characters. For output without ill-formed bytes the pieces together equal
-/// the decoded whole. Keeps a reference to the tokenizer.
-class token_stream {
- public:
-  explicit token_stream(tokenizer const& t, decode_options options = {}) : tokenizer_(&t), options_(options) {}
-
-  /// The text that has become certain with this token; often empty.
-  std::string push(int id) {
-    if (options_.skip_special && tokenizer_->is_special(id)) return {};  // as context it would say nothing
-    ids_.push_back(id);
-    auto const text = tokenizer_->decode(ids_, options_);
-    if (text.ends_with("\xef\xbf\xbd") && ids_.size() < longest_wait) return {};
-    return hand_out(text);
-  }
-  /// What was held back; afterwards the stream begins anew.
-  std::string finish() {
-    auto rest = ids_.empty() ? std::string() : hand_out(tokenizer_->decode(ids_, options_));
-    ids_.clear(), known_ = 0;
-    return rest;
-  }
-
- private:
-  static constexpr std::size_t longest_wait = 64;  // tokens; a row of stray bytes must not be decoded again and again without end
-
-  std::string hand_out(std::string const& text) {
-    std::string fresh;
-    auto const before = tokenizer_->decode(std::span(ids_).first(known_), options_);
-    if (!text.starts_with(before)) fresh = tokenizer_->decode(std::span(ids_).subspan(known_), options_);  // stray bytes spoil their row
-    else if (text.size() > before.size()) fresh = text.substr(before.size());
-    else if (ids_.size() < longest_wait) return fresh;
-    // Decoders look at the token before (a word boundary, the first token's space): the last ones stay as context.
-    ids_.erase(ids_.begin(), ids_.begin() + std::ptrdiff_t(known_));
-    known_ = ids_.size();
-    return fresh;
-  }
-
-  tokenizer const* tokenizer_;
-  decode_options options_;
-  std::vector<int> ids_;   // context, then what was not handed out
-  std::size_t known_ = 0;  // tokens of context
-};
+SMALTI_INLINE std::string token_stream::hand_out(std::string const& text) {
+  std::string fresh;
+  auto const before = tokenizer_->decode(std::span(ids_).first(known_), options_);
+  if (!text.starts_with(before)) fresh = tokenizer_->decode(std::span(ids_).subspan(known_), options_);  // stray bytes spoil their row
+  else if (text.size() > before.size()) fresh = text.substr(before.size());
+  else if (ids_.size() < longest_wait) return fresh;
+// Decoders look at the token before (a word boundary, the first token's space): the last ones stay as context.
+  ids_.erase(ids_.begin(), ids_.begin() + std::ptrdiff_t(known_));
+  known_ = ids_.size();
+  return fresh;
+}
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_TEXT_TOKENIZER_HPP
@@ -6448,13 +6746,14 @@ class token_stream {
 // Text from a prompt: prefill in chunks, then one token at a time until a stop token, a stop string, a limit, or the
 // caller says so. The same loop serves every backend: it asks a model only for logits.
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <concepts>
 #include <functional>
-#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 // ---------------------------------------------------------------- smalti/math/sampling.hpp
 #ifndef SMALTI_HAS_MATH_SAMPLING_HPP
@@ -6595,27 +6894,13 @@ struct generation {
 using piece_callback = std::function<bool(std::string_view)>;
 
 namespace detail {
-
 /// Holds back text that may turn out to be the beginning of a stop string.
 class stop_filter {
  public:
   explicit stop_filter(std::vector<std::string> const& stops) : stops_(stops) {}
 
   /// Takes more text; returns what is certain to be wanted. `stopped()` afterwards says whether a stop string was met.
-  std::string push(std::string_view more) {
-    held_ += more;
-    std::size_t cut = std::string::npos;
-    for (auto const& s : stops_)
-      if (!s.empty()) cut = std::min(cut, held_.find(s));
-    if (cut != std::string::npos) return stopped_ = true, held_.substr(0, cut);
-    std::size_t keep = 0;  // the longest end of the text that begins some stop string
-    for (auto const& s : stops_)
-      for (std::size_t n = std::min(s.empty() ? 0 : s.size() - 1, held_.size()); n > keep; --n)
-        if (held_.ends_with(std::string_view(s).substr(0, n))) keep = n;
-    std::string sure = held_.substr(0, held_.size() - keep);
-    held_.erase(0, held_.size() - keep);
-    return sure;
-  }
+  std::string push(std::string_view more);
   std::string finish() { return stopped_ ? std::string() : std::exchange(held_, {}); }
   bool stopped() const { return stopped_; }
 
@@ -6626,13 +6911,7 @@ class stop_filter {
 };
 
 /// log softmax(logits)[id], in double: vocabularies are large and the differences small.
-inline float log_probability(std::span<float const> logits, int id) {
-  double top = -std::numeric_limits<double>::infinity(), sum = 0;
-  for (float v : logits) top = std::max(top, double(v));
-  for (float v : logits) sum += std::exp(v - top);
-  return float(logits[id] - top - std::log(sum));
-}
-
+float log_probability(std::span<float const> logits, int id);
 }  // namespace detail
 
 /// What generation needs of a model with its cache: `advance(tokens)` appends tokens to the one sequence that it holds and
@@ -6694,31 +6973,76 @@ generation generate(Sequence& sequence, tokenizer const& text, std::span<int con
 }
 
 }  // namespace smalti
+
+#include <cmath>
+#include <limits>
+
+namespace smalti {
+
+namespace detail {
+SMALTI_INLINE std::string stop_filter::push(std::string_view more) {
+  held_ += more;
+  std::size_t cut = std::string::npos;
+  for (auto const& s : stops_)
+    if (!s.empty()) cut = std::min(cut, held_.find(s));
+  if (cut != std::string::npos) return stopped_ = true, held_.substr(0, cut);
+  std::size_t keep = 0;  // the longest end of the text that begins some stop string
+  for (auto const& s : stops_)
+    for (std::size_t n = std::min(s.empty() ? 0 : s.size() - 1, held_.size()); n > keep; --n)
+      if (held_.ends_with(std::string_view(s).substr(0, n))) keep = n;
+  std::string sure = held_.substr(0, held_.size() - keep);
+  held_.erase(0, held_.size() - keep);
+  return sure;
+}
+
+SMALTI_INLINE float log_probability(std::span<float const> logits, int id) {
+  double top = -std::numeric_limits<double>::infinity(), sum = 0;
+  for (float v : logits) top = std::max(top, double(v));
+  for (float v : logits) sum += std::exp(v - top);
+  return float(logits[id] - top - std::log(sum));
+}
+}  // namespace detail
+
+}  // namespace smalti
 #endif  // SMALTI_HAS_DECODER_GENERATE_HPP
 // ---------------------------------------------------------------- smalti/decoder/model.hpp
 #ifndef SMALTI_HAS_DECODER_MODEL_HPP
 #define SMALTI_HAS_DECODER_MODEL_HPP
 // A decoder-only language model of any supported family: one forward pass over a batch of sequences with a cache.
 
+#include <algorithm>
 #include <functional>
-#include <memory>
-#include <optional>
+#include <span>
+#include <string>
+#include <vector>
 // ---------------------------------------------------------------- smalti/decoder/adapter.hpp
 #ifndef SMALTI_HAS_DECODER_ADAPTER_HPP
 #define SMALTI_HAS_DECODER_ADAPTER_HPP
 // LoRA adapters of a whole model, by the names of its modules; read from and written to PEFT directories.
 
-#include <filesystem>
 #include <map>
 #include <string>
+
+namespace smalti {
+
+/// What a PEFT directory holds, ready to attach: module name ("model.layers.0.self_attn.q_proj") → its pair of matrices.
+struct adapter {
+  std::string name;
+  std::map<std::string, lora> modules;
+};
+
+/// Reads a PEFT directory. Throws io.* (files, keys, shapes, features that mean another formula).
+adapter load_adapter(std::string const& directory);
+
+}  // namespace smalti
+
+#include <filesystem>
 // ---------------------------------------------------------------- smalti/io/peft.hpp
 #ifndef SMALTI_HAS_IO_PEFT_HPP
 #define SMALTI_HAS_IO_PEFT_HPP
 // LoRA adapter directories as PEFT writes them (huggingface.co/docs/peft): adapter_config.json and adapter_model.safetensors with
 // keys base_model.model.<module>.lora_A.weight (r, in) and .lora_B.weight (out, r). Only tensors and configuration.
 
-#include <cmath>
-#include <filesystem>
 // ---------------------------------------------------------------- smalti/io/safetensors_writer.hpp
 #ifndef SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
 #define SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
@@ -6731,8 +7055,14 @@ generation generate(Sequence& sequence, tokenizer const& text, std::span<int con
 // One safetensors file: u64 little-endian header length, a JSON header, the data (huggingface.co/docs/safetensors). Everything
 // is checked before any tensor is handed out, with the rules of the reference reader.
 
-#include <algorithm>
+#include <cstring>
+#include <functional>
 #include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace smalti {
 
@@ -6753,19 +7083,76 @@ struct tensor {
 };
 
 /// "(2, 3)", for messages.
-inline std::string name_of(std::vector<index> const& shape) {
+std::string name_of(std::vector<index> const& shape);
+
+namespace detail {
+[[noreturn]] void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what);
+
+/// Bytes of a tensor, or nothing when the product overflows.
+std::optional<index> bytes_for(dtype type, std::vector<index> const& shape);
+
+struct safetensors_header {
+  std::map<std::string, tensor, std::less<>> tensors;
+  std::map<std::string, std::string> metadata;
+};
+}  // namespace detail
+
+/// One validated file; movable, and the tensors stay valid across a move. Errors: io.1, io.3 … io.7; at(): io.8.
+class safetensors {
+ public:
+  safetensors() = default;
+  explicit safetensors(std::string path);
+  /// From memory that the caller keeps alive; `name` stands in messages.
+  safetensors(std::span<std::byte const> bytes, std::string name);
+
+  bool contains(std::string_view name) const;
+  tensor const& at(std::string_view name) const;
+  /// Sorted.
+  std::vector<std::string> names() const;
+  std::map<std::string, std::string> const& metadata() const { return header_.metadata; }
+
+ private:
+  mapped_file map_;
+  detail::safetensors_header header_;
+  std::string name_;
+};
+
+/// Refuses a tensor of another shape. Errors: io.9.
+void require_shape(tensor const& t, std::vector<index> const& expected);
+
+/// Refuses a tensor of another dtype. Errors: io.9.
+void require_dtype(tensor const& t, dtype expected);
+
+/// A copy of the elements as they are. Errors: io.9 (T is not the tensor's element type, another shape).
+template <class T>
+buffer<T> copy_of(tensor const& t, std::vector<index> const& expected_shape) {
+  require_shape(t, expected_shape), require_dtype(t, dtype_of<T>);
+  buffer<T> out(t.bytes.size() / sizeof(T));
+  if (!out.empty()) std::memcpy(static_cast<void*>(out.data()), t.bytes.data(), t.bytes.size());
+  return out;
+}
+
+/// F64, F32, F16 or BF16 as fp32, one rounding (F64 only). FP8 is refused: it means nothing without its scales. Errors: io.9.
+buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape);
+
+}  // namespace smalti
+
+#include <algorithm>
+
+namespace smalti {
+
+SMALTI_INLINE std::string name_of(std::vector<index> const& shape) {
   std::string s = "(";
   for (auto d : shape) s += (s.size() > 1 ? ", " : "") + std::to_string(d);
   return s + ")";
 }
 
 namespace detail {
-[[noreturn]] inline void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what) {
+SMALTI_INLINE void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what) {
   throw error(id, file + ": tensor \"" + tensor + "\": " + what);
 }
 
-/// Bytes of a tensor, or nothing when the product overflows.
-inline std::optional<index> bytes_for(dtype type, std::vector<index> const& shape) {
+SMALTI_INLINE std::optional<index> bytes_for(dtype type, std::vector<index> const& shape) {
   index n = bytes_of(type);
   bool empty = false;
   for (index d : shape)
@@ -6781,11 +7168,6 @@ inline std::optional<dtype> dtype_named(std::string_view name) {
 }
 
 constexpr std::size_t longest_header = 100'000'000;  // the reference's limit: a header is parsed into memory
-
-struct safetensors_header {
-  std::map<std::string, tensor, std::less<>> tensors;
-  std::map<std::string, std::string> metadata;
-};
 
 inline tensor parse_tensor(std::string const& file, std::string const& name, json const& about, std::span<std::byte const> data) {
   auto const where = file + ": tensor \"" + name + "\"";
@@ -6855,57 +7237,33 @@ inline safetensors_header parse_safetensors(std::span<std::byte const> bytes, st
 }
 }  // namespace detail
 
-/// One validated file; movable, and the tensors stay valid across a move. Errors: io.1, io.3 … io.7; at(): io.8.
-class safetensors {
- public:
-  safetensors() = default;
-  explicit safetensors(std::string path) : map_(std::move(path)), header_(detail::parse_safetensors(map_.bytes(), map_.path())), name_(map_.path()) {}
-  /// From memory that the caller keeps alive; `name` stands in messages.
-  safetensors(std::span<std::byte const> bytes, std::string name) : header_(detail::parse_safetensors(bytes, name)), name_(std::move(name)) {}
+SMALTI_INLINE safetensors::safetensors(std::string path) : map_(std::move(path)), header_(detail::parse_safetensors(map_.bytes(), map_.path())), name_(map_.path()) {}
+SMALTI_INLINE safetensors::safetensors(std::span<std::byte const> bytes, std::string name) : header_(detail::parse_safetensors(bytes, name)), name_(std::move(name)) {}
+SMALTI_INLINE bool safetensors::contains(std::string_view name) const { return header_.tensors.find(name) != header_.tensors.end(); }
 
-  bool contains(std::string_view name) const { return header_.tensors.find(name) != header_.tensors.end(); }
-  tensor const& at(std::string_view name) const {
-    auto const found = header_.tensors.find(name);
-    if (found == header_.tensors.end()) detail::fail_tensor("io.8", name_, std::string(name), "expected in this file, found no tensor of this name");
-    return found->second;
-  }
-  /// Sorted.
-  std::vector<std::string> names() const {
-    std::vector<std::string> all;
-    for (auto const& [name, t] : header_.tensors) all.push_back(name);
-    return all;
-  }
-  std::map<std::string, std::string> const& metadata() const { return header_.metadata; }
+SMALTI_INLINE tensor const& safetensors::at(std::string_view name) const {
+  auto const found = header_.tensors.find(name);
+  if (found == header_.tensors.end()) detail::fail_tensor("io.8", name_, std::string(name), "expected in this file, found no tensor of this name");
+  return found->second;
+}
 
- private:
-  mapped_file map_;
-  detail::safetensors_header header_;
-  std::string name_;
-};
+SMALTI_INLINE std::vector<std::string> safetensors::names() const {
+  std::vector<std::string> all;
+  for (auto const& [name, t] : header_.tensors) all.push_back(name);
+  return all;
+}
 
-/// Refuses a tensor of another shape. Errors: io.9.
-inline void require_shape(tensor const& t, std::vector<index> const& expected) {
+SMALTI_INLINE void require_shape(tensor const& t, std::vector<index> const& expected) {
   if (t.shape != expected)
     detail::fail_tensor("io.9", t.file, t.name, "expected the shape " + name_of(expected) + ", found " + name_of(t.shape));
 }
 
-/// Refuses a tensor of another dtype. Errors: io.9.
-inline void require_dtype(tensor const& t, dtype expected) {
+SMALTI_INLINE void require_dtype(tensor const& t, dtype expected) {
   if (t.type != expected)
     detail::fail_tensor("io.9", t.file, t.name, std::string("expected the dtype ") + name_of(expected) + ", found " + name_of(t.type));
 }
 
-/// A copy of the elements as they are. Errors: io.9 (T is not the tensor's element type, another shape).
-template <class T>
-buffer<T> copy_of(tensor const& t, std::vector<index> const& expected_shape) {
-  require_shape(t, expected_shape), require_dtype(t, dtype_of<T>);
-  buffer<T> out(t.bytes.size() / sizeof(T));
-  if (!out.empty()) std::memcpy(static_cast<void*>(out.data()), t.bytes.data(), t.bytes.size());
-  return out;
-}
-
-/// F64, F32, F16 or BF16 as fp32, one rounding (F64 only). FP8 is refused: it means nothing without its scales. Errors: io.9.
-inline buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape) {
+SMALTI_INLINE buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape) {
   require_shape(t, expected_shape);
   buffer<float> out(std::size_t(t.count()));
   auto const convert = [&]<class T>(T) {
@@ -6940,41 +7298,10 @@ struct declaration {
 /// tensor is aligned to its element. Errors: io.2 (disk), io.11 (a name twice, bytes that do not fit the declaration).
 class safetensors_writer {
  public:
-  safetensors_writer(std::string path, std::vector<declaration> tensors, std::map<std::string, std::string> metadata = {{"format", "pt"}})
-      : path_(path), file_(std::move(path)) {
-    std::sort(tensors.begin(), tensors.end(), [](auto const& a, auto const& b) {
-      return bytes_of(a.type) != bytes_of(b.type) ? bytes_of(a.type) > bytes_of(b.type) : a.name < b.name;
-    });
-    json header = json::object();
-    if (!metadata.empty()) header["__metadata__"] = metadata;
-    long long end = 0;
-    for (auto const& t : tensors) {
-      auto const size = detail::bytes_for(t.type, t.shape);
-      bool const negative = std::any_of(t.shape.begin(), t.shape.end(), [](index d) { return d < 0; });
-      if (!size || negative || __builtin_add_overflow(end, *size, &end))
-        detail::fail_tensor("io.11", path_, t.name, "expected a size of less than 2^63 bytes, found the shape " + name_of(t.shape));
-      if (t.name == "__metadata__" || !places_.emplace(t.name, place{end - *size, end}).second)
-        detail::fail_tensor("io.11", path_, t.name, "expected each name once, found it twice");
-      header[t.name] = {{"dtype", name_of(t.type)}, {"shape", t.shape}, {"data_offsets", {end - *size, end}}};
-    }
-    auto text = header.dump();
-    text.resize(round_up(text.size(), std::size_t(8)), ' ');
-    std::string length(8, '\0');
-    for (int i = 0; i < 8; ++i) length[std::size_t(i)] = char(text.size() >> 8 * i & 0xff);
-    file_.write(length), file_.write(text);
-    data_ = file_.size();
-  }
+  safetensors_writer(std::string path, std::vector<declaration> tensors, std::map<std::string, std::string> metadata = {{"format", "pt"}});
 
   /// The next bytes of a tensor: at once or in pieces, tensors in any order. Errors: io.2, io.8 (not declared), io.11 (too many).
-  void write(std::string_view name, std::span<std::byte const> bytes) {
-    auto const found = places_.find(name);
-    if (found == places_.end()) detail::fail_tensor("io.8", path_, std::string(name), "expected a declared tensor, found no such declaration");
-    auto& [at, end] = found->second;
-    if ((long long)bytes.size() > end - at)
-      detail::fail_tensor("io.11", path_, std::string(name), "expected at most " + std::to_string(end - at) + " more bytes, found " + std::to_string(bytes.size()));
-    file_.write_at(data_ + at, bytes);
-    at += (long long)bytes.size();
-  }
+  void write(std::string_view name, std::span<std::byte const> bytes);
   template <class T, std::size_t N>
     requires(!std::is_same_v<std::remove_const_t<T>, std::byte>)
   void write(std::string_view name, std::span<T, N> elements) { write(name, std::span<std::byte const>(std::as_bytes(elements))); }
@@ -6982,11 +7309,7 @@ class safetensors_writer {
   void write(std::string_view name, buffer<T> const& elements) { write(name, std::span(elements.data(), elements.size())); }
 
   /// Puts the file in place. Errors: io.2, io.11 (a tensor is not complete).
-  void commit() {
-    for (auto const& [name, p] : places_)
-      if (p.at != p.end) detail::fail_tensor("io.11", path_, name, "expected " + std::to_string(p.end - p.at) + " more bytes, found none");
-    file_.commit();
-  }
+  void commit();
 
  private:
   struct place {
@@ -6997,6 +7320,52 @@ class safetensors_writer {
   std::map<std::string, place, std::less<>> places_;
   long long data_ = 0;  // offset of the data in the file
 };
+
+}  // namespace smalti
+
+#include <algorithm>
+
+namespace smalti {
+
+SMALTI_INLINE safetensors_writer::safetensors_writer(std::string path, std::vector<declaration> tensors, std::map<std::string, std::string> metadata) : path_(path), file_(std::move(path)) {
+  std::sort(tensors.begin(), tensors.end(), [](auto const& a, auto const& b) {
+    return bytes_of(a.type) != bytes_of(b.type) ? bytes_of(a.type) > bytes_of(b.type) : a.name < b.name;
+  });
+  json header = json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  long long end = 0;
+  for (auto const& t : tensors) {
+    auto const size = detail::bytes_for(t.type, t.shape);
+    bool const negative = std::any_of(t.shape.begin(), t.shape.end(), [](index d) { return d < 0; });
+    if (!size || negative || __builtin_add_overflow(end, *size, &end))
+      detail::fail_tensor("io.11", path_, t.name, "expected a size of less than 2^63 bytes, found the shape " + name_of(t.shape));
+    if (t.name == "__metadata__" || !places_.emplace(t.name, place{end - *size, end}).second)
+      detail::fail_tensor("io.11", path_, t.name, "expected each name once, found it twice");
+    header[t.name] = {{"dtype", name_of(t.type)}, {"shape", t.shape}, {"data_offsets", {end - *size, end}}};
+  }
+  auto text = header.dump();
+  text.resize(round_up(text.size(), std::size_t(8)), ' ');
+  std::string length(8, '\0');
+  for (int i = 0; i < 8; ++i) length[std::size_t(i)] = char(text.size() >> 8 * i & 0xff);
+  file_.write(length), file_.write(text);
+  data_ = file_.size();
+}
+
+SMALTI_INLINE void safetensors_writer::write(std::string_view name, std::span<std::byte const> bytes) {
+  auto const found = places_.find(name);
+  if (found == places_.end()) detail::fail_tensor("io.8", path_, std::string(name), "expected a declared tensor, found no such declaration");
+  auto& [at, end] = found->second;
+  if ((long long)bytes.size() > end - at)
+    detail::fail_tensor("io.11", path_, std::string(name), "expected at most " + std::to_string(end - at) + " more bytes, found " + std::to_string(bytes.size()));
+  file_.write_at(data_ + at, bytes);
+  at += (long long)bytes.size();
+}
+
+SMALTI_INLINE void safetensors_writer::commit() {
+  for (auto const& [name, p] : places_)
+    if (p.at != p.end) detail::fail_tensor("io.11", path_, name, "expected " + std::to_string(p.end - p.at) + " more bytes, found none");
+  file_.commit();
+}
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
@@ -7014,19 +7383,8 @@ struct adapter_config {
   std::string base_model = {};                      ///< may be empty
 
   /// The scale of one module whose A has `r` rows.
-  float scale_of(std::string const& module, int r) const {
-    float const a = exception(alpha_pattern, module, alpha);
-    return rslora ? a / std::sqrt(float(r)) : a / float(r);
-  }
-  int rank_of(std::string const& module) const { return exception(rank_pattern, module, rank); }
-
- private:
-  template <class T>
-  static T exception(std::map<std::string, T> const& patterns, std::string const& module, T usual) {
-    for (auto const& [key, value] : patterns)
-      if (key.starts_with('^') ? module == key.substr(1) : module == key || module.ends_with('.' + key)) return value;
-    return usual;
-  }
+  float scale_of(std::string const& module, int r) const;
+  int rank_of(std::string const& module) const;
 };
 
 struct adapter_entry {
@@ -7049,6 +7407,32 @@ struct adapter_matrices {
 };
 
 namespace detail {
+adapter_config parse_adapter_config(json const& j, std::string const& file);
+}  // namespace detail
+
+/// Reads an adapter directory. Errors: io.1, io.3 … io.7 (files), io.8 (an A without its B, or the reverse), io.9 (a shape that
+/// contradicts the rank), io.12 (not plain LoRA).
+adapter_file read_adapter(std::string const& directory);
+
+/// Writes a directory that PEFT loads; `type` is f32, f16 or bf16, one rounding. The weights are replaced before the configuration,
+/// each atomically. Errors: io.2, io.11, io.12 (matrices that contradict the configuration).
+void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules, dtype type = dtype::f32);
+
+}  // namespace smalti
+
+#include <cmath>
+#include <filesystem>
+
+namespace smalti {
+
+namespace detail {
+template <class T>
+T exception(std::map<std::string, T> const& patterns, std::string const& module, T usual) {
+  for (auto const& [key, value] : patterns)
+    if (key.starts_with('^') ? module == key.substr(1) : module == key || module.ends_with('.' + key)) return value;
+  return usual;
+}
+
 constexpr char const* adapter_prefix = "base_model.model.";
 
 template <class T>
@@ -7057,7 +7441,7 @@ std::map<std::string, T> parse_pattern(json const& config, std::string const& fi
   if (!object.is_object()) throw error("io.4", file + ": field \"" + name + "\": expected an object, found " + shown(object));
   std::map<std::string, T> all;
   for (auto const& [key, value] : object.items()) {
-    // PEFT reads the keys as regular expressions; plain names are what its users write, and all that is understood here.
+  // PEFT reads the keys as regular expressions; plain names are what its users write, and all that is understood here.
     if (key.find_first_of("*+?()[]{}|\\$") != std::string::npos)
       throw error("io.12", file + ": field \"" + name + "\": expected plain module names, found the pattern \"" + key + "\"");
     all.emplace(key, field<T>(object, file + ": " + name, key));
@@ -7065,10 +7449,10 @@ std::map<std::string, T> parse_pattern(json const& config, std::string const& fi
   return all;
 }
 
-inline adapter_config parse_adapter_config(json const& j, std::string const& file) {
+SMALTI_INLINE adapter_config parse_adapter_config(json const& j, std::string const& file) {
   auto const kind = field<std::string>(j, file, "peft_type");
   if (kind != "LORA") throw error("io.12", file + ": field \"peft_type\": expected \"LORA\", found \"" + kind + "\"");
-  // Each of these means another formula, or weights beside A and B: better refused than computed wrongly.
+// Each of these means another formula, or weights beside A and B: better refused than computed wrongly.
   for (auto name : {"use_dora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out", "modules_to_save", "target_parameters",
                     "layer_replication", "trainable_token_indices", "alora_invocation_tokens"})
     if (auto const at = j.find(name); at != j.end() && !at->is_null() && *at != json(false) && !at->empty())
@@ -7117,19 +7501,20 @@ buffer<T> gathered(view<float const, 2> m) {
 }
 }  // namespace detail
 
-/// Reads an adapter directory. Errors: io.1, io.3 … io.7 (files), io.8 (an A without its B, or the reverse), io.9 (a shape that
-/// contradicts the rank), io.12 (not plain LoRA).
-inline adapter_file read_adapter(std::string const& directory) {
+SMALTI_INLINE float adapter_config::scale_of(std::string const& module, int r) const {
+  float const a = detail::exception(alpha_pattern, module, alpha);
+  return rslora ? a / std::sqrt(float(r)) : a / float(r);
+}
+SMALTI_INLINE int adapter_config::rank_of(std::string const& module) const { return detail::exception(rank_pattern, module, rank); }
+
+SMALTI_INLINE adapter_file read_adapter(std::string const& directory) {
   auto const config_path = directory + "/adapter_config.json", data_path = directory + "/adapter_model.safetensors";
   adapter_file adapter{detail::parse_adapter_config(read_json(config_path), config_path), {}, safetensors(data_path)};
   adapter.entries = detail::parse_adapter(adapter.config, adapter.data, data_path);
   return adapter;
 }
 
-/// Writes a directory that PEFT loads; `type` is f32, f16 or bf16, one rounding. The weights are replaced before the configuration,
-/// each atomically. Errors: io.2, io.11, io.12 (matrices that contradict the configuration).
-inline void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules,
-                          dtype type = dtype::f32) {
+SMALTI_INLINE void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules, dtype type) {
   if (type != dtype::f32 && type != dtype::f16 && type != dtype::bf16)
     throw error("io.12", directory + ": adapter dtype: expected F32, F16 or BF16, found " + name_of(type));
   std::error_code failed;
@@ -7166,14 +7551,7 @@ inline void write_adapter(std::string const& directory, adapter_config const& co
 
 namespace smalti {
 
-/// What a PEFT directory holds, ready to attach: module name ("model.layers.0.self_attn.q_proj") → its pair of matrices.
-struct adapter {
-  std::string name;
-  std::map<std::string, lora> modules;
-};
-
-/// Reads a PEFT directory. Throws io.* (files, keys, shapes, features that mean another formula).
-inline adapter load_adapter(std::string const& directory) {
+SMALTI_INLINE adapter load_adapter(std::string const& directory) {
   adapter_file const file = read_adapter(directory);
   adapter a{std::filesystem::path(directory).lexically_normal().filename().string(), {}};
   for (auto const& e : file.entries) {
@@ -7198,9 +7576,6 @@ inline adapter load_adapter(std::string const& directory) {
 // What a decoder-only checkpoint says of itself: one set of scalars covers Llama, Mistral, Granite and Qwen
 // (fields of Hugging Face's config.json and generation_config.json; the file decides, no constant here does).
 
-#include <cmath>
-#include <filesystem>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -7359,8 +7734,21 @@ struct decoder_config {
   int kv_width() const { return kv_heads * head_dim; }
 };
 
-namespace detail {
+/// From parsed JSON; `file` only names it in messages. Throws model.1–7: what is missing, malformed or not known.
+decoder_config read_decoder_config(json const& object, std::string const& file);
 
+/// config.json of a checkpoint directory, with the stop tokens of generation_config.json where there is one.
+decoder_config load_decoder_config(std::string const& directory);
+
+}  // namespace smalti
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+namespace smalti {
+
+namespace detail {
 /// Reads fields of one JSON object and says, when it can't, which file and field and what was there.
 class config_reader {
  public:
@@ -7371,12 +7759,12 @@ class config_reader {
   json const& operator[](char const* name) const { return object_[name]; }
   std::string const& file() const { return file_; }
 
-  /// A whole number in [least, most]; `otherwise` where the file has none.
+/// A whole number in [least, most]; `otherwise` where the file has none.
   int integer(char const* name, std::optional<int> otherwise = {}, int least = 1, int most = 1 << 28) const {
     if (!has(name)) return otherwise ? *otherwise : throw missing(name, "an integer");
     json const& v = object_[name];
     if (!v.is_number_integer()) throw unexpected(name, "an integer");
-    // Compared as the type it has: 2^64 − 1 must not wrap into the range.
+  // Compared as the type it has: 2^64 − 1 must not wrap into the range.
     bool const fits = v.is_number_unsigned() ? v.get<uint64_t>() <= uint64_t(most) && v.get<uint64_t>() >= uint64_t(least < 0 ? 0 : least)
                                              : v.get<int64_t>() >= least && v.get<int64_t>() <= most;
     if (!fits) throw unexpected(name, "an integer from " + std::to_string(least) + " to " + std::to_string(most));
@@ -7490,11 +7878,9 @@ inline std::vector<int> read_windows(config_reader const& c, std::string const& 
   for (int l = first; l < layers; ++l) window[l] = width;
   return window;
 }
-
 }  // namespace detail
 
-/// From parsed JSON; `file` only names it in messages. Throws model.1–7: what is missing, malformed or not known.
-inline decoder_config read_decoder_config(json const& object, std::string const& file) {
+SMALTI_INLINE decoder_config read_decoder_config(json const& object, std::string const& file) {
   detail::config_reader const c(object, file);
   decoder_config k;
   if (c.has("architectures")) {
@@ -7541,11 +7927,10 @@ inline decoder_config read_decoder_config(json const& object, std::string const&
   return k;
 }
 
-/// config.json of a checkpoint directory, with the stop tokens of generation_config.json where there is one.
-inline decoder_config load_decoder_config(std::filesystem::path const& directory) {
-  auto const file = directory / "config.json";
+SMALTI_INLINE decoder_config load_decoder_config(std::string const& directory) {
+  std::filesystem::path const folder = directory, file = folder / "config.json";
   decoder_config k = read_decoder_config(read_json(file.string()), file.string());
-  if (auto const more = directory / "generation_config.json"; std::filesystem::exists(more)) {
+  if (auto const more = folder / "generation_config.json"; std::filesystem::exists(more)) {
     json const object = read_json(more.string());
     detail::add_stop_ids(detail::config_reader(object, more.string()), k.stop_ids);
   }
@@ -7560,7 +7945,9 @@ inline decoder_config load_decoder_config(std::filesystem::path const& directory
 // The operations a decoder is made of, on the host. The decoder calls nothing else: another backend is another set of these
 // overloads with another first argument.
 
-#include <cstring>
+#include <span>
+#include <type_traits>
+#include <vector>
 // ---------------------------------------------------------------- smalti/math/norm.hpp
 #ifndef SMALTI_HAS_MATH_NORM_HPP
 #define SMALTI_HAS_MATH_NORM_HPP
@@ -7571,9 +7958,37 @@ inline decoder_config load_decoder_config(std::filesystem::path const& directory
 // ---------------------------------------------------------------- smalti/math/row_kernels.hpp
 #ifndef SMALTI_HAS_MATH_ROW_KERNELS_HPP
 #define SMALTI_HAS_MATH_ROW_KERNELS_HPP
-// The row kernels of norm.inc for every instruction set, and the loop over rows that norm.hpp and activations.hpp share.
+// The row kernels of norm.inc, chosen by instruction set, and the loop over rows that norm.hpp and activations.hpp share.
 
 #include <type_traits>
+
+namespace smalti::detail {
+
+/// The kernels that `device` runs, from rows of X to rows of Y, each f32, bf16 or f16.
+template <class X, class Y>
+struct row_kernels {
+  static auto rms_norm(arch device) -> void (*)(X const* x, float const* weight, Y* y, index n, float eps);
+  static auto layer_norm(arch device) -> void (*)(X const* x, float const* weight, float const* bias, Y* y, index n, float eps);
+  static auto softmax(arch device) -> void (*)(X const* x, Y* y, index n);
+  static auto silu(arch device) -> void (*)(X const* x, Y* y, index n);
+  static auto gelu(arch device) -> void (*)(X const* x, Y* y, index n);
+};
+
+template <class Y, class X>
+bool same_rows(view<Y, 2> const& y, view<X, 2> const& x) {
+  return y.extent[0] == x.extent[0] && y.extent[1] == x.extent[1] && y.stride[1] == 1 && x.stride[1] == 1;
+}
+
+/// row(x, y) for every row, in chunks that are worth a thread's while.
+template <class Y, class X, class F>
+void each_row(on_cpu const& where, view<Y, 2> y, view<X, 2> x, F&& row) {
+  index const chunk = max(index(1), index(1 << 14) / max(x.extent[1], index(1)));  // about 16 k elements
+  parallel_for(where, ceil_div(x.extent[0], chunk), [&](index c) {
+    for (index r = c * chunk; r < min((c + 1) * chunk, x.extent[0]); ++r) row(&x(r, 0), &y(r, 0));
+  });
+}
+
+}  // namespace smalti::detail
 
 // Opens the namespace of kernels compiled for the compiler's own target. Close with end_generic.inc.
 namespace smalti::simd_generic {
@@ -7891,18 +8306,25 @@ inline void gelu_row(X const* x, Y* y, index n) {
 
 namespace smalti::detail {
 
-template <class Y, class X>
-bool same_rows(view<Y, 2> const& y, view<X, 2> const& x) {
-  return y.extent[0] == x.extent[0] && y.extent[1] == x.extent[1] && y.stride[1] == 1 && x.stride[1] == 1;
+template <class X, class Y>
+auto row_kernels<X, Y>::rms_norm(arch device) -> void (*)(X const* x, float const* weight, Y* y, index n, float eps) {
+  return pick(device, &simd_generic::rms_norm_row<X, Y>, &simd_avx2::rms_norm_row<X, Y>, &simd_avx512::rms_norm_row<X, Y>);
 }
-
-/// row(x, y) for every row, in chunks that are worth a thread's while.
-template <class Y, class X, class F>
-void each_row(on_cpu const& where, view<Y, 2> y, view<X, 2> x, F&& row) {
-  index const chunk = max(index(1), index(1 << 14) / max(x.extent[1], index(1)));  // about 16 k elements
-  parallel_for(where, ceil_div(x.extent[0], chunk), [&](index c) {
-    for (index r = c * chunk; r < min((c + 1) * chunk, x.extent[0]); ++r) row(&x(r, 0), &y(r, 0));
-  });
+template <class X, class Y>
+auto row_kernels<X, Y>::layer_norm(arch device) -> void (*)(X const* x, float const* weight, float const* bias, Y* y, index n, float eps) {
+  return pick(device, &simd_generic::layer_norm_row<X, Y>, &simd_avx2::layer_norm_row<X, Y>, &simd_avx512::layer_norm_row<X, Y>);
+}
+template <class X, class Y>
+auto row_kernels<X, Y>::softmax(arch device) -> void (*)(X const* x, Y* y, index n) {
+  return pick(device, &simd_generic::softmax_row<X, Y>, &simd_avx2::softmax_row<X, Y>, &simd_avx512::softmax_row<X, Y>);
+}
+template <class X, class Y>
+auto row_kernels<X, Y>::silu(arch device) -> void (*)(X const* x, Y* y, index n) {
+  return pick(device, &simd_generic::silu_row<X, Y>, &simd_avx2::silu_row<X, Y>, &simd_avx512::silu_row<X, Y>);
+}
+template <class X, class Y>
+auto row_kernels<X, Y>::gelu(arch device) -> void (*)(X const* x, Y* y, index n) {
+  return pick(device, &simd_generic::gelu_row<X, Y>, &simd_avx2::gelu_row<X, Y>, &simd_avx512::gelu_row<X, Y>);
 }
 
 }  // namespace smalti::detail
@@ -7917,7 +8339,7 @@ status rms_norm(on_cpu const& where, view<Y, 2> y, view<X, 2> x, std::span<float
   using T = std::remove_const_t<X>;
   if (!detail::same_rows(y, x) || index(weight.size()) != x.extent[1])
     return {"math.3", "rms_norm: x and y must agree, with one weight per contiguous column"};
-  auto* const row = pick(where.device, &simd_generic::rms_norm_row<T, Y>, &simd_avx2::rms_norm_row<T, Y>, &simd_avx512::rms_norm_row<T, Y>);
+  auto* const row = detail::row_kernels<T, Y>::rms_norm(where.device);
   detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, weight.data(), to, x.extent[1], eps); });
   return {};
 }
@@ -7929,7 +8351,7 @@ status layer_norm(on_cpu const& where, view<Y, 2> y, view<X, 2> x, std::span<flo
   using T = std::remove_const_t<X>;
   if (!detail::same_rows(y, x) || index(weight.size()) != x.extent[1] || bias.size() != weight.size())
     return {"math.3", "layer_norm: x and y must agree, with one weight and bias per contiguous column"};
-  auto* const row = pick(where.device, &simd_generic::layer_norm_row<T, Y>, &simd_avx2::layer_norm_row<T, Y>, &simd_avx512::layer_norm_row<T, Y>);
+  auto* const row = detail::row_kernels<T, Y>::layer_norm(where.device);
   detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, weight.data(), bias.data(), to, x.extent[1], eps); });
   return {};
 }
@@ -7941,7 +8363,7 @@ status softmax(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
   using T = std::remove_const_t<X>;
   if (!detail::same_rows(y, x)) return {"math.3", "softmax: x and y must agree, columns contiguous"};
   if (x.extent[1] == 0) return {};
-  auto* const row = pick(where.device, &simd_generic::softmax_row<T, Y>, &simd_avx2::softmax_row<T, Y>, &simd_avx512::softmax_row<T, Y>);
+  auto* const row = detail::row_kernels<T, Y>::softmax(where.device);
   detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
   return {};
 }
@@ -7976,25 +8398,13 @@ class kv_cache {
   }
 
   /// A new, empty sequence. Throws model.24 when all are in use.
-  int open() {
-    for (int s = 0; s < int(used_.size()); ++s)
-      if (!used_[s]) return used_[s] = true, length_[s] = 0, held_[s] = 0, s;
-    throw error("model.24", "the cache holds " + std::to_string(used_.size()) + " sequences already; close one first");
-  }
+  int open();
   void close(int s) { truncate(s, 0), used_[s] = false; }
 
   /// A new sequence with the same past: whole pages are shared until one of the two writes. Throws model.24, model.25.
-  int fork(int s) {
-    int const f = open();
-    for (int p = 0; p < held_[s]; ++p) ++owners_[page(f, p) = page(s, p)];
-    return held_[f] = held_[s], length_[f] = length_[s], f;
-  }
+  int fork(int s);
   /// Forgets all but the first `length` tokens, and gives their pages back.
-  void truncate(int s, int length) {
-    int const keep = ceil_div(length, page_size_);
-    for (; held_[s] > keep; --held_[s]) release(page(s, held_[s] - 1));
-    length_[s] = std::min(length_[s], length);
-  }
+  void truncate(int s, int length);
 
   int length(int s) const { return length_[s]; }                       ///< tokens held
   int capacity() const { return max_pages_ * page_size_; }             ///< tokens a sequence may have
@@ -8006,14 +8416,7 @@ class kv_cache {
 
   /// Makes room for `extra` tokens of sequence s, so that writing them cannot fail. Throws model.25 (no page is free, or the
   /// sequence is at its capacity); the sequence is then as before, but for pages that it may hold in reserve.
-  void reserve(int s, int extra) {
-    int const need = ceil_div(length_[s] + extra, page_size_);
-    if (need > max_pages_)
-      throw error("model.25", "sequence " + std::to_string(s) + " would have " + std::to_string(length_[s] + extra) +
-                                  " tokens; the cache takes " + std::to_string(capacity()));
-    if (int const last = length_[s] / page_size_; extra > 0 && last < held_[s] && owners_[page(s, last)] > 1) own(s, last);
-    for (; held_[s] < need; ++held_[s]) page(s, held_[s]) = take();
-  }
+  void reserve(int s, int extra);
   /// Counts the tokens written since reserve.
   void advance(int s, int count) { length_[s] += count; }
 
@@ -8035,38 +8438,18 @@ class kv_cache {
   int dim() const { return dim_; }
 
  private:
-  kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages)
-      : layers_(c.layers), heads_(c.kv_heads), dim_(c.head_dim), pages_(pages), page_size_(page_size), max_pages_(max_pages) {
-    if (pages < 1 || page_size < 1 || sequences < 1 || max_pages < 1 || index(max_pages) * page_size > 0x3fffffff)
-      throw error("model.26", "a cache of " + std::to_string(pages) + " pages of " + std::to_string(page_size) + " tokens for " +
-                                  std::to_string(sequences) + " sequences; expected at least one of each, and fewer than 2^30 tokens a sequence");
-    std::size_t const count = std::size_t(layers_) * std::size_t(layer_stride());
-    keys_ = buffer<T>(count), values_ = buffer<T>(count);
-    owners_.assign(pages, 0), used_.assign(sequences, false), length_.assign(sequences, 0), held_.assign(sequences, 0);
-    table_.assign(std::size_t(sequences) * max_pages, 0);
-    for (int p = pages; p-- > 0;) free_.push_back(p);
-  }
+  kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages);
 
   index layer_stride() const { return index(pages_) * heads_ * page_size_ * dim_; }
   index offset(int layer, int page, int head, int row) const {
     return layer * layer_stride() + ((index(page) * heads_ + head) * page_size_ + row) * dim_;
   }
   int& page(int s, int i) { return table_[std::size_t(s) * max_pages_ + i]; }
-  int take() {
-    if (free_.empty()) throw error("model.25", "all " + std::to_string(pages_) + " pages of the cache are in use; close a sequence first");
-    int const p = free_.back();
-    return free_.pop_back(), owners_[p] = 1, p;
-  }
+  int take();
   void release(int p) {
     if (--owners_[p] == 0) free_.push_back(p);
   }
-  void own(int s, int i) {
-    int const from = page(s, i), to = take();
-    index const count = index(heads_) * page_size_ * dim_;
-    for (int l = 0; l < layers_; ++l)
-      for (auto* pool : {&keys_, &values_}) std::copy_n(pool->data() + offset(l, from, 0, 0), count, pool->data() + offset(l, to, 0, 0));
-    release(from), page(s, i) = to;
-  }
+  void own(int s, int i);
 
   int layers_, heads_, dim_, pages_, page_size_, max_pages_;
   buffer<T> keys_, values_;        // (layers, pages, Hkv, page_size, D)
@@ -8076,6 +8459,67 @@ class kv_cache {
   std::vector<bool> used_;
   std::vector<int> length_, held_; // by sequence: tokens · pages
 };
+
+template <class T>
+int kv_cache<T>::open() {
+  for (int s = 0; s < int(used_.size()); ++s)
+    if (!used_[s]) return used_[s] = true, length_[s] = 0, held_[s] = 0, s;
+  throw error("model.24", "the cache holds " + std::to_string(used_.size()) + " sequences already; close one first");
+}
+
+template <class T>
+int kv_cache<T>::fork(int s) {
+  int const f = open();
+  for (int p = 0; p < held_[s]; ++p) ++owners_[page(f, p) = page(s, p)];
+  return held_[f] = held_[s], length_[f] = length_[s], f;
+}
+
+template <class T>
+void kv_cache<T>::truncate(int s, int length) {
+  int const keep = ceil_div(length, page_size_);
+  for (; held_[s] > keep; --held_[s]) release(page(s, held_[s] - 1));
+  length_[s] = std::min(length_[s], length);
+}
+
+template <class T>
+void kv_cache<T>::reserve(int s, int extra) {
+  int const need = ceil_div(length_[s] + extra, page_size_);
+  if (need > max_pages_)
+    throw error("model.25", "sequence " + std::to_string(s) + " would have " + std::to_string(length_[s] + extra) +
+                                " tokens; the cache takes " + std::to_string(capacity()));
+  if (int const last = length_[s] / page_size_; extra > 0 && last < held_[s] && owners_[page(s, last)] > 1) own(s, last);
+  for (; held_[s] < need; ++held_[s]) page(s, held_[s]) = take();
+}
+
+template <class T>
+kv_cache<T>::kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages)
+    : layers_(c.layers), heads_(c.kv_heads), dim_(c.head_dim), pages_(pages), page_size_(page_size), max_pages_(max_pages) {
+  if (pages < 1 || page_size < 1 || sequences < 1 || max_pages < 1 || index(max_pages) * page_size > 0x3fffffff)
+    throw error("model.26", "a cache of " + std::to_string(pages) + " pages of " + std::to_string(page_size) + " tokens for " +
+                                std::to_string(sequences) + " sequences; expected at least one of each, and fewer than 2^30 tokens a sequence");
+  std::size_t const count = std::size_t(layers_) * std::size_t(layer_stride());
+  keys_ = buffer<T>(count), values_ = buffer<T>(count);
+  owners_.assign(pages, 0), used_.assign(sequences, false), length_.assign(sequences, 0), held_.assign(sequences, 0);
+  table_.assign(std::size_t(sequences) * max_pages, 0);
+  for (int p = pages; p-- > 0;) free_.push_back(p);
+}
+
+template <class T>
+int kv_cache<T>::take() {
+  if (free_.empty()) throw error("model.25", "all " + std::to_string(pages_) + " pages of the cache are in use; close a sequence first");
+  int const p = free_.back();
+  return free_.pop_back(), owners_[p] = 1, p;
+}
+
+template <class T>
+void kv_cache<T>::own(int s, int i) {
+  int const from = page(s, i), to = take();
+  index const count = index(heads_) * page_size_ * dim_;
+  for (int l = 0; l < layers_; ++l)
+    for (auto* pool : {&keys_, &values_}) std::copy_n(pool->data() + offset(l, from, 0, 0), count, pool->data() + offset(l, to, 0, 0));
+  release(from), page(s, i) = to;
+}
+
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_DECODER_CACHE_HPP
@@ -8092,18 +8536,40 @@ class kv_cache {
 #define SMALTI_HAS_IO_CHECKPOINT_HPP
 // A directory of weights in the layout of Hugging Face hubs: model.safetensors, or shards and their model.safetensors.index.json.
 
-#include <sys/stat.h>
 
 namespace smalti {
 
 namespace detail {
-inline bool is_file(std::string const& path) {
-  struct stat about {};
-  return ::stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode);
-}
-
 /// Tensor name → shard. A shard is a plain name: an index must not reach outside its directory. Errors: io.4, io.10.
-inline std::map<std::string, std::string> parse_weight_map(json const& index_json, std::string const& file) {
+std::map<std::string, std::string> parse_weight_map(json const& index_json, std::string const& file);
+}  // namespace detail
+
+/// All tensors of a directory by name; maps every shard and keeps it mapped. Prefers model.safetensors, as transformers does.
+/// Errors: io.1, io.3 … io.7 for its files, io.8 (no such tensor), io.10 (an index that lies).
+class checkpoint {
+ public:
+  checkpoint() = default;
+  explicit checkpoint(std::string directory);
+
+  bool contains(std::string_view name) const;
+  tensor const& at(std::string_view name) const;
+  /// Sorted.
+  std::vector<std::string> names() const;
+  std::string const& directory() const { return directory_; }
+
+ private:
+  std::string directory_;
+  std::map<std::string, safetensors> files_;  // a map's nodes stay where they are, also when the map is moved
+  std::map<std::string, tensor const*, std::less<>> tensors_;
+};
+
+}  // namespace smalti
+
+
+namespace smalti {
+
+namespace detail {
+SMALTI_INLINE std::map<std::string, std::string> parse_weight_map(json const& index_json, std::string const& file) {
   std::map<std::string, std::string> shards;
   auto const map = field<json>(index_json, file, "weight_map");
   if (!map.is_object()) throw error("io.4", file + ": field \"weight_map\": expected an object of file names, found " + shown(map));
@@ -8117,49 +8583,37 @@ inline std::map<std::string, std::string> parse_weight_map(json const& index_jso
 }
 }  // namespace detail
 
-/// All tensors of a directory by name; maps every shard and keeps it mapped. Prefers model.safetensors, as transformers does.
-/// Errors: io.1, io.3 … io.7 for its files, io.8 (no such tensor), io.10 (an index that lies).
-class checkpoint {
- public:
-  checkpoint() = default;
-  explicit checkpoint(std::string directory) : directory_(std::move(directory)) {
-    auto const single = directory_ + "/model.safetensors", index_file = directory_ + "/model.safetensors.index.json";
-    if (detail::is_file(single)) {
-      auto const& file = files_.emplace(single, safetensors(single)).first->second;
-      for (auto const& name : file.names()) tensors_.emplace(name, &file.at(name));
-      return;
-    }
-    if (!detail::is_file(index_file))
-      throw error("io.1", directory_ + ": expected model.safetensors or model.safetensors.index.json in this directory, found neither");
-    for (auto const& [name, shard] : detail::parse_weight_map(read_json(index_file), index_file)) {
-      auto const path = directory_ + '/' + shard;
-      auto file = files_.find(path);
-      if (file == files_.end()) file = files_.emplace(path, safetensors(path)).first;
-      if (!file->second.contains(name))
-        detail::fail_tensor("io.10", index_file, name, "expected in the shard " + shard + ", found no such tensor there");
-      tensors_.emplace(name, &file->second.at(name));
-    }
+SMALTI_INLINE checkpoint::checkpoint(std::string directory) : directory_(std::move(directory)) {
+  auto const single = directory_ + "/model.safetensors", index_file = directory_ + "/model.safetensors.index.json";
+  if (detail::is_file(single)) {
+    auto const& file = files_.emplace(single, safetensors(single)).first->second;
+    for (auto const& name : file.names()) tensors_.emplace(name, &file.at(name));
+    return;
   }
+  if (!detail::is_file(index_file))
+    throw error("io.1", directory_ + ": expected model.safetensors or model.safetensors.index.json in this directory, found neither");
+  for (auto const& [name, shard] : detail::parse_weight_map(read_json(index_file), index_file)) {
+    auto const path = directory_ + '/' + shard;
+    auto file = files_.find(path);
+    if (file == files_.end()) file = files_.emplace(path, safetensors(path)).first;
+    if (!file->second.contains(name))
+      detail::fail_tensor("io.10", index_file, name, "expected in the shard " + shard + ", found no such tensor there");
+    tensors_.emplace(name, &file->second.at(name));
+  }
+}
+SMALTI_INLINE bool checkpoint::contains(std::string_view name) const { return tensors_.find(name) != tensors_.end(); }
 
-  bool contains(std::string_view name) const { return tensors_.find(name) != tensors_.end(); }
-  tensor const& at(std::string_view name) const {
-    auto const found = tensors_.find(name);
-    if (found == tensors_.end()) detail::fail_tensor("io.8", directory_, std::string(name), "expected in this checkpoint, found no tensor of this name");
-    return *found->second;
-  }
-  /// Sorted.
-  std::vector<std::string> names() const {
-    std::vector<std::string> all;
-    for (auto const& [name, t] : tensors_) all.push_back(name);
-    return all;
-  }
-  std::string const& directory() const { return directory_; }
+SMALTI_INLINE tensor const& checkpoint::at(std::string_view name) const {
+  auto const found = tensors_.find(name);
+  if (found == tensors_.end()) detail::fail_tensor("io.8", directory_, std::string(name), "expected in this checkpoint, found no tensor of this name");
+  return *found->second;
+}
 
- private:
-  std::string directory_;
-  std::map<std::string, safetensors> files_;  // a map's nodes stay where they are, also when the map is moved
-  std::map<std::string, tensor const*, std::less<>> tensors_;
-};
+SMALTI_INLINE std::vector<std::string> checkpoint::names() const {
+  std::vector<std::string> all;
+  for (auto const& [name, t] : tensors_) all.push_back(name);
+  return all;
+}
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_IO_CHECKPOINT_HPP
@@ -8174,8 +8628,30 @@ constexpr char const* name_of(weight_kind k) {
   return names[int(k)];
 }
 
-namespace detail {
+/// Tensor `name` as a weight (n, k), whichever way the file stores it. Peak memory beyond the result: one tensor in f32.
+/// Throws io.* and model.8 (file against model), quant.1 (NaN or infinity), gemm.5 (NF4 and k is not a multiple of the block).
+packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::string const& name, int n, int k, weight_kind kind = weight_kind::as_stored, nf4_options const& nf4 = {});
 
+/// Makes an adapter part of a weight (sign 1) or takes it out (−1): a dense weight keeps its type, a quantised one becomes
+/// `quantised_become` (f32 or bf16). Errors: gemm.7, as an exception.
+packed_weight with_update(on_cpu const& where, packed_weight w, lora const& a, float sign, weight_kind quantised_become);
+
+/// One linear layer: y = x·Wᵀ + bias, with the adapters that were attached to it.
+struct linear_layer {
+  std::string name;             ///< its module, e.g. "model.layers.0.self_attn.q_proj": what adapters call it
+  packed_weight weight;         ///< (n, k)
+  buffer<float> bias = {};      ///< (n), or empty
+  std::vector<lora> adapters = {};           ///< one for each adapter of the model; rank 0 where that one leaves this layer alone
+  std::vector<lora const*> active = {};      ///< those that every row passes, in the order in which they were attached
+};
+
+}  // namespace smalti
+
+#include <cstring>
+
+namespace smalti {
+
+namespace detail {
 inline bool is_nf4(checkpoint const& c, std::string const& name) { return c.contains(name + ".quant_state.bitsandbytes__nf4"); }
 
 /// A weight that bitsandbytes stored in 4 bits: codes, scales and the JSON of its state. Throws io.8, io.9 (keys, shapes),
@@ -8248,13 +8724,9 @@ packed_weight convert(on_cpu const& where, Quantised const& w, weight_kind store
   dequantise(where, w, row_major(dense.data(), w.n, w.k));
   return convert(where, row_major<float const>(dense.data(), w.n, w.k), kind, nf4);
 }
-
 }  // namespace detail
 
-/// Tensor `name` as a weight (n, k), whichever way the file stores it. Peak memory beyond the result: one tensor in f32.
-/// Throws io.* and model.8 (file against model), quant.1 (NaN or infinity), gemm.5 (NF4 and k is not a multiple of the block).
-inline packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::string const& name, int n, int k,
-                                 weight_kind kind = weight_kind::as_stored, nf4_options const& nf4 = {}) {
+SMALTI_INLINE packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::string const& name, int n, int k, weight_kind kind, nf4_options const& nf4) {
   if (detail::is_nf4(c, name)) return detail::convert(where, detail::load_nf4(c, name, n, k), weight_kind::nf4, kind, nf4);
   tensor const& t = c.at(name);
   switch (t.type) {
@@ -8265,14 +8737,22 @@ inline packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::
   }
 }
 
-/// One linear layer: y = x·Wᵀ + bias, with the adapters that were attached to it.
-struct linear_layer {
-  std::string name;             ///< its module, e.g. "model.layers.0.self_attn.q_proj": what adapters call it
-  packed_weight weight;         ///< (n, k)
-  buffer<float> bias = {};      ///< (n), or empty
-  std::vector<lora> adapters = {};           ///< one for each adapter of the model; rank 0 where that one leaves this layer alone
-  std::vector<lora const*> active = {};      ///< those that every row passes, in the order in which they were attached
-};
+SMALTI_INLINE packed_weight with_update(on_cpu const& where, packed_weight w, lora const& a, float sign, weight_kind quantised_become) {
+  return std::visit([&](auto const& held) -> packed_weight {
+    int const n = held.n, k = held.k;
+    auto plain = unpack(held);
+    if constexpr (requires { plain.code; }) {  // quantised
+      buffer<float> dense(std::size_t(index(n) * k));
+      auto const m = row_major(dense.data(), n, k);
+      dequantise(where, plain, m), require(sign > 0 ? merge(where, m, a) : unmerge(where, m, a));
+      return detail::convert(where, view<float const, 2>(m), quantised_become, nf4_options{});
+    } else {
+      auto const m = row_major(plain.data(), n, k);
+      require(sign > 0 ? merge(where, m, a) : unmerge(where, m, a));
+      return pack(m);
+    }
+  }, w);
+}
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_DECODER_WEIGHTS_HPP
@@ -8305,15 +8785,7 @@ struct ragged_batch {
 };
 
 /// y (M, hidden) = scale · table[ids]. The caller has checked the ids.
-inline status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale) {
-  weight_view const w = borrow(table);
-  parallel_for(where, index(ids.size()), [&](index r) {
-    decode_row(w, ids[r], &y(r, 0));
-    if (scale != 1)
-      for (index c = 0; c < y.extent[1]; ++c) y(r, c) *= scale;
-  });
-  return {};
-}
+status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale);
 
 namespace detail {
 /// The adapters that rows of this batch pass in one layer, and for each row which of them, in the form `linear` takes.
@@ -8321,13 +8793,7 @@ struct layer_adapters {
   std::vector<lora const*> list;
   std::vector<int> of_row;
 
-  layer_adapters(linear_layer const& l, ragged_batch const& batch) {
-    if (batch.adapter.empty() || l.adapters.empty()) return;
-    std::vector<int> place(l.adapters.size(), -1);
-    for (std::size_t a = 0; a < l.adapters.size(); ++a)
-      if (l.adapters[a].rank > 0) place[a] = int(list.size()), list.push_back(&l.adapters[a]);
-    for (int a : batch.adapter) of_row.push_back(a < 0 ? -1 : place[std::size_t(a)]);
-  }
+  layer_adapters(linear_layer const& l, ragged_batch const& batch);
 };
 }  // namespace detail
 
@@ -8342,7 +8808,48 @@ status linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, lin
   return l.bias.empty() ? run(out) : run(bias{l.bias.data()} | out);
 }
 
+/// y (M, ffn) = silu(gate(x)) ⊙ up(x). One pass over x where neither has a bias or an adapter.
+status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch);
+
+/// Puts k and v, (M, Hkv·D) each, where the cache keeps them. T: float, bf16 or f16.
+template <class T>
+status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float const, 2> k, view<float const, 2> v, ragged_batch const& batch);
+
+/// o (M, H·D) = causal attention of q (M, H·D) over the cache; window 0 = all keys. With a 16-bit cache q and o pass through
+/// its element type, in memory that the cache lends. T: float, bf16 or f16.
+template <class T>
+status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch, float scale, int window_width);
+
+/// Rotates the heads of x (M, heads·D) by their rows' positions.
+status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table);
+
+/// RMSNorm over each head of x (M, heads·D), in place.
+status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps);
+
+}  // namespace smalti
+
+
+namespace smalti {
+
+SMALTI_INLINE status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale) {
+  weight_view const w = borrow(table);
+  parallel_for(where, index(ids.size()), [&](index r) {
+    decode_row(w, ids[r], &y(r, 0));
+    if (scale != 1)
+      for (index c = 0; c < y.extent[1]; ++c) y(r, c) *= scale;
+  });
+  return {};
+}
+
 namespace detail {
+SMALTI_INLINE layer_adapters::layer_adapters(linear_layer const& l, ragged_batch const& batch) {
+  if (batch.adapter.empty() || l.adapters.empty()) return;
+  std::vector<int> place(l.adapters.size(), -1);
+  for (std::size_t a = 0; a < l.adapters.size(); ++a)
+    if (l.adapters[a].rank > 0) place[a] = int(list.size()), list.push_back(&l.adapters[a]);
+  for (int a : batch.adapter) of_row.push_back(a < 0 ? -1 : place[std::size_t(a)]);
+}
+
 /// v ← v · silu(gate), the gate as another product left it.
 struct gated {
   view<float const, 2> gate;
@@ -8350,15 +8857,13 @@ struct gated {
 };
 }  // namespace detail
 
-/// y (M, ffn) = silu(gate(x)) ⊙ up(x). One pass over x where neither has a bias or an adapter.
-inline status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch) {
+SMALTI_INLINE status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch) {
   bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty();
   if (plain) return gemm_swiglu(where, y, x, gate.weight, up.weight);
   if (status s = linear(where, y, x, gate, batch); !s) return s;
   return linear(where, y, x, up, batch, detail::gated{y});
 }
 
-/// Puts k and v, (M, Hkv·D) each, where the cache keeps them.
 template <class T>
 status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float const, 2> k, view<float const, 2> v, ragged_batch const& batch) {
   int const d = cache.dim();
@@ -8373,11 +8878,8 @@ status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float con
   return {};
 }
 
-/// o (M, H·D) = causal attention of q (M, H·D) over the cache; window 0 = all keys. With a 16-bit cache q and o pass through
-/// its element type, in memory that the cache lends.
 template <class T>
-status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch,
-                     float scale, int window_width) {
+status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch, float scale, int window_width) {
   index const m = q.extent[0], width = q.extent[1], d = cache.dim(), heads = width / d;
   T const* from;
   T* to;
@@ -8398,13 +8900,11 @@ status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2>
   return s;
 }
 
-/// Rotates the heads of x (M, heads·D) by their rows' positions.
-inline status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table) {
+SMALTI_INLINE status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table) {
   return apply_rope(where, view<float, 3>{x.at, {x.extent[0], x.extent[1] / head_dim, head_dim}, {x.stride[0], head_dim, 1}}, positions, table);
 }
 
-/// RMSNorm over each head of x (M, heads·D), in place.
-inline status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps) {
+SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps) {
   view<float, 2> const heads = row_major(x.at, x.size() / head_dim, head_dim);
   return rms_norm(where, heads, view<float const, 2>(heads), weight, eps);
 }
@@ -8494,64 +8994,27 @@ enum class logits { none, last, all };  ///< for which tokens of each sequence t
 template <class Where>
 class decoder {
  public:
+  decoder(decoder&&) noexcept;
+  decoder& operator=(decoder&&) noexcept;
+  ~decoder();
   /// From a Hugging Face directory. Throws io.*, model.* and gemm.*: the message names file, tensor, expected and found.
-  static decoder load(std::string const& directory, Where const& where = {}, load_options const& options = {}) {
-    checkpoint const c(directory);
-    return {load_decoder_config(directory), c, where, options};
-  }
+  static decoder load(std::string const& directory, Where const& where = {}, load_options const& options = {});
 
   decoder_config const& config() const { return config_; }
   Where const& where() const { return where_; }
-  std::size_t weight_bytes() const {
-    std::size_t n = bytes_of(embedding_) + (config_.tied ? 0 : bytes_of(head_.weight));
-    each_linear([&](linear_layer const& l) { n += bytes_of(l.weight); });
-    return n;
-  }
+  std::size_t weight_bytes() const;
 
   /// One pass. Returns a view of the logits, rows in the order of the batch: one for each sequence (`logits::last`), one for
   /// each token (`all`), or none; it holds until the next pass. Throws model.25 (no room in the cache) and model.27 (a token
   /// id, sequence or adapter that is not there) before anything is written.
   template <class Cache>
-  view<float, 2> forward(Cache& cache, std::span<batch_entry const> entries, logits wanted = logits::last) {
-    std::vector<int> const ids = prepare(cache, entries);
-    int const m = batch_.rows();
-    int const rows_out = wanted == logits::none ? 0 : wanted == logits::all ? m : batch_.count();
-    work_.reserve(config_, m, rows_out);
-    rope_table const& rope = table_for(*std::max_element(batch_.kv_used.begin(), batch_.kv_used.end()));
-    auto const x = row_major(work_.x.data(), m, config_.hidden);                                         // (M, hidden)
-    require(embed(where_, x, embedding_, ids, config_.embedding_multiplier));
-    for (int l = 0; l < config_.layers; ++l) smalti::forward(where_, config_, layers_[l], l, work_, cache, batch_, rope);
-    for (auto const& e : entries) cache.advance(e.sequence, int(e.tokens.size()));
-    return head(x, wanted, rows_out);
-  }
+  view<float, 2> forward(Cache& cache, std::span<batch_entry const> entries, logits wanted = logits::last);
 
   // ------------------------------------------------------------------------------------------------ adapters
 
   /// Adds an adapter and switches it on; returns its number. Several may be on: they are stacked. Throws model.30 (a module
   /// that this model has not), model.31 (matrices of another shape); the model is then as before.
-  int attach(adapter a) {
-    std::size_t used = 0;
-    each_linear([&](linear_layer const& l) {
-      auto const found = a.modules.find(l.name);
-      if (found == a.modules.end()) return;
-      ++used;
-      lora const& p = found->second;
-      int const n = rows_of(l.weight), k = columns_of(l.weight);
-      if (p.rank < 1 || p.a.size() != std::size_t(p.rank) * k || p.b.size() != std::size_t(n) * p.rank)
-        throw error("model.31", "adapter '" + a.name + "', module '" + l.name + "': expected A (" + std::to_string(p.rank) + ", " + std::to_string(k) +
-                                    ") and B (" + std::to_string(n) + ", " + std::to_string(p.rank) + "), found " + std::to_string(p.a.size()) +
-                                    " and " + std::to_string(p.b.size()) + " elements");
-    });
-    if (used != a.modules.size())
-      for (auto const& [module, p] : a.modules)
-        if (!has_module(module)) throw error("model.30", "adapter '" + a.name + "': module '" + module + "' is not a linear layer of this " + config_.architecture);
-    each_linear([&](linear_layer& l) {
-      auto const found = a.modules.find(l.name);
-      l.adapters.push_back(found == a.modules.end() ? lora{} : std::move(found->second));
-    });
-    adapters_.push_back({a.name, true});
-    return refresh(), int(adapters_.size()) - 1;
-  }
+  int attach(adapter a);
   /// Switches an adapter on or off for rows that ask for the active ones.
   void activate(int number, bool on) { entry(number).on = on, refresh(); }
   int adapter_count() const { return int(adapters_.size()); }
@@ -8565,140 +9028,27 @@ class decoder {
  private:
   struct attached { std::string name; bool on; };
 
-  decoder(decoder_config config, checkpoint const& c, Where const& where, load_options const& o) : config_(std::move(config)), where_(where) {
-    auto const matrix = [&](std::string const& module, int n, int k, weight_kind kind) { return load_weight(where_, c, module + ".weight", n, k, kind, o.nf4); };
-    auto const layer_of = [&](std::string const& module, int n, int k, bool biased) {
-      linear_layer l{module, matrix(module, n, k, o.weights)};
-      if (biased) l.bias = to_float(c.at(module + ".bias"), {n});
-      return l;
-    };
-    embedding_ = matrix("model.embed_tokens", config_.vocabulary, config_.hidden, weight_kind::as_stored);
-    for (int i = 0; i < config_.layers; ++i) {
-      std::string const at = "model.layers." + std::to_string(i) + ".";
-      auto const norm = [&](char const* name, int n) { return to_float(c.at(at + name), {n}); };
-      int const q = config_.q_width(), kv = config_.kv_width(), d = config_.hidden, f = config_.ffn;
-      decoder_layer l;
-      l.attention_norm = norm("input_layernorm.weight", d), l.mlp_norm = norm("post_attention_layernorm.weight", d);
-      if (config_.qk_norm)
-        l.q_norm = norm("self_attn.q_norm.weight", config_.head_dim), l.k_norm = norm("self_attn.k_norm.weight", config_.head_dim);
-      l.q = layer_of(at + "self_attn.q_proj", q, d, config_.qkv_bias), l.k = layer_of(at + "self_attn.k_proj", kv, d, config_.qkv_bias);
-      l.v = layer_of(at + "self_attn.v_proj", kv, d, config_.qkv_bias), l.o = layer_of(at + "self_attn.o_proj", d, q, config_.out_bias);
-      l.gate = layer_of(at + "mlp.gate_proj", f, d, config_.mlp_bias), l.up = layer_of(at + "mlp.up_proj", f, d, config_.mlp_bias);
-      l.down = layer_of(at + "mlp.down_proj", d, f, config_.mlp_bias);
-      layers_.push_back(std::move(l));
-      if (o.progress) o.progress(i + 1, config_.layers);
-    }
-    norm_ = to_float(c.at("model.norm.weight"), {config_.hidden});
-    if (!config_.tied) head_ = {"lm_head", matrix("lm_head", config_.vocabulary, config_.hidden, o.head)};
-  }
+  decoder(decoder_config config, checkpoint const& c, Where const& where, load_options const& o);
 
   /// Checks the batch, makes room for it, and lays out who owns which row. Returns the token ids of all rows.
   template <class Cache>
-  std::vector<int> prepare(Cache& cache, std::span<batch_entry const> entries) {
-    bool per_row = false;
-    for (auto const& e : entries) {
-      if (e.tokens.empty()) throw error("model.27", "sequence " + std::to_string(e.sequence) + " of the batch has no tokens; expected at least one");
-      for (int id : e.tokens)
-        if (id < 0 || id >= config_.vocabulary)
-          throw error("model.27", "token id " + std::to_string(id) + "; expected 0 to " + std::to_string(config_.vocabulary - 1));
-      if (e.adapter < batch_entry::active || e.adapter >= adapter_count())
-        throw error("model.27", "adapter " + std::to_string(e.adapter) + "; the model has " + std::to_string(adapter_count()));
-      per_row |= e.adapter != batch_entry::active;
-    }
-    if (entries.empty()) throw error("model.27", "the batch is empty; expected at least one sequence");
-    for (auto const& e : entries)
-      if (per_row && e.adapter == batch_entry::active && any_active())
-        throw error("model.27", "a batch either uses the active adapters everywhere or names one adapter, or none, for every sequence");
-    for (auto const& e : entries) cache.reserve(e.sequence, int(e.tokens.size()));
+  std::vector<int> prepare(Cache& cache, std::span<batch_entry const> entries);
 
-    std::vector<int> ids;
-    batch_ = {.q_starts = {0}, .first = {}, .kv_used = {}, .pages = {}, .sequence = {}, .position = {}, .adapter = {}};
-    for (auto const& e : entries) {
-      int const past = cache.length(e.sequence), count = int(e.tokens.size());
-      ids.insert(ids.end(), e.tokens.begin(), e.tokens.end());
-      auto const pages = cache.pages_of(e.sequence);
-      batch_.pages.insert(batch_.pages.end(), pages.begin(), pages.end());
-      batch_.q_starts.push_back(int(ids.size())), batch_.first.push_back(past), batch_.kv_used.push_back(past + count), batch_.sequence.push_back(e.sequence);
-      for (int i = 0; i < count; ++i) {
-        batch_.position.push_back(past + i);
-        if (per_row) batch_.adapter.push_back(e.adapter == batch_entry::active ? batch_entry::none : e.adapter);
-      }
-    }
-    return ids;
-  }
-
-  view<float, 2> head(view<float, 2> x, logits wanted, int count) {
-    auto const out = row_major(work_.logits.data(), count, config_.vocabulary);                          // (rows, vocabulary)
-    if (wanted == logits::none) return out;
-    auto const last = row_major(work_.last.data(), count, config_.hidden);                               // (rows, hidden)
-    for (int i = 0; i < count; ++i) {
-      int const from = wanted == logits::all ? i : batch_.q_starts[i + 1] - 1;
-      std::copy_n(&x(from, 0), config_.hidden, &last(i, 0));
-    }
-    view<float const, 2> const h(last);
-    require(rms_norm(where_, last, h, std::span<float const>(norm_.data(), norm_.size()), config_.norm_eps));
-    packed_weight const& weight = config_.tied ? embedding_ : head_.weight;
-    require(gemm(where_, out, product(h, weight), scaled{1 / config_.logits_divisor}));
-    return out;
-  }
+  view<float, 2> head(view<float, 2> x, logits wanted, int count);
 
   /// cos and sin for `length` positions. Dynamic scaling depends on the length itself once that passes the trained one.
-  rope_table const& table_for(int length) {
-    bool const dynamic = config_.rope.type == rope_scaling::kind::dynamic;
-    int want = table_.positions;
-    if (dynamic) want = max(length, config_.rope.original_positions);
-    else if (want < length) want = max(length, max(2 * want, 256));
-    if (want != table_.positions) table_ = make_rope_table(config_.rope_dim, want, config_.rope_theta, config_.rope);
-    return table_;
-  }
+  rope_table const& table_for(int length);
 
   template <class F>
   void each_linear(F&& f) { for (auto& l : layers_) for (auto* one : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) f(*one); }
   template <class F>
   void each_linear(F&& f) const { for (auto const& l : layers_) for (auto const* one : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) f(*one); }
 
-  bool has_module(std::string const& name) const {
-    bool found = false;
-    each_linear([&](linear_layer const& l) { found |= l.name == name; });
-    return found;
-  }
+  bool has_module(std::string const& name) const;
   bool any_active() const { return std::any_of(adapters_.begin(), adapters_.end(), [](attached const& a) { return a.on; }); }
-  attached& entry(int number) {
-    if (number < 0 || number >= adapter_count())
-      throw error("model.27", "adapter " + std::to_string(number) + "; the model has " + std::to_string(adapter_count()));
-    return adapters_[std::size_t(number)];
-  }
-  void refresh() {
-    each_linear([&](linear_layer& l) {
-      l.active.clear();
-      for (std::size_t a = 0; a < adapters_.size(); ++a)
-        if (adapters_[a].on && l.adapters[a].rank > 0) l.active.push_back(&l.adapters[a]);
-    });
-  }
-  void update(int number, float sign, weight_kind quantised_become) {
-    entry(number);
-    each_linear([&](linear_layer& l) {
-      lora const& a = l.adapters[std::size_t(number)];
-      if (a.rank > 0) l.weight = with_update(std::move(l.weight), a, sign, quantised_become);
-    });
-    activate(number, false);
-  }
-  packed_weight with_update(packed_weight w, lora const& a, float sign, weight_kind quantised_become) const {
-    return std::visit([&](auto const& held) -> packed_weight {
-      int const n = held.n, k = held.k;
-      auto plain = unpack(held);
-      if constexpr (requires { plain.code; }) {  // quantised
-        buffer<float> dense(std::size_t(index(n) * k));
-        auto const m = row_major(dense.data(), n, k);
-        dequantise(where_, plain, m), require(sign > 0 ? smalti::merge(where_, m, a) : smalti::unmerge(where_, m, a));
-        return detail::convert(where_, view<float const, 2>(m), quantised_become, nf4_options{});
-      } else {
-        auto const m = row_major(plain.data(), n, k);
-        require(sign > 0 ? smalti::merge(where_, m, a) : smalti::unmerge(where_, m, a));
-        return pack(m);
-      }
-    }, w);
-  }
+  attached& entry(int number);
+  void refresh();
+  void update(int number, float sign, weight_kind quantised_become);
 
   decoder_config config_;
   Where where_;
@@ -8712,6 +9062,189 @@ class decoder {
   workspace<Where> work_;
 };
 
+template <class Where>
+decoder<Where>::decoder(decoder&&) noexcept = default;
+template <class Where>
+decoder<Where>& decoder<Where>::operator=(decoder&&) noexcept = default;
+template <class Where>
+decoder<Where>::~decoder() = default;
+
+template <class Where>
+decoder<Where> decoder<Where>::load(std::string const& directory, Where const& where, load_options const& options) {
+  checkpoint const c(directory);
+  return {load_decoder_config(directory), c, where, options};
+}
+
+template <class Where>
+decoder<Where>::decoder(decoder_config config, checkpoint const& c, Where const& where, load_options const& o) : config_(std::move(config)), where_(where) {
+  auto const matrix = [&](std::string const& module, int n, int k, weight_kind kind) { return load_weight(where_, c, module + ".weight", n, k, kind, o.nf4); };
+  auto const layer_of = [&](std::string const& module, int n, int k, bool biased) {
+    linear_layer l{module, matrix(module, n, k, o.weights)};
+    if (biased) l.bias = to_float(c.at(module + ".bias"), {n});
+    return l;
+  };
+  embedding_ = matrix("model.embed_tokens", config_.vocabulary, config_.hidden, weight_kind::as_stored);
+  for (int i = 0; i < config_.layers; ++i) {
+    std::string const at = "model.layers." + std::to_string(i) + ".";
+    auto const norm = [&](char const* name, int n) { return to_float(c.at(at + name), {n}); };
+    int const q = config_.q_width(), kv = config_.kv_width(), d = config_.hidden, f = config_.ffn;
+    decoder_layer l;
+    l.attention_norm = norm("input_layernorm.weight", d), l.mlp_norm = norm("post_attention_layernorm.weight", d);
+    if (config_.qk_norm)
+      l.q_norm = norm("self_attn.q_norm.weight", config_.head_dim), l.k_norm = norm("self_attn.k_norm.weight", config_.head_dim);
+    l.q = layer_of(at + "self_attn.q_proj", q, d, config_.qkv_bias), l.k = layer_of(at + "self_attn.k_proj", kv, d, config_.qkv_bias);
+    l.v = layer_of(at + "self_attn.v_proj", kv, d, config_.qkv_bias), l.o = layer_of(at + "self_attn.o_proj", d, q, config_.out_bias);
+    l.gate = layer_of(at + "mlp.gate_proj", f, d, config_.mlp_bias), l.up = layer_of(at + "mlp.up_proj", f, d, config_.mlp_bias);
+    l.down = layer_of(at + "mlp.down_proj", d, f, config_.mlp_bias);
+    layers_.push_back(std::move(l));
+    if (o.progress) o.progress(i + 1, config_.layers);
+  }
+  norm_ = to_float(c.at("model.norm.weight"), {config_.hidden});
+  if (!config_.tied) head_ = {"lm_head", matrix("lm_head", config_.vocabulary, config_.hidden, o.head)};
+}
+
+template <class Where>
+std::size_t decoder<Where>::weight_bytes() const {
+  std::size_t n = bytes_of(embedding_) + (config_.tied ? 0 : bytes_of(head_.weight));
+  each_linear([&](linear_layer const& l) { n += bytes_of(l.weight); });
+  return n;
+}
+
+template <class Where>
+template <class Cache>
+view<float, 2> decoder<Where>::forward(Cache& cache, std::span<batch_entry const> entries, logits wanted) {
+  std::vector<int> const ids = prepare(cache, entries);
+  int const m = batch_.rows();
+  int const rows_out = wanted == logits::none ? 0 : wanted == logits::all ? m : batch_.count();
+  work_.reserve(config_, m, rows_out);
+  rope_table const& rope = table_for(*std::max_element(batch_.kv_used.begin(), batch_.kv_used.end()));
+  auto const x = row_major(work_.x.data(), m, config_.hidden);                                         // (M, hidden)
+  require(embed(where_, x, embedding_, ids, config_.embedding_multiplier));
+  for (int l = 0; l < config_.layers; ++l) smalti::forward(where_, config_, layers_[l], l, work_, cache, batch_, rope);
+  for (auto const& e : entries) cache.advance(e.sequence, int(e.tokens.size()));
+  return head(x, wanted, rows_out);
+}
+
+template <class Where>
+template <class Cache>
+std::vector<int> decoder<Where>::prepare(Cache& cache, std::span<batch_entry const> entries) {
+  bool per_row = false;
+  for (auto const& e : entries) {
+    if (e.tokens.empty()) throw error("model.27", "sequence " + std::to_string(e.sequence) + " of the batch has no tokens; expected at least one");
+    for (int id : e.tokens)
+      if (id < 0 || id >= config_.vocabulary)
+        throw error("model.27", "token id " + std::to_string(id) + "; expected 0 to " + std::to_string(config_.vocabulary - 1));
+    if (e.adapter < batch_entry::active || e.adapter >= adapter_count())
+      throw error("model.27", "adapter " + std::to_string(e.adapter) + "; the model has " + std::to_string(adapter_count()));
+    per_row |= e.adapter != batch_entry::active;
+  }
+  if (entries.empty()) throw error("model.27", "the batch is empty; expected at least one sequence");
+  for (auto const& e : entries)
+    if (per_row && e.adapter == batch_entry::active && any_active())
+      throw error("model.27", "a batch either uses the active adapters everywhere or names one adapter, or none, for every sequence");
+  for (auto const& e : entries) cache.reserve(e.sequence, int(e.tokens.size()));
+
+  std::vector<int> ids;
+  batch_ = {.q_starts = {0}, .first = {}, .kv_used = {}, .pages = {}, .sequence = {}, .position = {}, .adapter = {}};
+  for (auto const& e : entries) {
+    int const past = cache.length(e.sequence), count = int(e.tokens.size());
+    ids.insert(ids.end(), e.tokens.begin(), e.tokens.end());
+    auto const pages = cache.pages_of(e.sequence);
+    batch_.pages.insert(batch_.pages.end(), pages.begin(), pages.end());
+    batch_.q_starts.push_back(int(ids.size())), batch_.first.push_back(past), batch_.kv_used.push_back(past + count), batch_.sequence.push_back(e.sequence);
+    for (int i = 0; i < count; ++i) {
+      batch_.position.push_back(past + i);
+      if (per_row) batch_.adapter.push_back(e.adapter == batch_entry::active ? batch_entry::none : e.adapter);
+    }
+  }
+  return ids;
+}
+
+template <class Where>
+view<float, 2> decoder<Where>::head(view<float, 2> x, logits wanted, int count) {
+  auto const out = row_major(work_.logits.data(), count, config_.vocabulary);                          // (rows, vocabulary)
+  if (wanted == logits::none) return out;
+  auto const last = row_major(work_.last.data(), count, config_.hidden);                               // (rows, hidden)
+  for (int i = 0; i < count; ++i) {
+    int const from = wanted == logits::all ? i : batch_.q_starts[i + 1] - 1;
+    std::copy_n(&x(from, 0), config_.hidden, &last(i, 0));
+  }
+  view<float const, 2> const h(last);
+  require(rms_norm(where_, last, h, std::span<float const>(norm_.data(), norm_.size()), config_.norm_eps));
+  packed_weight const& weight = config_.tied ? embedding_ : head_.weight;
+  require(gemm(where_, out, product(h, weight), scaled{1 / config_.logits_divisor}));
+  return out;
+}
+
+template <class Where>
+rope_table const& decoder<Where>::table_for(int length) {
+  bool const dynamic = config_.rope.type == rope_scaling::kind::dynamic;
+  int want = table_.positions;
+  if (dynamic) want = max(length, config_.rope.original_positions);
+  else if (want < length) want = max(length, max(2 * want, 256));
+  if (want != table_.positions) table_ = make_rope_table(config_.rope_dim, want, config_.rope_theta, config_.rope);
+  return table_;
+}
+
+template <class Where>
+int decoder<Where>::attach(adapter a) {
+  std::size_t used = 0;
+  each_linear([&](linear_layer const& l) {
+    auto const found = a.modules.find(l.name);
+    if (found == a.modules.end()) return;
+    ++used;
+    lora const& p = found->second;
+    int const n = rows_of(l.weight), k = columns_of(l.weight);
+    if (p.rank < 1 || p.a.size() != std::size_t(p.rank) * k || p.b.size() != std::size_t(n) * p.rank)
+      throw error("model.31", "adapter '" + a.name + "', module '" + l.name + "': expected A (" + std::to_string(p.rank) + ", " + std::to_string(k) +
+                                  ") and B (" + std::to_string(n) + ", " + std::to_string(p.rank) + "), found " + std::to_string(p.a.size()) +
+                                  " and " + std::to_string(p.b.size()) + " elements");
+  });
+  if (used != a.modules.size())
+    for (auto const& [module, p] : a.modules)
+      if (!has_module(module)) throw error("model.30", "adapter '" + a.name + "': module '" + module + "' is not a linear layer of this " + config_.architecture);
+  each_linear([&](linear_layer& l) {
+    auto const found = a.modules.find(l.name);
+    l.adapters.push_back(found == a.modules.end() ? lora{} : std::move(found->second));
+  });
+  adapters_.push_back({a.name, true});
+  return refresh(), int(adapters_.size()) - 1;
+}
+
+template <class Where>
+bool decoder<Where>::has_module(std::string const& name) const {
+  bool found = false;
+  each_linear([&](linear_layer const& l) { found |= l.name == name; });
+  return found;
+}
+
+template <class Where>
+typename decoder<Where>::attached& decoder<Where>::entry(int number) {
+  if (number < 0 || number >= adapter_count())
+    throw error("model.27", "adapter " + std::to_string(number) + "; the model has " + std::to_string(adapter_count()));
+  return adapters_[std::size_t(number)];
+}
+
+template <class Where>
+void decoder<Where>::refresh() {
+  each_linear([&](linear_layer& l) {
+    l.active.clear();
+    for (std::size_t a = 0; a < adapters_.size(); ++a)
+      if (adapters_[a].on && l.adapters[a].rank > 0) l.active.push_back(&l.adapters[a]);
+  });
+}
+
+template <class Where>
+void decoder<Where>::update(int number, float sign, weight_kind quantised_become) {
+  entry(number);
+  each_linear([&](linear_layer& l) {
+    lora const& a = l.adapters[std::size_t(number)];
+    if (a.rank > 0) l.weight = with_update(where_, std::move(l.weight), a, sign, quantised_become);
+  });
+  activate(number, false);
+}
+
+
 }  // namespace smalti
 #endif  // SMALTI_HAS_DECODER_MODEL_HPP
 // ---------------------------------------------------------------- smalti/decoder/perplexity.hpp
@@ -8719,6 +9252,7 @@ class decoder {
 #define SMALTI_HAS_DECODER_PERPLEXITY_HPP
 // How well a model predicts a text: the exponential of the mean negative log-likelihood of its tokens, by a sliding window.
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <vector>
@@ -8846,6 +9380,7 @@ perplexity_result perplexity(language_model<Where>& m, std::string_view text, pe
   return perplexity(score, m.model.config().vocabulary, m.encode(text), options);
 }
 
+
 }  // namespace smalti
 #endif  // SMALTI_HAS_DECODER_LANGUAGE_MODEL_HPP
 // ---------------------------------------------------------------- smalti/decoder/quantise.hpp
@@ -8854,8 +9389,9 @@ perplexity_result perplexity(language_model<Where>& m, std::string_view text, pe
 // A checkpoint directory turned into NF4 or INT8 on disk, tensor by tensor: the linear layers are quantised in bitsandbytes'
 // layout, everything else is copied; peak memory is one tensor in f32. (docs/guide.md, "Weights")
 
-#include <filesystem>
+#include <cstddef>
 #include <functional>
+#include <string>
 
 namespace smalti {
 
@@ -8870,8 +9406,18 @@ struct quantise_report {
   int quantised = 0, copied = 0;                  ///< tensors
 };
 
-namespace detail {
+/// Reads the directory `from`, writes the directory `to` (created; files replaced atomically, config.json last, so that an
+/// interrupted run leaves no directory that loads). Tokenizer and other small files are copied. Throws io.*, quant.*, and
+/// model.9 (the same directory twice, block and shape disagree, or it is quantised already).
+quantise_report quantise(on_cpu const& where, std::string const& from, std::string const& to, quantise_options const& o = {});
 
+}  // namespace smalti
+
+#include <filesystem>
+
+namespace smalti {
+
+namespace detail {
 /// The layers' projections: what bitsandbytes quantises too. Embedding, norms, biases and head stay.
 inline bool is_projection(std::string const& name) { return name.starts_with("model.layers.") && name.ends_with("_proj.weight"); }
 
@@ -8925,13 +9471,9 @@ inline json quantization_config(quantise_options const& o) {
   if (four) q.update({{"bnb_4bit_quant_type", "nf4"}, {"bnb_4bit_use_double_quant", o.nf4.double_quant}, {"bnb_4bit_compute_dtype", "bfloat16"}, {"bnb_4bit_quant_storage", "uint8"}});
   return q;
 }
-
 }  // namespace detail
 
-/// Reads the directory `from`, writes the directory `to` (created; files replaced atomically, config.json last, so that an
-/// interrupted run leaves no directory that loads). Tokenizer and other small files are copied. Throws io.*, quant.*, and
-/// model.9 (the same directory twice, block and shape disagree, or it is quantised already).
-inline quantise_report quantise(on_cpu const& where, std::string const& from, std::string const& to, quantise_options const& o = {}) {
+SMALTI_INLINE quantise_report quantise(on_cpu const& where, std::string const& from, std::string const& to, quantise_options const& o) {
   namespace fs = std::filesystem;
   decoder_config const config = load_decoder_config(from);
   if (config.format != stored_format::dense) throw error("model.9", from + ": expected 16- or 32-bit weights, found a checkpoint that is quantised already");
@@ -8999,52 +9541,24 @@ inline quantise_report quantise(on_cpu const& where, std::string const& from, st
 // Sentences to unit vectors: BERT with LayerNorm after each half (Devlin et al. 2018), pooled and normalised as Sentence-BERT
 // does (Reimers & Gurevych 2019). Sentences of a batch lie one behind the other without padding.
 
-#include <cmath>
-#include <memory>
-// ---------------------------------------------------------------- smalti/math/activations.hpp
-#ifndef SMALTI_HAS_MATH_ACTIVATIONS_HPP
-#define SMALTI_HAS_MATH_ACTIVATIONS_HPP
-// Elementwise non-linearities of whole matrices (inside a product, use the epilogues silu{} and gelu{}). GELU: Hendrycks &
-// Gimpel 2016, with the exact normal distribution. SiLU: Elfwing et al. 2017.
-
-
-namespace smalti {
-
-/// y = x / (1 + e^−x). y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. Errors: math.3.
-template <class Y, class X>
-status apply_silu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
-  using T = std::remove_const_t<X>;
-  if (!detail::same_rows(y, x)) return {"math.3", "apply_silu: x and y must agree, columns contiguous"};
-  auto* const row = pick(where.device, &simd_generic::silu_row<T, Y>, &simd_avx2::silu_row<T, Y>, &simd_avx512::silu_row<T, Y>);
-  detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
-  return {};
-}
-
-/// y = x · Φ(x). y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. Errors: math.3.
-template <class Y, class X>
-status apply_gelu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
-  using T = std::remove_const_t<X>;
-  if (!detail::same_rows(y, x)) return {"math.3", "apply_gelu: x and y must agree, columns contiguous"};
-  auto* const row = pick(where.device, &simd_generic::gelu_row<T, Y>, &simd_avx2::gelu_row<T, Y>, &simd_avx512::gelu_row<T, Y>);
-  detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
-  return {};
-}
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_MATH_ACTIVATIONS_HPP
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 // ---------------------------------------------------------------- smalti/encoder/weights.hpp
 #ifndef SMALTI_HAS_ENCODER_WEIGHTS_HPP
 #define SMALTI_HAS_ENCODER_WEIGHTS_HPP
 // The weights of a BERT encoder (Devlin et al. 2018), ready for the products.
 
-#include <numeric>
+#include <cstdint>
+#include <vector>
 // ---------------------------------------------------------------- smalti/encoder/config.hpp
 #ifndef SMALTI_HAS_ENCODER_CONFIG_HPP
 #define SMALTI_HAS_ENCODER_CONFIG_HPP
 // What a sentence-transformers directory says of its encoder: config.json (BERT), sentence_bert_config.json, modules.json and
 // the pooling's config.json. What this library cannot do is refused by name, never computed wrongly.
 
-#include <algorithm>
+#include <string>
 
 namespace smalti {
 
@@ -9060,6 +9574,15 @@ struct encoder_config {
   int head_dim() const { return hidden / heads; }
 };
 
+/// From a directory. Errors: io.1, io.3, io.4, encoder.1 (architecture or a value out of range), encoder.2 (pooling, modules).
+encoder_config read_encoder_config(std::string const& directory);
+
+}  // namespace smalti
+
+#include <algorithm>
+
+namespace smalti {
+
 namespace detail {
 inline int bounded_field(json const& j, std::string const& file, char const* name, int most) {
   int const v = field<int>(j, file, name);
@@ -9073,7 +9596,7 @@ inline void expect_field(json const& j, std::string const& file, char const* nam
 
 inline pooling read_pooling(std::string const& file, int hidden) {
   auto const j = read_json(file);
-  // Older files have one flag for each way, newer ones a name.
+// Older files have one flag for each way, newer ones a name.
   std::string mode = field<std::string>(j, file, "pooling_mode", "");
   if (mode.empty())
     for (auto const& [key, value] : j.items())
@@ -9106,8 +9629,7 @@ inline pooling read_modules(std::string const& directory, int hidden) {
 }
 }  // namespace detail
 
-/// Errors: io.1, io.3, io.4, encoder.1 (architecture or a value out of range), encoder.2 (pooling, modules).
-inline encoder_config read_encoder_config(std::string const& directory) {
+SMALTI_INLINE encoder_config read_encoder_config(std::string const& directory) {
   auto const file = directory + "/config.json";
   auto const j = read_json(file);
   detail::expect_field(j, file, "model_type", "bert");
@@ -9151,8 +9673,17 @@ struct encoder_tensors {
   uint32_t fingerprint = 0;                ///< of the last layer's matrices: tells two models of one shape apart
 };
 
-namespace detail {
+/// Every tensor with its shape checked. Errors: io.8 (no such tensor), io.9 (shape), quant.1 (NaN, for int8).
+encoder_tensors load_encoder_tensors(checkpoint const& from, encoder_config const& c, encoder_weights kind);
 
+}  // namespace smalti
+
+#include <algorithm>
+#include <string>
+
+namespace smalti {
+
+namespace detail {
 /// Reads tensors of one checkpoint, with or without the prefix that some files put before every name.
 class encoder_loader {
  public:
@@ -9175,7 +9706,7 @@ class encoder_loader {
  private:
   buffer<float> values(std::string const& name, std::vector<index> const& shape) const { return to_float(from_.at(prefix_ + name), shape); }
 
-  // The rows of several matrices of `columns` columns, one below the other.
+// The rows of several matrices of `columns` columns, one below the other.
   packed_weight matrix(std::vector<std::string> const& names, index rows_each, index columns) const {
     buffer<float> all(names.size() * std::size_t(rows_each * columns));
     for (std::size_t i = 0; i < names.size(); ++i) {
@@ -9216,8 +9747,7 @@ class encoder_loader {
 };
 }  // namespace detail
 
-/// Every tensor with its shape checked. Errors: io.8 (no such tensor), io.9 (shape), quant.1 (NaN, for int8).
-inline encoder_tensors load_encoder_tensors(checkpoint const& from, encoder_config const& c, encoder_weights kind) { return detail::encoder_loader(from, c, kind).load(); }
+SMALTI_INLINE encoder_tensors load_encoder_tensors(checkpoint const& from, encoder_config const& c, encoder_weights kind) { return detail::encoder_loader(from, c, kind).load(); }
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_ENCODER_WEIGHTS_HPP
@@ -9234,118 +9764,42 @@ struct encoder_options {
 /// An encoder of the MiniLM/BERT family. Immutable once loaded: encode() may run in several threads.
 class sentence_encoder {
  public:
+  sentence_encoder();  ///< without a model: to be assigned to
+  sentence_encoder(sentence_encoder&&) noexcept;
+  sentence_encoder& operator=(sentence_encoder&&) noexcept;
+  ~sentence_encoder();
   /// From a directory: config.json, model.safetensors (or shards), tokenizer.json, and what sentence-transformers adds.
   /// Errors: io.*, text.*, encoder.1 … encoder.3.
-  static sentence_encoder load(std::string const& directory, encoder_options options = {}) {
-    sentence_encoder e;
-    e.config_ = read_encoder_config(directory);
-    e.tokens_ = tokenizer::load(directory);
-    if (e.tokens_.vocabulary_size() > e.config_.vocabulary)
-      throw error("encoder.3", directory + ": expected a tokenizer of at most " + std::to_string(e.config_.vocabulary) + " tokens (config.json), found " + std::to_string(e.tokens_.vocabulary_size()));
-    e.weights_ = load_encoder_tensors(checkpoint(directory), e.config_, options.weights);
-    if (options.max_tokens > 0) e.config_.max_tokens = std::clamp(options.max_tokens, 2, e.config_.positions);
-    e.batch_tokens_ = std::max(options.batch_tokens, 1), e.parse_special_ = options.parse_special;
-    return e;
-  }
+  static sentence_encoder load(std::string const& directory, encoder_options options = {});
 
   int dimension() const { return config_.hidden; }
   int max_tokens() const { return config_.max_tokens; }
   encoder_config const& config() const { return config_; }
   /// Names the model by shape and content, for the header of an index: two models never share it, a moved one keeps it.
-  std::string identity() const {
-    char print[16];
-    std::snprintf(print, sizeof print, "%08x", unsigned(weights_.fingerprint));
-    return "bert-" + std::to_string(config_.layers) + "x" + std::to_string(config_.hidden) + "-" + print;
-  }
+  std::string identity() const;
   /// How many tokens a text takes, special ones included, before it is cut.
-  int count_tokens(std::string_view text) const { return int(tokenise(text).size()); }
+  int count_tokens(std::string_view text) const;
 
   /// One unit vector per sentence: (sentences, dimension). An empty sentence is one of special tokens alone. The result of a
   /// sentence does not depend on its neighbours or on the number of threads. Errors: those of the kernels, as exceptions.
-  buffer<float> encode(on_cpu const& where, std::span<std::string const> sentences) const {
-    std::vector<std::vector<int>> ids(sentences.size());
-    parallel_for(where, index(sentences.size()), [&](index i) { ids[std::size_t(i)] = cut(tokenise(sentences[std::size_t(i)])); });
-    std::vector<std::size_t> order(sentences.size());
-    std::iota(order.begin(), order.end(), std::size_t(0));
-    // Neighbours of one length share the work of attention evenly.
-    std::sort(order.begin(), order.end(), [&](auto a, auto b) { return std::pair(ids[a].size(), a) < std::pair(ids[b].size(), b); });
-    buffer<float> out(sentences.size() * std::size_t(dimension()));  // (sentences, dimension)
-    activations_of room;
-    for (std::size_t first = 0, last; first < order.size(); first = last) {
-      std::size_t tokens = 0;
-      for (last = first; last < order.size() && (last == first || tokens + ids[order[last]].size() <= std::size_t(batch_tokens_)); ++last) tokens += ids[order[last]].size();
-      run_batch(where, ids, std::span(order).subspan(first, last - first), room, out.data());
-    }
-    return out;
-  }
+  buffer<float> encode(on_cpu const& where, std::span<std::string const> sentences) const;
   /// One sentence: (dimension).
-  buffer<float> encode(on_cpu const& where, std::string const& sentence) const { return encode(where, std::span(&sentence, 1)); }
+  buffer<float> encode(on_cpu const& where, std::string const& sentence) const;
 
  private:
-  struct activations_of {  // of one batch; grows with the longest
-    buffer<float> x, qkv, mixed, wide;  // (tokens, hidden), (tokens, 3·hidden), (tokens, hidden), (tokens, ffn)
-    void fit(std::size_t tokens, std::size_t hidden, std::size_t ffn) {
-      if (x.size() >= tokens * hidden) return;
-      x = buffer<float>(tokens * hidden), qkv = buffer<float>(tokens * 3 * hidden), mixed = buffer<float>(tokens * hidden), wide = buffer<float>(tokens * ffn);
-    }
-  };
+  struct activations_of;  // of one batch
 
-  std::vector<int> tokenise(std::string_view text) const { return tokens_.encode(text, {.parse_special = parse_special_}); }
+  std::vector<int> tokenise(std::string_view text) const;
   // The last token is the separator, which a cut text keeps.
-  std::vector<int> cut(std::vector<int> ids) const {
-    std::size_t const most = std::size_t(config_.max_tokens);
-    if (ids.size() > most) ids[most - 1] = ids.back(), ids.resize(most);
-    return ids;
-  }
+  std::vector<int> cut(std::vector<int> ids) const;
 
-  void run_batch(on_cpu const& where, std::vector<std::vector<int>> const& ids, std::span<std::size_t const> batch, activations_of& room, float* out) const {
-    index const h = config_.hidden;
-    std::vector<int> starts{0};  // (sentences + 1)
-    for (std::size_t s : batch) starts.push_back(starts.back() + int(ids[s].size()));
-    index const m = starts.back();
-    room.fit(std::size_t(m), std::size_t(h), std::size_t(config_.ffn));
-    auto const x = row_major(room.x.data(), m, h);  // (tokens, hidden)
-    for (std::size_t b = 0; b < batch.size(); ++b)
-      for (index p = 0; p < index(ids[batch[b]].size()); ++p) {
-        float const *word = weights_.words.data() + ids[batch[b]][std::size_t(p)] * h, *place = weights_.places.data() + p * h;
-        for (index i = 0; i < h; ++i) x(starts[b] + p, i) = word[i] + place[i];
-      }
-    require(layer_norm(where, x, x, weights_.scale, weights_.shift, config_.norm_eps));
-    for (auto const& layer : weights_.layers) run_layer(where, layer, starts, x, room);
-    parallel_for(where, index(batch.size()), [&](index b) { pool(x, starts[std::size_t(b)], starts[std::size_t(b) + 1], out + index(batch[std::size_t(b)]) * h); });
-  }
+  void run_batch(on_cpu const& where, std::vector<std::vector<int>> const& ids, std::span<std::size_t const> batch, activations_of& room, float* out) const;
 
   // x = norm(x + out(attention(x))); x = norm(x + down(gelu(up(x)))).
-  void run_layer(on_cpu const& where, encoder_layer const& w, std::vector<int> const& starts, view<float, 2> x, activations_of& room) const {
-    index const m = x.extent[0], h = config_.hidden, heads = config_.heads, d = config_.head_dim();
-    auto const qkv = row_major(room.qkv.data(), m, 3 * h);                      // (tokens, 3·hidden)
-    auto const mixed = row_major(room.mixed.data(), m, h);                      // (tokens, hidden)
-    auto const wide = row_major(room.wide.data(), m, index(config_.ffn));       // (tokens, ffn)
-    require(gemm(where, qkv, product(x, w.qkv), bias{w.qkv_bias.data()}));
-    auto const part = [&](index i) { return view<float const, 4>{qkv.at + i * h, {1, heads, m, d}, {0, d, 3 * h, 1}}; };  // (1, heads, tokens, head_dim)
-    attention_lengths const lengths{.count = int(starts.size()) - 1, .q_starts = starts.data(), .kv_starts = starts.data()};
-    require(attention(where, attention_problem<float>{.q = part(0), .k = part(1), .v = part(2), .o = {mixed.at, {1, heads, m, d}, {0, d, h, 1}}, .lse = {},
-                                                      .scale = 1.f / std::sqrt(float(d)), .lengths = lengths}));
-    require(gemm(where, x, product(mixed, w.out), bias{w.out_bias.data()} | residual{x}));
-    require(layer_norm(where, x, x, w.attention_scale, w.attention_shift, config_.norm_eps));
-    require(gemm(where, wide, product(x, w.up), bias{w.up_bias.data()}));
-    require(apply_gelu(where, wide, wide));
-    require(gemm(where, x, product(wide, w.down), bias{w.down_bias.data()} | residual{x}));
-    require(layer_norm(where, x, x, w.output_scale, w.output_shift, config_.norm_eps));
-  }
+  void run_layer(on_cpu const& where, encoder_layer const& w, std::vector<int> const& starts, view<float, 2> x, activations_of& room) const;
 
   // Rows first … last − 1 of x to one unit vector.
-  void pool(view<float, 2> x, int first, int last, float* to) const {
-    index const h = config_.hidden;
-    if (config_.pool == pooling::cls || first == last) last = std::min(first + 1, last);
-    std::fill(to, to + h, 0.f);
-    for (int r = first; r < last; ++r)
-      for (index i = 0; i < h; ++i) to[i] += x(r, i);
-    double square = 0;  // the mean's divisor goes with the length
-    for (index i = 0; i < h; ++i) square += double(to[i]) * to[i];
-    float const scale = square > 0 ? float(1 / std::sqrt(square)) : 0.f;
-    for (index i = 0; i < h; ++i) to[i] *= scale;
-  }
+  void pool(view<float, 2> x, int first, int last, float* to) const;
 
   encoder_config config_;
   tokenizer tokens_;
@@ -9353,6 +9807,151 @@ class sentence_encoder {
   int batch_tokens_ = 0;
   bool parse_special_ = false;
 };
+
+}  // namespace smalti
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <utility>
+// ---------------------------------------------------------------- smalti/math/activations.hpp
+#ifndef SMALTI_HAS_MATH_ACTIVATIONS_HPP
+#define SMALTI_HAS_MATH_ACTIVATIONS_HPP
+// Elementwise non-linearities of whole matrices (inside a product, use the epilogues silu{} and gelu{}). GELU: Hendrycks &
+// Gimpel 2016, with the exact normal distribution. SiLU: Elfwing et al. 2017.
+
+
+namespace smalti {
+
+/// y = x / (1 + e^−x). y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. Errors: math.3.
+template <class Y, class X>
+status apply_silu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
+  using T = std::remove_const_t<X>;
+  if (!detail::same_rows(y, x)) return {"math.3", "apply_silu: x and y must agree, columns contiguous"};
+  auto* const row = detail::row_kernels<T, Y>::silu(where.device);
+  detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
+  return {};
+}
+
+/// y = x · Φ(x). y, x: (rows, columns), each f32, bf16 or f16, columns contiguous; y may be x. Errors: math.3.
+template <class Y, class X>
+status apply_gelu(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
+  using T = std::remove_const_t<X>;
+  if (!detail::same_rows(y, x)) return {"math.3", "apply_gelu: x and y must agree, columns contiguous"};
+  auto* const row = detail::row_kernels<T, Y>::gelu(where.device);
+  detail::each_row(where, y, x, [&](T const* from, Y* to) { row(from, to, x.extent[1]); });
+  return {};
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_MATH_ACTIVATIONS_HPP
+
+namespace smalti {
+
+SMALTI_INLINE sentence_encoder::sentence_encoder() = default;
+SMALTI_INLINE sentence_encoder::sentence_encoder(sentence_encoder&&) noexcept = default;
+SMALTI_INLINE sentence_encoder& sentence_encoder::operator=(sentence_encoder&&) noexcept = default;
+SMALTI_INLINE sentence_encoder::~sentence_encoder() = default;
+
+SMALTI_INLINE sentence_encoder sentence_encoder::load(std::string const& directory, encoder_options options) {
+  sentence_encoder e;
+  e.config_ = read_encoder_config(directory);
+  e.tokens_ = tokenizer::load(directory);
+  if (e.tokens_.vocabulary_size() > e.config_.vocabulary)
+    throw error("encoder.3", directory + ": expected a tokenizer of at most " + std::to_string(e.config_.vocabulary) + " tokens (config.json), found " + std::to_string(e.tokens_.vocabulary_size()));
+  e.weights_ = load_encoder_tensors(checkpoint(directory), e.config_, options.weights);
+  if (options.max_tokens > 0) e.config_.max_tokens = std::clamp(options.max_tokens, 2, e.config_.positions);
+  e.batch_tokens_ = std::max(options.batch_tokens, 1), e.parse_special_ = options.parse_special;
+  return e;
+}
+
+SMALTI_INLINE std::string sentence_encoder::identity() const {
+  char print[16];
+  std::snprintf(print, sizeof print, "%08x", unsigned(weights_.fingerprint));
+  return "bert-" + std::to_string(config_.layers) + "x" + std::to_string(config_.hidden) + "-" + print;
+}
+SMALTI_INLINE int sentence_encoder::count_tokens(std::string_view text) const { return int(tokenise(text).size()); }
+
+struct sentence_encoder::activations_of {  // of one batch; grows with the longest
+  buffer<float> x, qkv, mixed, wide;  // (tokens, hidden), (tokens, 3·hidden), (tokens, hidden), (tokens, ffn)
+  void fit(std::size_t tokens, std::size_t hidden, std::size_t ffn) {
+    if (x.size() >= tokens * hidden) return;
+    x = buffer<float>(tokens * hidden), qkv = buffer<float>(tokens * 3 * hidden), mixed = buffer<float>(tokens * hidden), wide = buffer<float>(tokens * ffn);
+  }
+};
+
+SMALTI_INLINE buffer<float> sentence_encoder::encode(on_cpu const& where, std::span<std::string const> sentences) const {
+  std::vector<std::vector<int>> ids(sentences.size());
+  parallel_for(where, index(sentences.size()), [&](index i) { ids[std::size_t(i)] = cut(tokenise(sentences[std::size_t(i)])); });
+  std::vector<std::size_t> order(sentences.size());
+  std::iota(order.begin(), order.end(), std::size_t(0));
+// Neighbours of one length share the work of attention evenly.
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return std::pair(ids[a].size(), a) < std::pair(ids[b].size(), b); });
+  buffer<float> out(sentences.size() * std::size_t(dimension()));  // (sentences, dimension)
+  activations_of room;
+  for (std::size_t first = 0, last; first < order.size(); first = last) {
+    std::size_t tokens = 0;
+    for (last = first; last < order.size() && (last == first || tokens + ids[order[last]].size() <= std::size_t(batch_tokens_)); ++last) tokens += ids[order[last]].size();
+    run_batch(where, ids, std::span(order).subspan(first, last - first), room, out.data());
+  }
+  return out;
+}
+SMALTI_INLINE buffer<float> sentence_encoder::encode(on_cpu const& where, std::string const& sentence) const { return encode(where, std::span(&sentence, 1)); }
+SMALTI_INLINE std::vector<int> sentence_encoder::tokenise(std::string_view text) const { return tokens_.encode(text, {.parse_special = parse_special_}); }
+
+SMALTI_INLINE std::vector<int> sentence_encoder::cut(std::vector<int> ids) const {
+  std::size_t const most = std::size_t(config_.max_tokens);
+  if (ids.size() > most) ids[most - 1] = ids.back(), ids.resize(most);
+  return ids;
+}
+
+SMALTI_INLINE void sentence_encoder::run_batch(on_cpu const& where, std::vector<std::vector<int>> const& ids, std::span<std::size_t const> batch, activations_of& room, float* out) const {
+  index const h = config_.hidden;
+  std::vector<int> starts{0};  // (sentences + 1)
+  for (std::size_t s : batch) starts.push_back(starts.back() + int(ids[s].size()));
+  index const m = starts.back();
+  room.fit(std::size_t(m), std::size_t(h), std::size_t(config_.ffn));
+  auto const x = row_major(room.x.data(), m, h);  // (tokens, hidden)
+  for (std::size_t b = 0; b < batch.size(); ++b)
+    for (index p = 0; p < index(ids[batch[b]].size()); ++p) {
+      float const *word = weights_.words.data() + ids[batch[b]][std::size_t(p)] * h, *place = weights_.places.data() + p * h;
+      for (index i = 0; i < h; ++i) x(starts[b] + p, i) = word[i] + place[i];
+    }
+  require(layer_norm(where, x, x, weights_.scale, weights_.shift, config_.norm_eps));
+  for (auto const& layer : weights_.layers) run_layer(where, layer, starts, x, room);
+  parallel_for(where, index(batch.size()), [&](index b) { pool(x, starts[std::size_t(b)], starts[std::size_t(b) + 1], out + index(batch[std::size_t(b)]) * h); });
+}
+
+SMALTI_INLINE void sentence_encoder::run_layer(on_cpu const& where, encoder_layer const& w, std::vector<int> const& starts, view<float, 2> x, activations_of& room) const {
+  index const m = x.extent[0], h = config_.hidden, heads = config_.heads, d = config_.head_dim();
+  auto const qkv = row_major(room.qkv.data(), m, 3 * h);                      // (tokens, 3·hidden)
+  auto const mixed = row_major(room.mixed.data(), m, h);                      // (tokens, hidden)
+  auto const wide = row_major(room.wide.data(), m, index(config_.ffn));       // (tokens, ffn)
+  require(gemm(where, qkv, product(x, w.qkv), bias{w.qkv_bias.data()}));
+  auto const part = [&](index i) { return view<float const, 4>{qkv.at + i * h, {1, heads, m, d}, {0, d, 3 * h, 1}}; };  // (1, heads, tokens, head_dim)
+  attention_lengths const lengths{.count = int(starts.size()) - 1, .q_starts = starts.data(), .kv_starts = starts.data()};
+  require(attention(where, attention_problem<float>{.q = part(0), .k = part(1), .v = part(2), .o = {mixed.at, {1, heads, m, d}, {0, d, h, 1}}, .lse = {},
+                                                    .scale = 1.f / std::sqrt(float(d)), .lengths = lengths}));
+  require(gemm(where, x, product(mixed, w.out), bias{w.out_bias.data()} | residual{x}));
+  require(layer_norm(where, x, x, w.attention_scale, w.attention_shift, config_.norm_eps));
+  require(gemm(where, wide, product(x, w.up), bias{w.up_bias.data()}));
+  require(apply_gelu(where, wide, wide));
+  require(gemm(where, x, product(wide, w.down), bias{w.down_bias.data()} | residual{x}));
+  require(layer_norm(where, x, x, w.output_scale, w.output_shift, config_.norm_eps));
+}
+
+SMALTI_INLINE void sentence_encoder::pool(view<float, 2> x, int first, int last, float* to) const {
+  index const h = config_.hidden;
+  if (config_.pool == pooling::cls || first == last) last = std::min(first + 1, last);
+  std::fill(to, to + h, 0.f);
+  for (int r = first; r < last; ++r)
+    for (index i = 0; i < h; ++i) to[i] += x(r, i);
+  double square = 0;  // the mean's divisor goes with the length
+  for (index i = 0; i < h; ++i) square += double(to[i]) * to[i];
+  float const scale = square > 0 ? float(1 / std::sqrt(square)) : 0.f;
+  for (index i = 0; i < h; ++i) to[i] *= scale;
+}
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_ENCODER_SENTENCE_ENCODER_HPP
@@ -9376,7 +9975,6 @@ class sentence_encoder {
 // Retrieval by words: BM25 (Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework", eq. 3.15) with the inverse
 // document frequency kept positive by a 1 inside the logarithm, as Lucene does.
 
-#include <limits>
 #include <unordered_map>
 // ---------------------------------------------------------------- smalti/retrieval/index.hpp
 #ifndef SMALTI_HAS_RETRIEVAL_INDEX_HPP
@@ -9387,7 +9985,6 @@ class sentence_encoder {
 #include <cmath>
 #include <concepts>
 #include <functional>
-#include <queue>
 #include <span>
 #include <string>
 #include <vector>
@@ -9416,14 +10013,9 @@ class best_hits {
   bool full() const { return heap_.size() >= k_; }
   /// A hit that does not beat this score cannot enter. −inf while there is room.
   float bar() const { return heap_.empty() || !full() ? -INFINITY : heap_.front().score; }
-  void push(hit h) {
-    if (!full()) return heap_.push_back(h), std::push_heap(heap_.begin(), heap_.end(), better{});
-    if (k_ == 0 || !better{}(h, heap_.front())) return;
-    std::pop_heap(heap_.begin(), heap_.end(), better{});
-    heap_.back() = h, std::push_heap(heap_.begin(), heap_.end(), better{});
-  }
+  void push(hit h);
   /// Best first. Leaves nothing.
-  std::vector<hit> take() { return std::sort(heap_.begin(), heap_.end(), better{}), std::move(heap_); }
+  std::vector<hit> take();
 
  private:
   std::size_t k_;
@@ -9446,20 +10038,42 @@ concept vector_index = requires(Index index, Index const fixed, on_cpu where, in
 namespace detail {
 /// Refuses what would poison every later comparison: one NaN, and no order is an order any more. The bound keeps every inner
 /// product finite: 65536 · (10¹⁶)² < 3.4·10³⁸.
-inline void check_vector(std::span<float const> v, int dimension, char const* what) {
+void check_vector(std::span<float const> v, int dimension, char const* what);
+void check_dimension(int dimension);
+[[noreturn]] void unknown_id(int id);
+[[noreturn]] void known_id(int id);
+}  // namespace detail
+
+}  // namespace smalti
+
+
+namespace smalti {
+
+SMALTI_INLINE void best_hits::push(hit h) {
+  if (!full()) return heap_.push_back(h), std::push_heap(heap_.begin(), heap_.end(), better{});
+  if (k_ == 0 || !better{}(h, heap_.front())) return;
+  std::pop_heap(heap_.begin(), heap_.end(), better{});
+  heap_.back() = h, std::push_heap(heap_.begin(), heap_.end(), better{});
+}
+SMALTI_INLINE std::vector<hit> best_hits::take() { return std::sort(heap_.begin(), heap_.end(), better{}), std::move(heap_); }
+
+namespace detail {
+SMALTI_INLINE void check_vector(std::span<float const> v, int dimension, char const* what) {
   if (v.size() != std::size_t(dimension))
     throw error("index.7", std::string(what) + ": expected " + std::to_string(dimension) + " numbers, found " + std::to_string(v.size()));
   for (std::size_t i = 0; i < v.size(); ++i)
     if (!(std::fabs(v[i]) <= 1e16f))
       throw error("index.8", std::string(what) + ": expected numbers within ±1e16, found " + std::to_string(v[i]) + " at place " + std::to_string(i));
 }
-inline void check_dimension(int dimension) {
+
+SMALTI_INLINE void check_dimension(int dimension) {
   constexpr int most = 1 << 16;
   if (dimension < 1 || dimension > most)
     throw error("index.7", "the dimension: expected 1 … " + std::to_string(most) + ", found " + std::to_string(dimension));
 }
-[[noreturn]] inline void unknown_id(int id) { throw error("index.10", "id " + std::to_string(id) + ": expected one of the index, found none"); }
-[[noreturn]] inline void known_id(int id) {
+SMALTI_INLINE void unknown_id(int id) { throw error("index.10", "id " + std::to_string(id) + ": expected one of the index, found none"); }
+
+SMALTI_INLINE void known_id(int id) {
   throw error("index.9", "id " + std::to_string(id) + ": expected a new one of 0 … 2147483647, found " + (id < 0 ? "a negative one" : "it in the index already"));
 }
 }  // namespace detail
@@ -9472,13 +10086,10 @@ inline void check_dimension(int dimension) {
 // Text as the words that a search compares: Unicode letters, digits and marks (UAX #44 categories L, M, N), NFKC and case folded
 // (UAX #15), English plurals reduced by the S-stemmer (Harman 1991, "How effective is suffixing?").
 
-#include <cstdint>
-#include <cstdlib>
-#include <memory>
+#include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
-#include <utf8proc.h>
 
 namespace smalti {
 
@@ -9487,6 +10098,24 @@ struct word_options {
   bool plurals = true;     ///< "cats" is "cat", "bodies" is "body"
   bool stop_words = true;  ///< leave out the commonest English function words
 };
+
+namespace detail {
+/// NFKC and case folded; ill-formed UTF-8 only in ASCII letters.
+std::string folded(std::string_view word);
+}  // namespace detail
+
+/// Calls f(word, begin, end) for every word that counts: its compared form, and the bytes [begin, end) of the text it stands for.
+/// Bytes that are not UTF-8 separate words.
+void for_each_word(std::string_view text, word_options const& options, std::function<void(std::string_view word, std::size_t begin, std::size_t end)> const& f);
+
+}  // namespace smalti
+
+#include <cstdlib>
+#include <memory>
+#include <unordered_set>
+#include <utf8proc.h>
+
+namespace smalti {
 
 namespace detail {
 inline bool is_word_character(utf8proc_int32_t c) {
@@ -9515,7 +10144,7 @@ inline void reduce_plural(std::string& w) {
   } else if (ends_in(w, "s") && !w.ends_with("us") && !w.ends_with("ss"))
     w.pop_back();
 }
-inline std::string folded(std::string_view word) {
+SMALTI_INLINE std::string folded(std::string_view word) {
   std::string out(word);
   bool ascii = true;
   for (char& c : out) ascii &= static_cast<unsigned char>(c) < 128, c = c >= 'A' && c <= 'Z' ? char(c + 32) : c;
@@ -9528,10 +10157,7 @@ inline std::string folded(std::string_view word) {
 }
 }  // namespace detail
 
-/// Calls f(word, begin, end) for every word that counts: its compared form, and the bytes [begin, end) of the text it stands for.
-/// Bytes that are not UTF-8 separate words.
-template <class F>
-void for_each_word(std::string_view text, word_options const& options, F&& f) {
+SMALTI_INLINE void for_each_word(std::string_view text, word_options const& options, std::function<void(std::string_view word, std::size_t begin, std::size_t end)> const& f) {
   auto emit = [&](std::size_t begin, std::size_t end) {
     if (begin == end) return;
     std::string word = detail::folded(text.substr(begin, end - begin));
@@ -9578,61 +10204,16 @@ struct bm25_options {
 /// safe; add and erase need the index to themselves. Errors: index.9 (id known), index.10 (id unknown), index.11 (options).
 class bm25_index {
  public:
-  explicit bm25_index(bm25_options options = {}) : options_(options) {
-    if (!(options.k1 >= 0 && options.k1 <= 1e6f && options.b >= 0 && options.b <= 1))
-      throw error("index.11", "options of BM25: expected k1 ≥ 0 and b 0 … 1, found k1 " + std::to_string(options.k1) + ", b " + std::to_string(options.b));
-  }
+  explicit bm25_index(bm25_options options = {});
 
   int size() const { return int(slot_of_.size()); }
   bool contains(int id) const { return slot_of_.contains(id); }
 
-  void add(int id, std::string_view words) {
-    if (id < 0 || contains(id)) detail::known_id(id);
-    text made{id, 0, {}};
-    std::unordered_map<int, int> counts;
-    for_each_word(words, options_.words, [&](std::string_view word, std::size_t, std::size_t) { ++counts[term_of(word)], ++made.length; });
-    made.terms.assign(counts.begin(), counts.end());
-    int slot = int(texts_.size());
-    if (free_.empty()) texts_.emplace_back();
-    else slot = free_.back(), free_.pop_back();
-    for (auto [term, count] : made.terms) postings_[std::size_t(term)].push_back({slot, count});
-    words_ += made.length, slot_of_.emplace(id, slot), texts_[std::size_t(slot)] = std::move(made);
-  }
-  void erase(int id) {
-    auto const at = slot_of_.find(id);
-    if (at == slot_of_.end()) detail::unknown_id(id);
-    int const slot = at->second;
-    auto& gone = texts_[std::size_t(slot)];
-    for (auto [term, count] : gone.terms) {
-      auto& list = postings_[std::size_t(term)];
-      auto const place = std::find_if(list.begin(), list.end(), [&](posting const& p) { return p.slot == slot; });
-      *place = list.back(), list.pop_back();
-    }
-    words_ -= gone.length, gone = {}, free_.push_back(slot), slot_of_.erase(at);
-  }
+  void add(int id, std::string_view words);
+  void erase(int id);
 
   /// The k best texts that share a word with the query and are kept, best first. Scores are above 0.
-  std::vector<hit> search(std::string_view query, int k, id_filter const& keep = {}) const {
-    std::vector<int> asked;
-    for_each_word(query, options_.words, [&](std::string_view word, std::size_t, std::size_t) {
-      if (auto const at = terms_.find(std::string(word)); at != terms_.end()) asked.push_back(at->second);
-    });
-    std::sort(asked.begin(), asked.end());  // the order of summation must not depend on the order of words
-    std::vector<float> scores(texts_.size());
-    float const mean = slot_of_.empty() ? 1.f : std::max(float(words_) / float(slot_of_.size()), 1e-6f);
-    for (int term : asked) {
-      auto const& list = postings_[std::size_t(term)];
-      float const n = float(list.size()), rarity = std::log(1 + (float(size()) - n + 0.5f) / (n + 0.5f));
-      for (posting const& p : list) {
-        float const f = float(p.count), length = float(texts_[std::size_t(p.slot)].length);
-        scores[std::size_t(p.slot)] += rarity * f * (options_.k1 + 1) / (f + options_.k1 * (1 - options_.b + options_.b * length / mean));
-      }
-    }
-    best_hits best(std::min(k, size()));
-    for (std::size_t slot = 0; slot < scores.size(); ++slot)
-      if (hit const h{texts_[slot].id, scores[slot]}; h.score > 0 && h.score >= best.bar() && (!keep || keep(h.id))) best.push(h);
-    return best.take();
-  }
+  std::vector<hit> search(std::string_view query, int k, id_filter const& keep = {}) const;
 
  private:
   struct posting { int slot, count; };
@@ -9640,11 +10221,7 @@ class bm25_index {
     int id = -1, length = 0;                  // words
     std::vector<std::pair<int, int>> terms;   // and how often: what erase has to undo
   };
-  int term_of(std::string_view word) {
-    auto const [at, fresh] = terms_.emplace(word, int(postings_.size()));
-    if (fresh) postings_.emplace_back();
-    return at->second;
-  }
+  int term_of(std::string_view word);
 
   bm25_options options_;
   std::unordered_map<std::string, int> terms_;
@@ -9656,6 +10233,73 @@ class bm25_index {
 };
 
 }  // namespace smalti
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace smalti {
+
+SMALTI_INLINE bm25_index::bm25_index(bm25_options options) : options_(options) {
+  if (!(options.k1 >= 0 && options.k1 <= 1e6f && options.b >= 0 && options.b <= 1))
+    throw error("index.11", "options of BM25: expected k1 ≥ 0 and b 0 … 1, found k1 " + std::to_string(options.k1) + ", b " + std::to_string(options.b));
+}
+
+SMALTI_INLINE void bm25_index::add(int id, std::string_view words) {
+  if (id < 0 || contains(id)) detail::known_id(id);
+  text made{id, 0, {}};
+  std::unordered_map<int, int> counts;
+  for_each_word(words, options_.words, [&](std::string_view word, std::size_t, std::size_t) { ++counts[term_of(word)], ++made.length; });
+  made.terms.assign(counts.begin(), counts.end());
+  int slot = int(texts_.size());
+  if (free_.empty()) texts_.emplace_back();
+  else slot = free_.back(), free_.pop_back();
+  for (auto [term, count] : made.terms) postings_[std::size_t(term)].push_back({slot, count});
+  words_ += made.length, slot_of_.emplace(id, slot), texts_[std::size_t(slot)] = std::move(made);
+}
+
+SMALTI_INLINE void bm25_index::erase(int id) {
+  auto const at = slot_of_.find(id);
+  if (at == slot_of_.end()) detail::unknown_id(id);
+  int const slot = at->second;
+  auto& gone = texts_[std::size_t(slot)];
+  for (auto [term, count] : gone.terms) {
+    auto& list = postings_[std::size_t(term)];
+    auto const place = std::find_if(list.begin(), list.end(), [&](posting const& p) { return p.slot == slot; });
+    *place = list.back(), list.pop_back();
+  }
+  words_ -= gone.length, gone = {}, free_.push_back(slot), slot_of_.erase(at);
+}
+
+SMALTI_INLINE std::vector<hit> bm25_index::search(std::string_view query, int k, id_filter const& keep) const {
+  std::vector<int> asked;
+  for_each_word(query, options_.words, [&](std::string_view word, std::size_t, std::size_t) {
+    if (auto const at = terms_.find(std::string(word)); at != terms_.end()) asked.push_back(at->second);
+  });
+  std::sort(asked.begin(), asked.end());  // the order of summation must not depend on the order of words
+  std::vector<float> scores(texts_.size());
+  float const mean = slot_of_.empty() ? 1.f : std::max(float(words_) / float(slot_of_.size()), 1e-6f);
+  for (int term : asked) {
+    auto const& list = postings_[std::size_t(term)];
+    float const n = float(list.size()), rarity = std::log(1 + (float(size()) - n + 0.5f) / (n + 0.5f));
+    for (posting const& p : list) {
+      float const f = float(p.count), length = float(texts_[std::size_t(p.slot)].length);
+      scores[std::size_t(p.slot)] += rarity * f * (options_.k1 + 1) / (f + options_.k1 * (1 - options_.b + options_.b * length / mean));
+    }
+  }
+  best_hits best(std::min(k, size()));
+  for (std::size_t slot = 0; slot < scores.size(); ++slot)
+    if (hit const h{texts_[slot].id, scores[slot]}; h.score > 0 && h.score >= best.bar() && (!keep || keep(h.id))) best.push(h);
+  return best.take();
+}
+
+SMALTI_INLINE int bm25_index::term_of(std::string_view word) {
+  auto const [at, fresh] = terms_.emplace(word, int(postings_.size()));
+  if (fresh) postings_.emplace_back();
+  return at->second;
+}
+
+}  // namespace smalti
 #endif  // SMALTI_HAS_RETRIEVAL_BM25_HPP
 // ---------------------------------------------------------------- smalti/retrieval/flat.hpp
 #ifndef SMALTI_HAS_RETRIEVAL_FLAT_HPP
@@ -9663,14 +10307,69 @@ class bm25_index {
 // The exact index: every vector is compared with every query. The fastest choice up to about 10⁴ … 10⁵ vectors, and the truth
 // that approximate indexes are measured against.
 
-#include <cstring>
 #include <unordered_map>
+
+namespace smalti {
+
+/// Vectors as rows of one block of memory. Models vector_index; erase moves the last row into the gap, so no memory is lost.
+/// Errors: index.7 (dimension), index.8 (NaN, infinity), index.9 (id known already), index.10 (unknown id).
+class flat_index {
+ public:
+  explicit flat_index(int dimension);
+
+  int dimension() const { return dimension_; }
+  int size() const { return int(ids_.size()); }
+  bool contains(int id) const { return row_of_.contains(id); }
+  std::span<int const> ids() const { return ids_; }  ///< of the rows, in order
+  /// The vector under an id, (dimension); valid until the next add or erase.
+  std::span<float const> vector(int id) const;
+
+  void reserve(int count) { grow(std::size_t(std::max(count, 0))); }
+  void add(int id, std::span<float const> v);
+  void erase(int id);
+
+  /// The k best of every query, best first, fewer where fewer are kept. queries: (count, dimension), rows anywhere in memory.
+  std::vector<std::vector<hit>> search(on_cpu const& where, view<float const, 2> queries, int k, id_filter const& keep = {}) const;
+  std::vector<hit> search(on_cpu const& where, std::span<float const> query, int k, id_filter const& keep = {}) const;
+
+ private:
+  static constexpr int rows_per_block = 128;  // 192 KB at dimension 384: stays in L2 for all groups of four queries
+
+  index stride() const { return round_up(index(dimension_), index(16)); }  // every row on a cache line of its own
+  float const* row(int r) const { return rows_.data() + r * stride(); }
+
+  void scan(arch device, int first, int last, float const* queries, int count, id_filter const& keep, std::vector<best_hits>& best) const;
+  void grow(std::size_t capacity);
+
+  int dimension_;
+  std::size_t capacity_ = 0;  // rows
+  buffer<float> rows_;        // (capacity, stride)
+  std::vector<int> ids_;      // by row
+  std::unordered_map<int, int> row_of_;
+};
+static_assert(vector_index<flat_index>);
+
+}  // namespace smalti
+
+#include <cstring>
 // ---------------------------------------------------------------- smalti/retrieval/scores.hpp
 #ifndef SMALTI_HAS_RETRIEVAL_SCORES_HPP
 #define SMALTI_HAS_RETRIEVAL_SCORES_HPP
 // The distance kernels of the indexes, per instruction set. Several accumulators: with a single one, every addition waits for
 // the one before, and an inner product of 384 takes about twice as long.
 
+
+namespace smalti::detail {
+
+/// out (count) = inner products of `count` rows of n floats, `stride` apart, with a query (n); or of four queries (4, n): out (4, count).
+using row_kernel = void (*)(float const* row, index stride, index count, float const* query, index n, float* out);
+row_kernel row_products(arch a);
+row_kernel row_products4(arch a);
+/// 1 − inner product, in the shape that hnswlib calls.
+using distance_kernel = float (*)(void const* a, void const* b, void const* n);
+distance_kernel inner_product_distance(arch a);
+
+}  // namespace smalti::detail
 
 // Opens the namespace of kernels compiled for the compiler's own target. Close with end_generic.inc.
 namespace smalti::simd_generic {
@@ -9802,9 +10501,9 @@ inline float inner_product_distance(void const* a, void const* b, void const* n)
 
 namespace smalti::detail {
 
-inline auto* row_products(arch a) { return pick(a, &simd_generic::row_products, &simd_avx2::row_products, &simd_avx512::row_products); }
-inline auto* row_products4(arch a) { return pick(a, &simd_generic::row_products4, &simd_avx2::row_products4, &simd_avx512::row_products4); }
-inline auto* inner_product_distance(arch a) {
+SMALTI_INLINE row_kernel row_products(arch a) { return pick(a, &simd_generic::row_products, &simd_avx2::row_products, &simd_avx512::row_products); }
+SMALTI_INLINE row_kernel row_products4(arch a) { return pick(a, &simd_generic::row_products4, &simd_avx2::row_products4, &simd_avx512::row_products4); }
+SMALTI_INLINE distance_kernel inner_product_distance(arch a) {
   return pick(a, &simd_generic::inner_product_distance, &simd_avx2::inner_product_distance, &simd_avx512::inner_product_distance);
 }
 
@@ -9813,109 +10512,87 @@ inline auto* inner_product_distance(arch a) {
 
 namespace smalti {
 
-/// Vectors as rows of one block of memory. Models vector_index; erase moves the last row into the gap, so no memory is lost.
-/// Errors: index.7 (dimension), index.8 (NaN, infinity), index.9 (id known already), index.10 (unknown id).
-class flat_index {
- public:
-  explicit flat_index(int dimension) : dimension_(dimension) { detail::check_dimension(dimension); }
+SMALTI_INLINE flat_index::flat_index(int dimension) : dimension_(dimension) { detail::check_dimension(dimension); }
 
-  int dimension() const { return dimension_; }
-  int size() const { return int(ids_.size()); }
-  bool contains(int id) const { return row_of_.contains(id); }
-  std::span<int const> ids() const { return ids_; }  ///< of the rows, in order
-  /// The vector under an id, (dimension); valid until the next add or erase.
-  std::span<float const> vector(int id) const {
-    auto const at = row_of_.find(id);
-    if (at == row_of_.end()) detail::unknown_id(id);
-    return {row(at->second), std::size_t(dimension_)};
+SMALTI_INLINE std::span<float const> flat_index::vector(int id) const {
+  auto const at = row_of_.find(id);
+  if (at == row_of_.end()) detail::unknown_id(id);
+  return {row(at->second), std::size_t(dimension_)};
+}
+
+SMALTI_INLINE void flat_index::add(int id, std::span<float const> v) {
+  detail::check_vector(v, dimension_, "a vector to add");
+  if (id < 0 || contains(id)) detail::known_id(id);
+  if (ids_.size() == capacity_) grow(std::max<std::size_t>(16, capacity_ * 2));
+  float* const to = rows_.data() + ids_.size() * std::size_t(stride());
+  std::memcpy(to, v.data(), v.size_bytes());
+  row_of_.emplace(id, size()), ids_.push_back(id);
+}
+
+SMALTI_INLINE void flat_index::erase(int id) {
+  auto const at = row_of_.find(id);
+  if (at == row_of_.end()) detail::unknown_id(id);
+  int const gap = at->second, last = size() - 1;
+  if (gap != last) {
+    std::memcpy(rows_.data() + gap * stride(), row(last), sizeof(float) * std::size_t(dimension_));
+    ids_[std::size_t(gap)] = ids_[std::size_t(last)], row_of_[ids_[std::size_t(gap)]] = gap;
   }
+  row_of_.erase(id), ids_.pop_back();
+}
 
-  void reserve(int count) { grow(std::size_t(std::max(count, 0))); }
-  void add(int id, std::span<float const> v) {
-    detail::check_vector(v, dimension_, "a vector to add");
-    if (id < 0 || contains(id)) detail::known_id(id);
-    if (ids_.size() == capacity_) grow(std::max<std::size_t>(16, capacity_ * 2));
-    float* const to = rows_.data() + ids_.size() * std::size_t(stride());
-    std::memcpy(to, v.data(), v.size_bytes());
-    row_of_.emplace(id, size()), ids_.push_back(id);
+SMALTI_INLINE std::vector<std::vector<hit>> flat_index::search(on_cpu const& where, view<float const, 2> queries, int k, id_filter const& keep) const {
+  int const count = int(queries.extent[0]), n = dimension_;
+  buffer<float> packed(std::size_t(count) * std::size_t(n));  // (count, dimension)
+  for (int q = 0; q < count; ++q) {
+    if (queries.extent[1] != n) detail::check_vector({queries.at, std::size_t(queries.extent[1])}, n, "a query");
+    for (int i = 0; i < n; ++i) packed[std::size_t(q) * std::size_t(n) + std::size_t(i)] = queries(q, i);
+    detail::check_vector({packed.data() + std::size_t(q) * std::size_t(n), std::size_t(n)}, n, "a query");
   }
-  void erase(int id) {
-    auto const at = row_of_.find(id);
-    if (at == row_of_.end()) detail::unknown_id(id);
-    int const gap = at->second, last = size() - 1;
-    if (gap != last) {
-      std::memcpy(rows_.data() + gap * stride(), row(last), sizeof(float) * std::size_t(dimension_));
-      ids_[std::size_t(gap)] = ids_[std::size_t(last)], row_of_[ids_[std::size_t(gap)]] = gap;
-    }
-    row_of_.erase(id), ids_.pop_back();
+// A task is a part of the rows for all queries; parts are as many as the threads can share evenly.
+  int const parts = std::max(1, std::min(where.size() * 4, size() / rows_per_block));
+  std::vector<std::vector<best_hits>> found(std::size_t(parts), std::vector<best_hits>(std::size_t(count), best_hits(std::min(k, size()))));
+  parallel_for(where, parts, [&](index part) {
+    int const first = int(size() * part / parts), last = int(size() * (part + 1) / parts);
+    scan(where.device, first, last, packed.data(), count, keep, found[std::size_t(part)]);
+  });
+  std::vector<std::vector<hit>> all;
+  for (int q = 0; q < count; ++q) {
+    best_hits best(std::min(k, size()));
+    for (auto& part : found)
+      for (hit h : part[std::size_t(q)].take()) best.push(h);
+    all.push_back(best.take());
   }
+  return all;
+}
 
-  /// The k best of every query, best first, fewer where fewer are kept. queries: (count, dimension), rows anywhere in memory.
-  std::vector<std::vector<hit>> search(on_cpu const& where, view<float const, 2> queries, int k, id_filter const& keep = {}) const {
-    int const count = int(queries.extent[0]), n = dimension_;
-    buffer<float> packed(std::size_t(count) * std::size_t(n));  // (count, dimension)
-    for (int q = 0; q < count; ++q) {
-      if (queries.extent[1] != n) detail::check_vector({queries.at, std::size_t(queries.extent[1])}, n, "a query");
-      for (int i = 0; i < n; ++i) packed[std::size_t(q) * std::size_t(n) + std::size_t(i)] = queries(q, i);
-      detail::check_vector({packed.data() + std::size_t(q) * std::size_t(n), std::size_t(n)}, n, "a query");
-    }
-    // A task is a part of the rows for all queries; parts are as many as the threads can share evenly.
-    int const parts = std::max(1, std::min(where.size() * 4, size() / rows_per_block));
-    std::vector<std::vector<best_hits>> found(std::size_t(parts), std::vector<best_hits>(std::size_t(count), best_hits(std::min(k, size()))));
-    parallel_for(where, parts, [&](index part) {
-      int const first = int(size() * part / parts), last = int(size() * (part + 1) / parts);
-      scan(where.device, first, last, packed.data(), count, keep, found[std::size_t(part)]);
-    });
-    std::vector<std::vector<hit>> all;
-    for (int q = 0; q < count; ++q) {
-      best_hits best(std::min(k, size()));
-      for (auto& part : found)
-        for (hit h : part[std::size_t(q)].take()) best.push(h);
-      all.push_back(best.take());
-    }
-    return all;
-  }
-  std::vector<hit> search(on_cpu const& where, std::span<float const> query, int k, id_filter const& keep = {}) const {
-    detail::check_vector(query, dimension_, "a query");
-    return std::move(search(where, row_major(query.data(), 1, dimension_), k, keep)[0]);
-  }
+SMALTI_INLINE std::vector<hit> flat_index::search(on_cpu const& where, std::span<float const> query, int k, id_filter const& keep) const {
+  detail::check_vector(query, dimension_, "a query");
+  return std::move(search(where, row_major(query.data(), 1, dimension_), k, keep)[0]);
+}
 
- private:
-  static constexpr int rows_per_block = 128;  // 192 KB at dimension 384: stays in L2 for all groups of four queries
-
-  index stride() const { return round_up(index(dimension_), index(16)); }  // every row on a cache line of its own
-  float const* row(int r) const { return rows_.data() + r * stride(); }
-
-  void scan(arch device, int first, int last, float const* queries, int count, id_filter const& keep, std::vector<best_hits>& best) const {
-    float scores[4 * rows_per_block];
-    for (int r = first; r < last; r += rows_per_block) {
-      int const rows = std::min(rows_per_block, last - r);
-      for (int q = 0; q < count;) {
-        int const group = count - q >= 4 ? 4 : 1;
-        (group == 4 ? detail::row_products4(device) : detail::row_products(device))(row(r), stride(), rows, queries + index(q) * dimension_, dimension_, scores);
-        for (int j = 0; j < group; ++j, ++q)
-          for (int i = 0; i < rows; ++i) {
-            hit const h{ids_[std::size_t(r + i)], scores[j * rows + i]};
-            auto& top = best[std::size_t(q)];
-            if (h.score >= top.bar() && (!keep || keep(h.id))) top.push(h);
-          }
-      }
+SMALTI_INLINE void flat_index::scan(arch device, int first, int last, float const* queries, int count, id_filter const& keep, std::vector<best_hits>& best) const {
+  float scores[4 * rows_per_block];
+  for (int r = first; r < last; r += rows_per_block) {
+    int const rows = std::min(rows_per_block, last - r);
+    for (int q = 0; q < count;) {
+      int const group = count - q >= 4 ? 4 : 1;
+      (group == 4 ? detail::row_products4(device) : detail::row_products(device))(row(r), stride(), rows, queries + index(q) * dimension_, dimension_, scores);
+      for (int j = 0; j < group; ++j, ++q)
+        for (int i = 0; i < rows; ++i) {
+          hit const h{ids_[std::size_t(r + i)], scores[j * rows + i]};
+          auto& top = best[std::size_t(q)];
+          if (h.score >= top.bar() && (!keep || keep(h.id))) top.push(h);
+        }
     }
   }
-  void grow(std::size_t capacity) {
-    if (capacity <= capacity_) return;
-    buffer<float> larger(capacity * std::size_t(stride()));
-    if (!ids_.empty()) std::memcpy(larger.data(), rows_.data(), ids_.size() * std::size_t(stride()) * sizeof(float));
-    rows_ = std::move(larger), capacity_ = capacity;
-  }
+}
 
-  int dimension_;
-  std::size_t capacity_ = 0;  // rows
-  buffer<float> rows_;        // (capacity, stride)
-  std::vector<int> ids_;      // by row
-  std::unordered_map<int, int> row_of_;
-};
-static_assert(vector_index<flat_index>);
+SMALTI_INLINE void flat_index::grow(std::size_t capacity) {
+  if (capacity <= capacity_) return;
+  buffer<float> larger(capacity * std::size_t(stride()));
+  if (!ids_.empty()) std::memcpy(larger.data(), rows_.data(), ids_.size() * std::size_t(stride()) * sizeof(float));
+  rows_ = std::move(larger), capacity_ = capacity;
+}
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_RETRIEVAL_FLAT_HPP
@@ -9926,7 +10603,6 @@ static_assert(vector_index<flat_index>);
 // marginal relevance; Carbonell & Goldstein 1998).
 
 #include <initializer_list>
-#include <unordered_map>
 
 namespace smalti {
 
@@ -9936,15 +10612,7 @@ struct rrf {
 
 /// score(id) = Σ over the rankings that hold it of weight / (constant + rank). Only ranks count, so scores of different kinds
 /// may meet. At most `limit` hits, best first. weights: one for each ranking, or none (all 1).
-inline std::vector<hit> fuse(std::span<std::vector<hit> const> rankings, int limit, rrf how = {}, std::span<float const> weights = {}) {
-  std::unordered_map<int, float> sums;
-  for (std::size_t r = 0; r < rankings.size(); ++r)
-    for (std::size_t rank = 1; rank <= rankings[r].size(); ++rank)
-      sums[rankings[r][rank - 1].id] += (r < weights.size() ? weights[r] : 1.f) / (how.constant + float(rank));
-  best_hits best(std::min(limit, int(sums.size())));
-  for (auto [id, score] : sums) best.push({id, score});
-  return best.take();
-}
+std::vector<hit> fuse(std::span<std::vector<hit> const> rankings, int limit, rrf how = {}, std::span<float const> weights = {});
 inline std::vector<hit> fuse(std::initializer_list<std::vector<hit>> rankings, int limit, rrf how = {}) {
   return fuse(std::span(rankings.begin(), rankings.size()), limit, how);
 }
@@ -9977,6 +10645,22 @@ std::vector<hit> mmr(std::span<hit const> hits, int k, float lambda, Likeness&& 
 }
 
 }  // namespace smalti
+
+#include <unordered_map>
+
+namespace smalti {
+
+SMALTI_INLINE std::vector<hit> fuse(std::span<std::vector<hit> const> rankings, int limit, rrf how, std::span<float const> weights) {
+  std::unordered_map<int, float> sums;
+  for (std::size_t r = 0; r < rankings.size(); ++r)
+    for (std::size_t rank = 1; rank <= rankings[r].size(); ++rank)
+      sums[rankings[r][rank - 1].id] += (r < weights.size() ? weights[r] : 1.f) / (how.constant + float(rank));
+  best_hits best(std::min(limit, int(sums.size())));
+  for (auto [id, score] : sums) best.push({id, score});
+  return best.take();
+}
+
+}  // namespace smalti
 #endif  // SMALTI_HAS_RETRIEVAL_FUSION_HPP
 // ---------------------------------------------------------------- smalti/retrieval/hnsw.hpp
 #ifndef SMALTI_HAS_RETRIEVAL_HNSW_HPP
@@ -9986,7 +10670,6 @@ std::vector<hit> mmr(std::span<hit const> hits, int k, float lambda, Likeness&& 
 // vector without a neighbour. An erased vector stays in the graph as a stepping stone and is never returned.
 
 #include <memory>
-#include <numeric>
 #include <unordered_map>
 // ---------------------------------------------------------------- smalti/retrieval/hnsw_graph.hpp
 #ifndef SMALTI_HAS_RETRIEVAL_HNSW_GRAPH_HPP
@@ -9994,23 +10677,15 @@ std::vector<hit> mmr(std::span<hit const> hits, int k, float lambda, Likeness&& 
 // The graph of an HNSW index (Malkov & Yashunin 2018) as plain arrays, which a file can hold and which can be checked before
 // hnswlib sees them: hnswlib's own loader trusts its file.
 
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <new>
 #include <span>
 #include <string>
 #include <vector>
 
-// hnswlib 0.6.2 puts functions that are not inline into its header unless it may not vectorise by hand; two translation units
-// of one program would then define them twice. The distances are ours anyway.
-#if !defined(NO_MANUAL_VECTORIZATION)
-  #define NO_MANUAL_VECTORIZATION
-  #include <hnswlib/hnswlib.h>
-  #undef NO_MANUAL_VECTORIZATION
-#else
-  #include <hnswlib/hnswlib.h>
-#endif
+namespace hnswlib {
+template <typename T> class HierarchicalNSW;
+}
 
 namespace smalti {
 
@@ -10025,9 +10700,36 @@ struct hnsw_graph {
 };
 
 namespace detail {
-
 /// What is wrong with a graph of `size` slots, or nothing: "expected …, found …". After this nothing in it can point outside.
-inline std::string fault_of(hnsw_graph const& g, std::size_t size) {
+std::string fault_of(hnsw_graph const& g, std::size_t size);
+
+using hnswlib_graph = hnswlib::HierarchicalNSW<float>;
+
+hnsw_graph arrays_of(hnswlib_graph const& g);
+/// Fills an empty hnswlib graph whose capacity is at least the size. `a` must have been checked. vectors: (size, dimension).
+void fill(hnswlib_graph& g, hnsw_graph const& a, float const* vectors);
+}  // namespace detail
+
+}  // namespace smalti
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+// hnswlib 0.6.2 puts functions that are not inline into its header unless it may not vectorise by hand; two translation units
+// of one program would then define them twice. The distances are ours anyway.
+#if !defined(NO_MANUAL_VECTORIZATION)
+  #define NO_MANUAL_VECTORIZATION
+  #include <hnswlib/hnswlib.h>
+  #undef NO_MANUAL_VECTORIZATION
+#else
+  #include <hnswlib/hnswlib.h>
+#endif
+
+namespace smalti {
+
+namespace detail {
+SMALTI_INLINE std::string fault_of(hnsw_graph const& g, std::size_t size) {
   auto text = [](auto v) { return std::to_string(v); };
   if (g.m < 2 || g.m > g.most_m) return "m: expected 2 … " + text(g.most_m) + ", found " + text(g.m);
   if (g.ef_construction < 1 || g.ef_construction > g.most_ef) return "ef_construction: expected 1 … " + text(g.most_ef) + ", found " + text(g.ef_construction);
@@ -10055,15 +10757,13 @@ inline std::string fault_of(hnsw_graph const& g, std::size_t size) {
   return {};
 }
 
-using hnswlib_graph = hnswlib::HierarchicalNSW<float>;
-
 /// The neighbours of a slot on a level.
 inline std::span<hnswlib::tableint const> neighbours(hnswlib_graph const& g, uint32_t slot, int level) {
   auto* const list = g.get_linklist_at_level(slot, level);
   return {list + 1, g.getListCount(list)};
 }
 
-inline hnsw_graph arrays_of(hnswlib_graph const& g) {
+SMALTI_INLINE hnsw_graph arrays_of(hnswlib_graph const& g) {
   hnsw_graph a{int(g.M_), int(g.ef_construction_), g.cur_element_count ? int(g.enterpoint_node_) : -1, {}, {}};
   for (uint32_t slot = 0; slot < g.cur_element_count; ++slot) {
     a.level.push_back(uint8_t(g.element_levels_[slot]));
@@ -10075,14 +10775,13 @@ inline hnsw_graph arrays_of(hnswlib_graph const& g) {
   return a;
 }
 
-/// Fills an empty hnswlib graph whose capacity is at least the size. `a` must have been checked. vectors: (size, dimension).
-inline void fill(hnswlib_graph& g, hnsw_graph const& a, float const* vectors) {
+SMALTI_INLINE void fill(hnswlib_graph& g, hnsw_graph const& a, float const* vectors) {
   std::size_t at = 0;
   for (uint32_t slot = 0; slot < a.level.size(); ++slot) {
     int const level = a.level[slot];
     std::memset(g.data_level0_memory_ + slot * g.size_data_per_element_, 0, g.size_data_per_element_);
     if (level) {
-      // calloc, because hnswlib frees it
+    // calloc, because hnswlib frees it
       g.linkLists_[slot] = static_cast<char*>(std::calloc(g.size_links_per_element_ * std::size_t(level) + 1, 1));
       if (!g.linkLists_[slot]) throw std::bad_alloc();
     }
@@ -10118,24 +10817,13 @@ struct hnsw_options {
 /// uses all threads it is given. Errors: index.7 … index.10 as flat_index; index.11 (options out of range).
 class hnsw_index {
  public:
-  explicit hnsw_index(int dimension, hnsw_options options = {}) : dimension_(dimension), options_(options) {
-    detail::check_dimension(dimension);
-    bool const good = options.m >= 2 && options.m <= hnsw_graph::most_m && options.ef_construction >= 1 &&
-                      options.ef_construction <= hnsw_graph::most_ef && options.ef >= 1 && options.capacity >= 0;
-    if (!good)
-      throw error("index.11", "options of an HNSW index: expected m 2 … 128, ef_construction 1 … 4096, ef ≥ 1, capacity ≥ 0; found m " +
-                                  std::to_string(options.m) + ", ef_construction " + std::to_string(options.ef_construction) + ", ef " + std::to_string(options.ef));
-    space_ = std::make_unique<space>(dimension);
-    graph_ = std::make_unique<detail::hnswlib_graph>(space_.get(), std::size_t(std::max(options.capacity, 16)), std::size_t(options.m), std::size_t(options.ef_construction));
-  }
+  explicit hnsw_index(int dimension, hnsw_options options = {});
   /// From arrays that a file held. ids: (slots), −1 for an erased one; vectors: (slots, dimension). Errors: index.5, index.8.
-  hnsw_index(int dimension, hnsw_options options, hnsw_graph const& arrays, std::span<int const> ids, std::span<float const> vectors)
-      : hnsw_index(dimension, checked(dimension, options, arrays, ids, vectors)) {
-    detail::fill(*graph_, arrays, vectors.data());
-    ids_.assign(ids.begin(), ids.end());
-    for (int slot = 0; slot < slots(); ++slot)
-      if (ids_[std::size_t(slot)] >= 0 && !slot_of_.emplace(ids_[std::size_t(slot)], slot).second) detail::known_id(ids_[std::size_t(slot)]);
-  }
+  hnsw_index(int dimension, hnsw_options options, hnsw_graph const& arrays, std::span<int const> ids, std::span<float const> vectors);
+
+  hnsw_index(hnsw_index&&) noexcept;
+  hnsw_index& operator=(hnsw_index&&) noexcept;
+  ~hnsw_index();
 
   int dimension() const { return dimension_; }
   int size() const { return int(slot_of_.size()); }
@@ -10144,130 +10832,33 @@ class hnsw_index {
   std::span<int const> ids() const { return ids_; }  ///< by slot, −1 for an erased one
   hnsw_options const& options() const { return options_; }
   void set_ef(int ef) { options_.ef = std::max(ef, 1); }
-  std::span<float const> vector(int id) const {
-    auto const at = slot_of_.find(id);
-    if (at == slot_of_.end()) detail::unknown_id(id);
-    return slot_vector(at->second);
-  }
-  std::span<float const> slot_vector(int slot) const { return {at(uint32_t(slot)), std::size_t(dimension_)}; }
-  hnsw_graph arrays() const { return detail::arrays_of(*graph_); }
+  std::span<float const> vector(int id) const;
+  std::span<float const> slot_vector(int slot) const;
+  hnsw_graph arrays() const;
 
-  void add(int id, std::span<float const> v) { add(on_cpu{}, std::span<int const>(&id, 1), row_major(v.data(), 1, index(v.size()))); }
+  void add(int id, std::span<float const> v);
   /// Many at once, on the threads of `where`: (count) ids, (count, dimension) vectors in contiguous rows. All or none are added
   /// where the input is at fault. With one thread the graph depends on the input alone; with several, also on their timing.
-  void add(on_cpu const& where, std::span<int const> ids, view<float const, 2> vectors) {
-    auto row = [&](index i) { return std::span(vectors.at + i * vectors.stride[0], std::size_t(vectors.extent[1])); };
-    if (vectors.extent[0] != index(ids.size())) throw error("index.7", "vectors to add: expected " + std::to_string(ids.size()) + ", found " + std::to_string(vectors.extent[0]));
-    if (ids.empty()) return;
-    for (index i = 0; i < index(ids.size()); ++i) detail::check_vector(row(i), dimension_, "a vector to add");
-    std::size_t placed = 0;
-    for (; placed < ids.size() && ids[placed] >= 0 && slot_of_.emplace(ids[placed], -1).second; ++placed) {}
-    if (placed < ids.size()) {
-      for (std::size_t i = 0; i < placed; ++i) slot_of_.erase(ids[i]);
-      detail::known_id(ids[placed]);
-    }
-    std::size_t const first = ids_.size(), needed = first + ids.size();
-    if (needed > graph_->max_elements_) graph_->resizeIndex(std::max(needed, graph_->max_elements_ * 2));
-    ids_.resize(needed, -1);
-    auto insert = [&](index i) { ids_[graph_->addPoint(row(i).data(), first + std::size_t(i), -1)] = ids[std::size_t(i)]; };
-    insert(0);  // alone, so that an empty graph has its entry
-    parallel_for(where, index(ids.size()) - 1, [&](index i) { insert(i + 1); });
-    for (std::size_t slot = first; slot < needed; ++slot) slot_of_[ids_[slot]] = int(slot);
-  }
-  void erase(int id) {
-    auto const at = slot_of_.find(id);
-    if (at == slot_of_.end()) detail::unknown_id(id);
-    ids_[std::size_t(at->second)] = -1, slot_of_.erase(at);
-  }
+  void add(on_cpu const& where, std::span<int const> ids, view<float const, 2> vectors);
+  void erase(int id);
 
   /// The k best that the graph leads to, best first. One query runs on one thread.
-  std::vector<hit> search(on_cpu const&, std::span<float const> query, int k, id_filter const& keep = {}) const {
-    detail::check_vector(query, dimension_, "a query");
-    return slot_of_.empty() || k <= 0 ? std::vector<hit>{} : search_base(query.data(), descend(query.data()), k, keep);
-  }
+  std::vector<hit> search(on_cpu const&, std::span<float const> query, int k, id_filter const& keep = {}) const;
   /// Many queries at once, shared out to the threads of `where`: (count, dimension), contiguous rows.
-  std::vector<std::vector<hit>> search(on_cpu const& where, view<float const, 2> queries, int k, id_filter const& keep = {}) const {
-    std::vector<std::vector<hit>> all(std::size_t(queries.extent[0]));
-    parallel_for(where, queries.extent[0], [&](index q) {
-      all[std::size_t(q)] = search(where, std::span(queries.at + q * queries.stride[0], std::size_t(queries.extent[1])), k, keep);
-    });
-    return all;
-  }
+  std::vector<std::vector<hit>> search(on_cpu const& where, view<float const, 2> queries, int k, id_filter const& keep = {}) const;
 
  private:
-  struct space final : hnswlib::SpaceInterface<float> {
-    explicit space(int n) : dimension(std::size_t(n)) {}
-    std::size_t get_data_size() override { return dimension * sizeof(float); }
-    hnswlib::DISTFUNC<float> get_dist_func() override { return detail::inner_product_distance(host_arch()); }
-    void* get_dist_func_param() override { return &dimension; }
-    std::size_t dimension;
-  };
+  struct space;  // what hnswlib asks for the distance of two vectors
 
-  static hnsw_options checked(int dimension, hnsw_options options, hnsw_graph const& arrays, std::span<int const> ids, std::span<float const> vectors) {
-    detail::check_dimension(dimension);
-    std::string fault = detail::fault_of(arrays, ids.size());
-    if (fault.empty() && vectors.size() != ids.size() * std::size_t(dimension)) fault = "vectors: expected " + std::to_string(ids.size()) + " of dimension " + std::to_string(dimension);
-    if (!fault.empty()) throw error("index.5", "HNSW graph: " + fault);
-    for (std::size_t i = 0; i < ids.size(); ++i) detail::check_vector(vectors.subspan(i * std::size_t(dimension), std::size_t(dimension)), dimension, "a stored vector");
-    return {arrays.m, arrays.ef_construction, options.ef, int(std::max(ids.size(), std::size_t(std::max(options.capacity, 0))))};
-  }
-  float const* at(uint32_t slot) const { return reinterpret_cast<float const*>(graph_->getDataByInternalId(slot)); }
-  float distance(float const* query, uint32_t slot) const { return graph_->fstdistfunc_(query, at(slot), &space_->dimension); }
+  static hnsw_options checked(int dimension, hnsw_options options, hnsw_graph const& arrays, std::span<int const> ids, std::span<float const> vectors);
+  float const* at(uint32_t slot) const;
+  float distance(float const* query, uint32_t slot) const;
 
   // Algorithm 5, lines 4–6: greedily towards the query, from the top level down to level 1.
-  uint32_t descend(float const* query) const {
-    uint32_t best = graph_->enterpoint_node_;
-    float nearest = distance(query, best);
-    for (int level = graph_->maxlevel_; level > 0; --level)
-      for (bool moved = true; moved;) {
-        moved = false;
-        for (uint32_t slot : detail::neighbours(*graph_, best, level))
-          if (float const d = distance(query, slot); d < nearest) nearest = d, best = slot, moved = true;
-      }
-    return best;
-  }
+  uint32_t descend(float const* query) const;
 
   // Algorithm 2 on level 0. A slot that is erased or filtered out is walked through but not collected.
-  std::vector<hit> search_base(float const* query, uint32_t start, int k, id_filter const& keep) const {
-    auto& pool = *graph_->visited_list_pool_;
-    struct borrowed {
-      hnswlib::VisitedListPool& pool;
-      hnswlib::VisitedList* list;
-      ~borrowed() { pool.releaseVisitedList(list); }
-    } const visited{pool, pool.getFreeVisitedList()};
-    auto* const mark = visited.list->mass;
-    auto const seen = visited.list->curV;
-
-    struct step {
-      float distance;
-      uint32_t slot;
-      bool operator<(step const& s) const { return distance > s.distance; }  // the nearest on top of the queue
-    };
-    std::priority_queue<step> open;
-    best_hits found(std::max(k, options_.ef));
-    auto meet = [&](uint32_t slot) {
-      mark[slot] = seen;
-      float const d = distance(query, slot), score = 1 - d;
-      if (found.full() && !(score > found.bar())) return;
-      open.push({d, slot});
-      int const id = ids_[slot];
-      if (id >= 0 && (!keep || keep(id))) found.push({id, score});
-    };
-    meet(start);
-    while (!open.empty()) {
-      step const next = open.top();
-      if (found.full() && 1 - next.distance < found.bar()) break;
-      open.pop();
-      auto const list = detail::neighbours(*graph_, next.slot, 0);
-      for (std::size_t i = 0; i < list.size(); ++i) {
-        if (i + 1 < list.size()) __builtin_prefetch(at(list[i + 1])), __builtin_prefetch(at(list[i + 1]) + 16);
-        if (mark[list[i]] != seen) meet(list[i]);
-      }
-    }
-    auto all = found.take();
-    if (all.size() > std::size_t(k)) all.resize(std::size_t(k));
-    return all;
-  }
+  std::vector<hit> search_base(float const* query, uint32_t start, int k, id_filter const& keep) const;
 
   int dimension_;
   hnsw_options options_;
@@ -10279,6 +10870,157 @@ class hnsw_index {
 static_assert(vector_index<hnsw_index>);
 
 }  // namespace smalti
+
+#include <algorithm>
+#include <queue>
+#include <utility>
+
+namespace smalti {
+
+struct hnsw_index::space final : hnswlib::SpaceInterface<float> {
+  explicit space(int n) : dimension(std::size_t(n)) {}
+  std::size_t get_data_size() override { return dimension * sizeof(float); }
+  hnswlib::DISTFUNC<float> get_dist_func() override { return detail::inner_product_distance(host_arch()); }
+  void* get_dist_func_param() override { return &dimension; }
+  std::size_t dimension;
+};
+
+SMALTI_INLINE hnsw_index::hnsw_index(int dimension, hnsw_options options) : dimension_(dimension), options_(options) {
+  detail::check_dimension(dimension);
+  bool const good = options.m >= 2 && options.m <= hnsw_graph::most_m && options.ef_construction >= 1 &&
+                    options.ef_construction <= hnsw_graph::most_ef && options.ef >= 1 && options.capacity >= 0;
+  if (!good)
+    throw error("index.11", "options of an HNSW index: expected m 2 … 128, ef_construction 1 … 4096, ef ≥ 1, capacity ≥ 0; found m " +
+                                std::to_string(options.m) + ", ef_construction " + std::to_string(options.ef_construction) + ", ef " + std::to_string(options.ef));
+  space_ = std::make_unique<space>(dimension);
+  graph_ = std::make_unique<detail::hnswlib_graph>(space_.get(), std::size_t(std::max(options.capacity, 16)), std::size_t(options.m), std::size_t(options.ef_construction));
+}
+
+SMALTI_INLINE hnsw_index::hnsw_index(int dimension, hnsw_options options, hnsw_graph const& arrays, std::span<int const> ids, std::span<float const> vectors)
+    : hnsw_index(dimension, checked(dimension, options, arrays, ids, vectors)) {
+  detail::fill(*graph_, arrays, vectors.data());
+  ids_.assign(ids.begin(), ids.end());
+  for (int slot = 0; slot < slots(); ++slot)
+    if (ids_[std::size_t(slot)] >= 0 && !slot_of_.emplace(ids_[std::size_t(slot)], slot).second) detail::known_id(ids_[std::size_t(slot)]);
+}
+
+SMALTI_INLINE hnsw_index::hnsw_index(hnsw_index&&) noexcept = default;
+SMALTI_INLINE hnsw_index& hnsw_index::operator=(hnsw_index&&) noexcept = default;
+SMALTI_INLINE hnsw_index::~hnsw_index() = default;
+
+SMALTI_INLINE std::span<float const> hnsw_index::vector(int id) const {
+  auto const at = slot_of_.find(id);
+  if (at == slot_of_.end()) detail::unknown_id(id);
+  return slot_vector(at->second);
+}
+SMALTI_INLINE std::span<float const> hnsw_index::slot_vector(int slot) const { return {at(uint32_t(slot)), std::size_t(dimension_)}; }
+SMALTI_INLINE hnsw_graph hnsw_index::arrays() const { return detail::arrays_of(*graph_); }
+SMALTI_INLINE void hnsw_index::add(int id, std::span<float const> v) { add(on_cpu{}, std::span<int const>(&id, 1), row_major(v.data(), 1, index(v.size()))); }
+
+SMALTI_INLINE void hnsw_index::add(on_cpu const& where, std::span<int const> ids, view<float const, 2> vectors) {
+  auto row = [&](index i) { return std::span(vectors.at + i * vectors.stride[0], std::size_t(vectors.extent[1])); };
+  if (vectors.extent[0] != index(ids.size())) throw error("index.7", "vectors to add: expected " + std::to_string(ids.size()) + ", found " + std::to_string(vectors.extent[0]));
+  if (ids.empty()) return;
+  for (index i = 0; i < index(ids.size()); ++i) detail::check_vector(row(i), dimension_, "a vector to add");
+  std::size_t placed = 0;
+  for (; placed < ids.size() && ids[placed] >= 0 && slot_of_.emplace(ids[placed], -1).second; ++placed) {}
+  if (placed < ids.size()) {
+    for (std::size_t i = 0; i < placed; ++i) slot_of_.erase(ids[i]);
+    detail::known_id(ids[placed]);
+  }
+  std::size_t const first = ids_.size(), needed = first + ids.size();
+  if (needed > graph_->max_elements_) graph_->resizeIndex(std::max(needed, graph_->max_elements_ * 2));
+  ids_.resize(needed, -1);
+  auto insert = [&](index i) { ids_[graph_->addPoint(row(i).data(), first + std::size_t(i), -1)] = ids[std::size_t(i)]; };
+  insert(0);  // alone, so that an empty graph has its entry
+  parallel_for(where, index(ids.size()) - 1, [&](index i) { insert(i + 1); });
+  for (std::size_t slot = first; slot < needed; ++slot) slot_of_[ids_[slot]] = int(slot);
+}
+
+SMALTI_INLINE void hnsw_index::erase(int id) {
+  auto const at = slot_of_.find(id);
+  if (at == slot_of_.end()) detail::unknown_id(id);
+  ids_[std::size_t(at->second)] = -1, slot_of_.erase(at);
+}
+
+SMALTI_INLINE std::vector<hit> hnsw_index::search(on_cpu const&, std::span<float const> query, int k, id_filter const& keep) const {
+  detail::check_vector(query, dimension_, "a query");
+  return slot_of_.empty() || k <= 0 ? std::vector<hit>{} : search_base(query.data(), descend(query.data()), k, keep);
+}
+
+SMALTI_INLINE std::vector<std::vector<hit>> hnsw_index::search(on_cpu const& where, view<float const, 2> queries, int k, id_filter const& keep) const {
+  std::vector<std::vector<hit>> all(std::size_t(queries.extent[0]));
+  parallel_for(where, queries.extent[0], [&](index q) {
+    all[std::size_t(q)] = search(where, std::span(queries.at + q * queries.stride[0], std::size_t(queries.extent[1])), k, keep);
+  });
+  return all;
+}
+
+SMALTI_INLINE hnsw_options hnsw_index::checked(int dimension, hnsw_options options, hnsw_graph const& arrays, std::span<int const> ids, std::span<float const> vectors) {
+  detail::check_dimension(dimension);
+  std::string fault = detail::fault_of(arrays, ids.size());
+  if (fault.empty() && vectors.size() != ids.size() * std::size_t(dimension)) fault = "vectors: expected " + std::to_string(ids.size()) + " of dimension " + std::to_string(dimension);
+  if (!fault.empty()) throw error("index.5", "HNSW graph: " + fault);
+  for (std::size_t i = 0; i < ids.size(); ++i) detail::check_vector(vectors.subspan(i * std::size_t(dimension), std::size_t(dimension)), dimension, "a stored vector");
+  return {arrays.m, arrays.ef_construction, options.ef, int(std::max(ids.size(), std::size_t(std::max(options.capacity, 0))))};
+}
+SMALTI_INLINE float const* hnsw_index::at(uint32_t slot) const { return reinterpret_cast<float const*>(graph_->getDataByInternalId(slot)); }
+SMALTI_INLINE float hnsw_index::distance(float const* query, uint32_t slot) const { return graph_->fstdistfunc_(query, at(slot), &space_->dimension); }
+
+SMALTI_INLINE uint32_t hnsw_index::descend(float const* query) const {
+  uint32_t best = graph_->enterpoint_node_;
+  float nearest = distance(query, best);
+  for (int level = graph_->maxlevel_; level > 0; --level)
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (uint32_t slot : detail::neighbours(*graph_, best, level))
+        if (float const d = distance(query, slot); d < nearest) nearest = d, best = slot, moved = true;
+    }
+  return best;
+}
+
+SMALTI_INLINE std::vector<hit> hnsw_index::search_base(float const* query, uint32_t start, int k, id_filter const& keep) const {
+  auto& pool = *graph_->visited_list_pool_;
+  struct borrowed {
+    hnswlib::VisitedListPool& pool;
+    hnswlib::VisitedList* list;
+    ~borrowed() { pool.releaseVisitedList(list); }
+  } const visited{pool, pool.getFreeVisitedList()};
+  auto* const mark = visited.list->mass;
+  auto const seen = visited.list->curV;
+
+  struct step {
+    float distance;
+    uint32_t slot;
+    bool operator<(step const& s) const { return distance > s.distance; }  // the nearest on top of the queue
+  };
+  std::priority_queue<step> open;
+  best_hits found(std::max(k, options_.ef));
+  auto meet = [&](uint32_t slot) {
+    mark[slot] = seen;
+    float const d = distance(query, slot), score = 1 - d;
+    if (found.full() && !(score > found.bar())) return;
+    open.push({d, slot});
+    int const id = ids_[slot];
+    if (id >= 0 && (!keep || keep(id))) found.push({id, score});
+  };
+  meet(start);
+  while (!open.empty()) {
+    step const next = open.top();
+    if (found.full() && 1 - next.distance < found.bar()) break;
+    open.pop();
+    auto const list = detail::neighbours(*graph_, next.slot, 0);
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      if (i + 1 < list.size()) __builtin_prefetch(at(list[i + 1])), __builtin_prefetch(at(list[i + 1]) + 16);
+      if (mark[list[i]] != seen) meet(list[i]);
+    }
+  }
+  auto all = found.take();
+  if (all.size() > std::size_t(k)) all.resize(std::size_t(k));
+  return all;
+}
+
+}  // namespace smalti
 #endif  // SMALTI_HAS_RETRIEVAL_HNSW_HPP
 // ---------------------------------------------------------------- smalti/retrieval/store.hpp
 #ifndef SMALTI_HAS_RETRIEVAL_STORE_HPP
@@ -10286,135 +11028,17 @@ static_assert(vector_index<hnsw_index>);
 // Documents with their passages, searched by meaning and by words, and kept in one file that is replaced as a whole: whoever
 // opens it finds the old state or the new one.
 
-#include <cstdio>
 #include <functional>
 #include <map>
+#include <unordered_map>
+#include <utility>
 #include <variant>
-// ---------------------------------------------------------------- smalti/retrieval/store_file.hpp
-#ifndef SMALTI_HAS_RETRIEVAL_STORE_FILE_HPP
-#define SMALTI_HAS_RETRIEVAL_STORE_FILE_HPP
-// The index file, version 1: a header of 64 bytes, a table of sections, the sections; a checksum over each. Everything is
-// checked against everything else before it is used. Layout: docs/decisions.d/store.md.
-
-#include <optional>
-#include <unordered_set>
-// ---------------------------------------------------------------- smalti/retrieval/bytes.hpp
-#ifndef SMALTI_HAS_RETRIEVAL_BYTES_HPP
-#define SMALTI_HAS_RETRIEVAL_BYTES_HPP
-// Little-endian records in memory, written and read back with every length checked, and CRC-32C (Castagnoli; RFC 3720, B.4).
-
-#include <array>
-#include <bit>
-#include <cstdint>
-#include <cstring>
-#include <span>
-#include <string>
-#include <string_view>
-#include <type_traits>
-
-namespace smalti {
-
-static_assert(std::endian::native == std::endian::little, "index.1: index files are little-endian, and so must the machine be");
-
-namespace detail {
-// Eight tables, so that eight bytes take one step (Kounavis & Berry 2008): 1.5 GB/s, and no instruction set is asked for.
-constexpr std::array<std::array<uint32_t, 256>, 8> crc32c_tables() {
-  std::array<std::array<uint32_t, 256>, 8> t{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    uint32_t c = i;
-    for (int bit = 0; bit < 8; ++bit) c = c >> 1 ^ (c & 1 ? 0x82f63b78u : 0);
-    t[0][i] = c;
-  }
-  for (std::size_t k = 1; k < 8; ++k)
-    for (std::size_t i = 0; i < 256; ++i) t[k][i] = t[k - 1][i] >> 8 ^ t[0][t[k - 1][i] & 255];
-  return t;
-}
-inline constexpr auto crc32c_table = crc32c_tables();
-}  // namespace detail
-
-/// The checksum of more bytes after those that gave `before` (0: none). crc32c("123456789") is 0xe3069283. It finds every
-/// damage confined to 32 neighbouring bits; it is no defence against a file made on purpose: contents are checked as well.
-inline uint32_t crc32c(std::span<std::byte const> bytes, uint32_t before = 0) {
-  auto const& t = detail::crc32c_table;
-  uint32_t c = ~before;
-  std::size_t i = 0;
-  for (; i + 8 <= bytes.size(); i += 8) {
-    uint64_t w;
-    std::memcpy(&w, bytes.data() + i, 8);
-    w ^= c;
-    c = t[7][w & 255] ^ t[6][w >> 8 & 255] ^ t[5][w >> 16 & 255] ^ t[4][w >> 24 & 255] ^ t[3][w >> 32 & 255] ^ t[2][w >> 40 & 255] ^ t[1][w >> 48 & 255] ^ t[0][w >> 56];
-  }
-  for (; i < bytes.size(); ++i) c = c >> 8 ^ t[0][(c ^ uint32_t(bytes[i])) & 255];
-  return ~c;
-}
-inline uint32_t crc32c(std::string_view bytes, uint32_t before = 0) { return crc32c(std::as_bytes(std::span(bytes)), before); }
-
-/// Appends numbers and strings to a string of bytes.
-struct byte_writer {
-  std::string bytes;
-  template <class T>
-    requires std::is_arithmetic_v<T>
-  void put(T v) { bytes.append(reinterpret_cast<char const*>(&v), sizeof v); }
-  void put(std::string_view s) { put(uint64_t(s.size())), bytes.append(s); }
-  template <class T>
-  void put_all(std::span<T const> all) { put(uint64_t(all.size())), bytes.append(reinterpret_cast<char const*>(all.data()), all.size_bytes()); }
-};
-
-/// Takes them out again. Every refusal names the file and the section. Errors: index.5.
-class byte_reader {
- public:
-  byte_reader(std::span<std::byte const> bytes, std::string file, std::string section) : bytes_(bytes), file_(std::move(file)), section_(std::move(section)) {}
-
-  template <class T>
-  T get() {
-    T v;
-    std::memcpy(&v, take(sizeof v).data(), sizeof v);
-    return v;
-  }
-  std::string text() {
-    auto const part = take(get<uint64_t>());
-    return {reinterpret_cast<char const*>(part.data()), part.size()};
-  }
-  template <class Vector>
-  Vector all() {
-    using T = typename Vector::value_type;
-    auto const part = take(count(sizeof(T)) * sizeof(T));
-    Vector v(part.size() / sizeof(T));
-    if (!v.empty()) std::memcpy(v.data(), part.data(), part.size());
-    return v;
-  }
-  /// A number of things that take at least `each` bytes: no more than the bytes left can hold, so it is safe to reserve for.
-  std::size_t count(std::size_t each) {
-    auto const n = get<uint64_t>();
-    if (n > bytes_.size() / each) refuse("a count", "at most " + std::to_string(bytes_.size() / each), std::to_string(n));
-    return std::size_t(n);
-  }
-  void finish() const {
-    if (!bytes_.empty()) refuse("the end", "no more bytes", std::to_string(bytes_.size()));
-  }
-  [[noreturn]] void refuse(std::string const& what, std::string const& expected, std::string const& found) const {
-    throw error("index.5", file_ + ": section \"" + section_ + "\": " + what + ": expected " + expected + ", found " + found);
-  }
-
- private:
-  std::span<std::byte const> take(uint64_t n) {
-    if (n > bytes_.size()) refuse("a record", std::to_string(n) + " bytes", std::to_string(bytes_.size()));
-    auto const part = bytes_.first(std::size_t(n));
-    bytes_ = bytes_.subspan(std::size_t(n));
-    return part;
-  }
-  std::span<std::byte const> bytes_;
-  std::string file_, section_;
-};
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_RETRIEVAL_BYTES_HPP
 // ---------------------------------------------------------------- smalti/retrieval/document.hpp
 #ifndef SMALTI_HAS_RETRIEVAL_DOCUMENT_HPP
 #define SMALTI_HAS_RETRIEVAL_DOCUMENT_HPP
 // What a store holds: documents, the passages they are cut into, and the choice among them by metadata.
 
-#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10439,7 +11063,24 @@ struct text_span {
 
 /// Tells whether a document's content is what it was (FNV-1a, 64 bits, over all fields with their lengths). The source is left
 /// out: a file that moved has not changed.
-inline uint64_t content_hash(document const& d) {
+uint64_t content_hash(document const& d);
+
+/// A document passes if it is one of the ids, and of one of the categories, and carries one of the tags; an empty list asks
+/// for nothing.
+struct document_filter {
+  std::vector<std::string> ids = {}, categories = {}, tags = {};
+
+  bool empty() const { return ids.empty() && categories.empty() && tags.empty(); }
+  bool operator()(document const& d) const;
+};
+
+}  // namespace smalti
+
+#include <algorithm>
+
+namespace smalti {
+
+SMALTI_INLINE uint64_t content_hash(document const& d) {
   uint64_t h = 0xcbf29ce484222325;
   auto mix = [&h](std::string_view s) {
     for (uint64_t n = s.size(), i = 0; i < 8; ++i) h = (h ^ (n >> 8 * i & 255)) * 0x100000001b3;
@@ -10451,21 +11092,255 @@ inline uint64_t content_hash(document const& d) {
   return h;
 }
 
-/// A document passes if it is one of the ids, and of one of the categories, and carries one of the tags; an empty list asks
-/// for nothing.
-struct document_filter {
-  std::vector<std::string> ids = {}, categories = {}, tags = {};
-
-  bool empty() const { return ids.empty() && categories.empty() && tags.empty(); }
-  bool operator()(document const& d) const {
-    auto one_of = [](std::vector<std::string> const& list, std::string const& s) { return std::find(list.begin(), list.end(), s) != list.end(); };
-    return (ids.empty() || one_of(ids, d.id)) && (categories.empty() || one_of(categories, d.category)) &&
-           (tags.empty() || std::any_of(d.tags.begin(), d.tags.end(), [&](auto const& t) { return one_of(tags, t); }));
-  }
-};
+SMALTI_INLINE bool document_filter::operator()(document const& d) const {
+  auto one_of = [](std::vector<std::string> const& list, std::string const& s) { return std::find(list.begin(), list.end(), s) != list.end(); };
+  return (ids.empty() || one_of(ids, d.id)) && (categories.empty() || one_of(categories, d.category)) &&
+         (tags.empty() || std::any_of(d.tags.begin(), d.tags.end(), [&](auto const& t) { return one_of(tags, t); }));
+}
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_RETRIEVAL_DOCUMENT_HPP
+
+namespace smalti {
+
+namespace detail {
+struct store_image;
+}  // namespace detail
+
+struct store_options {
+  std::string model = {};  ///< the encoder of the vectors; when a file is opened: the one it must have been made with, empty: any
+  int dimension = 0;  ///< of the vectors, 1 … 65536; when a file is opened: what it must be, 0: any
+  int ef = 64;        ///< for searches, where the index is HNSW
+  bm25_options words = {};
+};
+
+/// A passage of a document, as long as the store is not changed.
+struct passage_view {
+  document const* from = nullptr;
+  text_span span;
+  std::string_view text() const { return std::string_view(from->text).substr(span.begin, span.end - span.begin); }
+};
+
+/// search ∥ search is safe; what changes the store needs it to itself. Chunk ids count up and are never used twice.
+/// Errors: index.1 … index.5 (file), index.6 (another model or dimension), index.7, index.8 (vectors), index.12 (document,
+/// spans), index.13 (unknown document), io.1, io.2.
+class store {
+ public:
+  explicit store(store_options options);
+  store(store&&) noexcept;
+  store& operator=(store&&) noexcept;
+  ~store();
+
+  /// From a file. It is checked throughout before anything is built on it.
+  static store open(std::string const& path, store_options expected = {});
+  static store from_bytes(std::span<std::byte const> bytes, std::string const& name, store_options expected = {});
+  /// Replaces the file at `path` atomically and durably. Killed at any moment, it leaves the old file or the new one (and
+  /// perhaps a temporary file beside it, which no one reads).
+  void save(std::string const& path) const;
+  /// The bytes that save() writes, in pieces, in order.
+  void write(std::function<void(std::string_view)> const& out) const;
+
+  std::string const& model() const { return options_.model; }
+  int dimension() const { return options_.dimension; }
+  int chunk_count() const { return int(chunks_.size()); }
+  int document_count() const { return int(documents_.size()); }
+  bool is_hnsw() const { return std::holds_alternative<hnsw_index>(index_); }
+  int erased_rows() const;
+  document const* find(std::string const& id) const;
+  /// Whether this document is stored with this content, so that it need not be embedded again.
+  bool holds(document const& d) const;
+  /// Calls f(document const&) for all, in the order of ids.
+  template <class F>
+  void for_each(F&& f) const {
+    for (auto const& [id, kept] : documents_) f(kept.content);
+  }
+  std::vector<int> const& chunks_of(std::string const& id) const { return kept(id).chunks; }
+  passage_view chunk(int id) const;
+  std::span<float const> vector(int chunk) const;
+
+  /// Adds a document, or replaces the one of this id, with its chunks: spans of its text, one unit vector each:
+  /// (count, dimension). Checked first: the store is as it was if this throws index.*.
+  void add(document d, std::span<text_span const> spans, view<float const, 2> vectors);
+  void erase(std::string const& id);
+
+  /// Builds the vector index anew: as HNSW (worth it from about 10⁵ chunks) or flat. Forgets erased rows. 100 000 × 384 take
+  /// some ten seconds on two threads.
+  void use_hnsw(on_cpu const& where, hnsw_options options = {});
+  void use_flat();
+
+  /// Chunks by meaning: inner product of unit vectors, −1 … 1. query: (dimension).
+  std::vector<hit> search_vectors(on_cpu const& where, std::span<float const> query, int k, document_filter const& filter = {}) const;
+  /// Chunks by words: BM25 over title and text.
+  std::vector<hit> search_words(std::string_view query, int k, document_filter const& filter = {}) const;
+
+ private:
+  struct kept_document {
+    document content;
+    uint64_t hash = 0;
+    std::vector<int> chunks;
+  };
+  struct kept_chunk {
+    kept_document const* from;  // nodes of a map stay where they are
+    text_span span;
+  };
+
+  kept_document const& kept(std::string const& id) const;
+  id_filter chunks_that(document_filter const& filter) const;
+  void link(int id, kept_document& from, text_span span);
+  std::pair<std::vector<int>, std::vector<float>> live_rows() const;
+  void adopt(detail::store_image image);
+
+  store_options options_;
+  std::map<std::string, kept_document> documents_;  // by id
+  std::unordered_map<int, kept_chunk> chunks_;
+  std::variant<flat_index, hnsw_index> index_;
+  bm25_index words_;
+  int next_chunk_ = 0;
+};
+
+}  // namespace smalti
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+// ---------------------------------------------------------------- smalti/retrieval/store_file.hpp
+#ifndef SMALTI_HAS_RETRIEVAL_STORE_FILE_HPP
+#define SMALTI_HAS_RETRIEVAL_STORE_FILE_HPP
+// The index file, version 1: a header of 64 bytes, a table of sections, the sections; a checksum over each. Everything is
+// checked against everything else before it is used. Layout: docs/decisions.d/store.md.
+
+#include <array>
+#include <cstring>
+#include <optional>
+#include <unordered_set>
+#include <utility>
+// ---------------------------------------------------------------- smalti/retrieval/bytes.hpp
+#ifndef SMALTI_HAS_RETRIEVAL_BYTES_HPP
+#define SMALTI_HAS_RETRIEVAL_BYTES_HPP
+// Little-endian records in memory, written and read back with every length checked, and CRC-32C (Castagnoli; RFC 3720, B.4).
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace smalti {
+
+static_assert(std::endian::native == std::endian::little, "index.1: index files are little-endian, and so must the machine be");
+
+/// The checksum of more bytes after those that gave `before` (0: none). crc32c("123456789") is 0xe3069283. It finds every
+/// damage confined to 32 neighbouring bits; it is no defence against a file made on purpose: contents are checked as well.
+uint32_t crc32c(std::span<std::byte const> bytes, uint32_t before = 0);
+inline uint32_t crc32c(std::string_view bytes, uint32_t before = 0) { return crc32c(std::as_bytes(std::span(bytes)), before); }
+
+/// Appends numbers and strings to a string of bytes.
+struct byte_writer {
+  std::string bytes;
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  void put(T v) { bytes.append(reinterpret_cast<char const*>(&v), sizeof v); }
+  void put(std::string_view s) { put(uint64_t(s.size())), bytes.append(s); }
+  template <class T>
+  void put_all(std::span<T const> all) { put(uint64_t(all.size())), bytes.append(reinterpret_cast<char const*>(all.data()), all.size_bytes()); }
+};
+
+/// Takes them out again. Every refusal names the file and the section. Errors: index.5.
+class byte_reader {
+ public:
+  byte_reader(std::span<std::byte const> bytes, std::string file, std::string section) : bytes_(bytes), file_(std::move(file)), section_(std::move(section)) {}
+
+  template <class T>
+  T get() {
+    T v;
+    std::memcpy(&v, take(sizeof v).data(), sizeof v);
+    return v;
+  }
+  std::string text();
+  template <class Vector>
+  Vector all() {
+    using T = typename Vector::value_type;
+    auto const part = take(count(sizeof(T)) * sizeof(T));
+    Vector v(part.size() / sizeof(T));
+    if (!v.empty()) std::memcpy(v.data(), part.data(), part.size());
+    return v;
+  }
+  /// A number of things that take at least `each` bytes: no more than the bytes left can hold, so it is safe to reserve for.
+  std::size_t count(std::size_t each);
+  void finish() const {
+    if (!bytes_.empty()) refuse("the end", "no more bytes", std::to_string(bytes_.size()));
+  }
+  [[noreturn]] void refuse(std::string const& what, std::string const& expected, std::string const& found) const;
+
+ private:
+  std::span<std::byte const> take(uint64_t n);
+  std::span<std::byte const> bytes_;
+  std::string file_, section_;
+};
+
+}  // namespace smalti
+
+#include <array>
+
+namespace smalti {
+
+namespace detail {
+// Eight tables, so that eight bytes take one step (Kounavis & Berry 2008): 1.5 GB/s, and no instruction set is asked for.
+constexpr std::array<std::array<uint32_t, 256>, 8> crc32c_tables() {
+  std::array<std::array<uint32_t, 256>, 8> t{};
+  for (uint32_t i = 0; i < 256; ++i) {
+    uint32_t c = i;
+    for (int bit = 0; bit < 8; ++bit) c = c >> 1 ^ (c & 1 ? 0x82f63b78u : 0);
+    t[0][i] = c;
+  }
+  for (std::size_t k = 1; k < 8; ++k)
+    for (std::size_t i = 0; i < 256; ++i) t[k][i] = t[k - 1][i] >> 8 ^ t[0][t[k - 1][i] & 255];
+  return t;
+}
+inline constexpr auto crc32c_table = crc32c_tables();
+}  // namespace detail
+
+SMALTI_INLINE uint32_t crc32c(std::span<std::byte const> bytes, uint32_t before) {
+  auto const& t = detail::crc32c_table;
+  uint32_t c = ~before;
+  std::size_t i = 0;
+  for (; i + 8 <= bytes.size(); i += 8) {
+    uint64_t w;
+    std::memcpy(&w, bytes.data() + i, 8);
+    w ^= c;
+    c = t[7][w & 255] ^ t[6][w >> 8 & 255] ^ t[5][w >> 16 & 255] ^ t[4][w >> 24 & 255] ^ t[3][w >> 32 & 255] ^ t[2][w >> 40 & 255] ^ t[1][w >> 48 & 255] ^ t[0][w >> 56];
+  }
+  for (; i < bytes.size(); ++i) c = c >> 8 ^ t[0][(c ^ uint32_t(bytes[i])) & 255];
+  return ~c;
+}
+
+SMALTI_INLINE std::string byte_reader::text() {
+  auto const part = take(get<uint64_t>());
+  return {reinterpret_cast<char const*>(part.data()), part.size()};
+}
+
+SMALTI_INLINE std::size_t byte_reader::count(std::size_t each) {
+  auto const n = get<uint64_t>();
+  if (n > bytes_.size() / each) refuse("a count", "at most " + std::to_string(bytes_.size() / each), std::to_string(n));
+  return std::size_t(n);
+}
+
+SMALTI_INLINE void byte_reader::refuse(std::string const& what, std::string const& expected, std::string const& found) const {
+  throw error("index.5", file_ + ": section \"" + section_ + "\": " + what + ": expected " + expected + ", found " + found);
+}
+
+SMALTI_INLINE std::span<std::byte const> byte_reader::take(uint64_t n) {
+  if (n > bytes_.size()) refuse("a record", std::to_string(n) + " bytes", std::to_string(bytes_.size()));
+  auto const part = bytes_.first(std::size_t(n));
+  bytes_ = bytes_.subspan(std::size_t(n));
+  return part;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_RETRIEVAL_BYTES_HPP
 
 namespace smalti::detail {
 
@@ -10621,194 +11496,148 @@ inline store_image parse_store(std::span<std::byte const> bytes, std::string con
 
 namespace smalti {
 
-struct store_options {
-  std::string model = {};  ///< the encoder of the vectors; when a file is opened: the one it must have been made with, empty: any
-  int dimension = 0;  ///< of the vectors, 1 … 65536; when a file is opened: what it must be, 0: any
-  int ef = 64;        ///< for searches, where the index is HNSW
-  bm25_options words = {};
-};
+SMALTI_INLINE store::store(store_options options) : options_(std::move(options)), index_(flat_index(options_.dimension)), words_(options_.words) {}
 
-/// A passage of a document, as long as the store is not changed.
-struct passage_view {
-  document const* from = nullptr;
-  text_span span;
-  std::string_view text() const { return std::string_view(from->text).substr(span.begin, span.end - span.begin); }
-};
+SMALTI_INLINE store::store(store&&) noexcept = default;
+SMALTI_INLINE store& store::operator=(store&&) noexcept = default;
+SMALTI_INLINE store::~store() = default;
 
-/// search ∥ search is safe; what changes the store needs it to itself. Chunk ids count up and are never used twice.
-/// Errors: index.1 … index.5 (file), index.6 (another model or dimension), index.7, index.8 (vectors), index.12 (document,
-/// spans), index.13 (unknown document), io.1, io.2.
-class store {
- public:
-  explicit store(store_options options) : options_(std::move(options)), index_(flat_index(options_.dimension)), words_(options_.words) {}
+SMALTI_INLINE store store::open(std::string const& path, store_options expected) {
+  mapped_file const file(path);
+  return from_bytes(file.bytes(), path, std::move(expected));
+}
 
-  /// From a file. It is checked throughout before anything is built on it.
-  static store open(std::string const& path, store_options expected = {}) {
-    mapped_file const file(path);
-    return from_bytes(file.bytes(), path, std::move(expected));
-  }
-  static store from_bytes(std::span<std::byte const> bytes, std::string const& name, store_options expected = {}) {
-    auto image = detail::parse_store(bytes, name);
-    if (!expected.model.empty() && expected.model != image.model) throw error("index.6", name + ": expected vectors of \"" + expected.model + "\", found those of \"" + image.model + "\"");
-    if (expected.dimension && expected.dimension != image.dimension)
-      throw error("index.6", name + ": expected vectors of dimension " + std::to_string(expected.dimension) + ", found " + std::to_string(image.dimension));
-    expected.model = image.model, expected.dimension = image.dimension;
-    store made(std::move(expected));
-    made.adopt(std::move(image));
-    return made;
-  }
-  /// Replaces the file at `path` atomically and durably. Killed at any moment, it leaves the old file or the new one (and
-  /// perhaps a temporary file beside it, which no one reads).
-  void save(std::string const& path) const {
-    atomic_file file(path);
-    write([&](std::string_view bytes) { file.write(bytes); });
-    file.commit();
-  }
-  /// The bytes that save() writes, in pieces, in order.
-  void write(std::function<void(std::string_view)> const& out) const;
+SMALTI_INLINE store store::from_bytes(std::span<std::byte const> bytes, std::string const& name, store_options expected) {
+  auto image = detail::parse_store(bytes, name);
+  if (!expected.model.empty() && expected.model != image.model) throw error("index.6", name + ": expected vectors of \"" + expected.model + "\", found those of \"" + image.model + "\"");
+  if (expected.dimension && expected.dimension != image.dimension)
+    throw error("index.6", name + ": expected vectors of dimension " + std::to_string(expected.dimension) + ", found " + std::to_string(image.dimension));
+  expected.model = image.model, expected.dimension = image.dimension;
+  store made(std::move(expected));
+  made.adopt(std::move(image));
+  return made;
+}
 
-  std::string const& model() const { return options_.model; }
-  int dimension() const { return options_.dimension; }
-  int chunk_count() const { return int(chunks_.size()); }
-  int document_count() const { return int(documents_.size()); }
-  bool is_hnsw() const { return std::holds_alternative<hnsw_index>(index_); }
-  int erased_rows() const { return is_hnsw() ? std::get<hnsw_index>(index_).slots() - chunk_count() : 0; }
-  document const* find(std::string const& id) const {
-    auto const at = documents_.find(id);
-    return at == documents_.end() ? nullptr : &at->second.content;
-  }
-  /// Whether this document is stored with this content, so that it need not be embedded again.
-  bool holds(document const& d) const {
-    auto const at = documents_.find(d.id);
-    return at != documents_.end() && at->second.hash == content_hash(d);
-  }
-  /// Calls f(document const&) for all, in the order of ids.
-  template <class F>
-  void for_each(F&& f) const {
-    for (auto const& [id, kept] : documents_) f(kept.content);
-  }
-  std::vector<int> const& chunks_of(std::string const& id) const { return kept(id).chunks; }
-  passage_view chunk(int id) const {
-    auto const at = chunks_.find(id);
-    if (at == chunks_.end()) detail::unknown_id(id);
-    return {&at->second.from->content, at->second.span};
-  }
-  std::span<float const> vector(int chunk) const {
-    return std::visit([&](auto const& i) { return i.vector(chunk); }, index_);
-  }
+SMALTI_INLINE void store::save(std::string const& path) const {
+  atomic_file file(path);
+  write([&](std::string_view bytes) { file.write(bytes); });
+  file.commit();
+}
+SMALTI_INLINE int store::erased_rows() const { return is_hnsw() ? std::get<hnsw_index>(index_).slots() - chunk_count() : 0; }
 
-  /// Adds a document, or replaces the one of this id, with its chunks: spans of its text, one unit vector each:
-  /// (count, dimension). Checked first: the store is as it was if this throws index.*.
-  void add(document d, std::span<text_span const> spans, view<float const, 2> vectors) {
-    std::string const name = "document \"" + d.id + "\"";
-    if (d.id.empty()) throw error("index.12", name + ": expected an id, found none");
-    if (vectors.extent[0] != index(spans.size())) throw error("index.12", name + ": expected " + std::to_string(spans.size()) + " vectors, found " + std::to_string(vectors.extent[0]));
-    if (spans.size() > std::size_t(std::numeric_limits<int>::max() - next_chunk_)) throw error("index.12", name + ": expected fewer than 2³¹ chunks in the life of a store, found more");
-    auto row = [&](std::size_t i) { return std::span(vectors.at + index(i) * vectors.stride[0], std::size_t(vectors.extent[1])); };
-    for (std::size_t i = 0; i < spans.size(); ++i) {
-      if (spans[i].begin > spans[i].end || spans[i].end > d.text.size())
-        throw error("index.12", name + ": expected a span within 0 … " + std::to_string(d.text.size()) + ", found " + std::to_string(spans[i].begin) + " … " + std::to_string(spans[i].end));
-      detail::check_vector(row(i), dimension(), name.c_str());
-    }
-    if (documents_.contains(d.id)) erase(d.id);
+SMALTI_INLINE document const* store::find(std::string const& id) const {
+  auto const at = documents_.find(id);
+  return at == documents_.end() ? nullptr : &at->second.content;
+}
+
+SMALTI_INLINE bool store::holds(document const& d) const {
+  auto const at = documents_.find(d.id);
+  return at != documents_.end() && at->second.hash == content_hash(d);
+}
+
+SMALTI_INLINE passage_view store::chunk(int id) const {
+  auto const at = chunks_.find(id);
+  if (at == chunks_.end()) detail::unknown_id(id);
+  return {&at->second.from->content, at->second.span};
+}
+
+SMALTI_INLINE std::span<float const> store::vector(int chunk) const {
+  return std::visit([&](auto const& i) { return i.vector(chunk); }, index_);
+}
+
+SMALTI_INLINE void store::add(document d, std::span<text_span const> spans, view<float const, 2> vectors) {
+  std::string const name = "document \"" + d.id + "\"";
+  if (d.id.empty()) throw error("index.12", name + ": expected an id, found none");
+  if (vectors.extent[0] != index(spans.size())) throw error("index.12", name + ": expected " + std::to_string(spans.size()) + " vectors, found " + std::to_string(vectors.extent[0]));
+  if (spans.size() > std::size_t(std::numeric_limits<int>::max() - next_chunk_)) throw error("index.12", name + ": expected fewer than 2³¹ chunks in the life of a store, found more");
+  auto row = [&](std::size_t i) { return std::span(vectors.at + index(i) * vectors.stride[0], std::size_t(vectors.extent[1])); };
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    if (spans[i].begin > spans[i].end || spans[i].end > d.text.size())
+      throw error("index.12", name + ": expected a span within 0 … " + std::to_string(d.text.size()) + ", found " + std::to_string(spans[i].begin) + " … " + std::to_string(spans[i].end));
+    detail::check_vector(row(i), dimension(), name.c_str());
+  }
+  if (documents_.contains(d.id)) erase(d.id);
+  auto& kept = documents_[d.id];
+  kept.hash = content_hash(d), kept.content = std::move(d);
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    int const id = next_chunk_++;
+    std::visit([&](auto& x) { x.add(id, row(i)); }, index_);
+    link(id, kept, spans[i]);
+  }
+}
+
+SMALTI_INLINE void store::erase(std::string const& id) {
+  for (int chunk : kept(id).chunks) {
+    std::visit([&](auto& x) { x.erase(chunk); }, index_);
+    words_.erase(chunk), chunks_.erase(chunk);
+  }
+  documents_.erase(id);
+}
+
+SMALTI_INLINE void store::use_hnsw(on_cpu const& where, hnsw_options options) {
+  auto const [ids, rows] = live_rows();
+  options.capacity = int(ids.size()), options.ef = options_.ef;
+  hnsw_index fresh(dimension(), options);
+  fresh.add(where, ids, row_major(rows.data(), index(ids.size()), dimension()));
+  index_ = std::move(fresh);
+}
+
+SMALTI_INLINE void store::use_flat() {
+  auto const [ids, rows] = live_rows();
+  flat_index fresh(dimension());
+  fresh.reserve(int(ids.size()));
+  for (std::size_t i = 0; i < ids.size(); ++i) fresh.add(ids[i], std::span(rows).subspan(i * std::size_t(dimension()), std::size_t(dimension())));
+  index_ = std::move(fresh);
+}
+
+SMALTI_INLINE std::vector<hit> store::search_vectors(on_cpu const& where, std::span<float const> query, int k, document_filter const& filter) const {
+  return std::visit([&](auto const& i) { return i.search(where, query, k, chunks_that(filter)); }, index_);
+}
+SMALTI_INLINE std::vector<hit> store::search_words(std::string_view query, int k, document_filter const& filter) const { return words_.search(query, k, chunks_that(filter)); }
+
+SMALTI_INLINE id_filter store::chunks_that(document_filter const& filter) const {
+  if (filter.empty()) return {};
+  return [this, &filter](int id) { return filter(chunks_.at(id).from->content); };
+}
+
+SMALTI_INLINE void store::link(int id, kept_document& from, text_span span) {
+  from.chunks.push_back(id), chunks_.emplace(id, kept_chunk{&from, span});
+  words_.add(id, from.content.title + "\n" + std::string(chunk(id).text()));
+}
+
+SMALTI_INLINE std::pair<std::vector<int>, std::vector<float>> store::live_rows() const {
+  std::vector<int> ids;
+  std::vector<float> rows;  // (chunks, dimension)
+  for (auto const& [id, c] : chunks_) ids.push_back(id);
+  std::sort(ids.begin(), ids.end());
+  for (int id : ids) rows.insert(rows.end(), vector(id).begin(), vector(id).end());
+  return {std::move(ids), std::move(rows)};
+}
+
+SMALTI_INLINE void store::adopt(detail::store_image image) {
+  if (image.graph)
+    index_ = hnsw_index(dimension(), {.ef = options_.ef}, *image.graph, image.row_ids, image.rows);
+  else {
+    auto& flat = std::get<flat_index>(index_);
+    flat.reserve(int(image.row_ids.size()));
+    for (std::size_t i = 0; i < image.row_ids.size(); ++i) flat.add(image.row_ids[i], std::span(image.rows).subspan(i * std::size_t(dimension()), std::size_t(dimension())));
+  }
+  std::vector<kept_document*> at;
+  for (auto& d : image.documents) {
     auto& kept = documents_[d.id];
-    kept.hash = content_hash(d), kept.content = std::move(d);
-    for (std::size_t i = 0; i < spans.size(); ++i) {
-      int const id = next_chunk_++;
-      std::visit([&](auto& x) { x.add(id, row(i)); }, index_);
-      link(id, kept, spans[i]);
-    }
+    kept.hash = content_hash(d), kept.content = std::move(d), at.push_back(&kept);
   }
-  void erase(std::string const& id) {
-    for (int chunk : kept(id).chunks) {
-      std::visit([&](auto& x) { x.erase(chunk); }, index_);
-      words_.erase(chunk), chunks_.erase(chunk);
-    }
-    documents_.erase(id);
-  }
+  for (auto const& c : image.chunks) link(c.id, *at[std::size_t(c.document)], c.where);
+  next_chunk_ = image.next_chunk;
+}
 
-  /// Builds the vector index anew: as HNSW (worth it from about 10⁵ chunks) or flat. Forgets erased rows. 100 000 × 384 take
-  /// some ten seconds on two threads.
-  void use_hnsw(on_cpu const& where, hnsw_options options = {}) {
-    auto const [ids, rows] = live_rows();
-    options.capacity = int(ids.size()), options.ef = options_.ef;
-    hnsw_index fresh(dimension(), options);
-    fresh.add(where, ids, row_major(rows.data(), index(ids.size()), dimension()));
-    index_ = std::move(fresh);
-  }
-  void use_flat() {
-    auto const [ids, rows] = live_rows();
-    flat_index fresh(dimension());
-    fresh.reserve(int(ids.size()));
-    for (std::size_t i = 0; i < ids.size(); ++i) fresh.add(ids[i], std::span(rows).subspan(i * std::size_t(dimension()), std::size_t(dimension())));
-    index_ = std::move(fresh);
-  }
+SMALTI_INLINE store::kept_document const& store::kept(std::string const& id) const {
+  auto const at = documents_.find(id);
+  if (at == documents_.end()) throw error("index.13", "document \"" + id + "\": expected one of the store, found none");
+  return at->second;
+}
 
-  /// Chunks by meaning: inner product of unit vectors, −1 … 1. query: (dimension).
-  std::vector<hit> search_vectors(on_cpu const& where, std::span<float const> query, int k, document_filter const& filter = {}) const {
-    return std::visit([&](auto const& i) { return i.search(where, query, k, chunks_that(filter)); }, index_);
-  }
-  /// Chunks by words: BM25 over title and text.
-  std::vector<hit> search_words(std::string_view query, int k, document_filter const& filter = {}) const { return words_.search(query, k, chunks_that(filter)); }
-
- private:
-  struct kept_document {
-    document content;
-    uint64_t hash = 0;
-    std::vector<int> chunks;
-  };
-  struct kept_chunk {
-    kept_document const* from;  // nodes of a map stay where they are
-    text_span span;
-  };
-
-  kept_document const& kept(std::string const& id) const {
-    auto const at = documents_.find(id);
-    if (at == documents_.end()) throw error("index.13", "document \"" + id + "\": expected one of the store, found none");
-    return at->second;
-  }
-  id_filter chunks_that(document_filter const& filter) const {
-    if (filter.empty()) return {};
-    return [this, &filter](int id) { return filter(chunks_.at(id).from->content); };
-  }
-  void link(int id, kept_document& from, text_span span) {
-    from.chunks.push_back(id), chunks_.emplace(id, kept_chunk{&from, span});
-    words_.add(id, from.content.title + "\n" + std::string(chunk(id).text()));
-  }
-  std::pair<std::vector<int>, std::vector<float>> live_rows() const {
-    std::vector<int> ids;
-    std::vector<float> rows;  // (chunks, dimension)
-    for (auto const& [id, c] : chunks_) ids.push_back(id);
-    std::sort(ids.begin(), ids.end());
-    for (int id : ids) rows.insert(rows.end(), vector(id).begin(), vector(id).end());
-    return {std::move(ids), std::move(rows)};
-  }
-  void adopt(detail::store_image image) {
-    if (image.graph)
-      index_ = hnsw_index(dimension(), {.ef = options_.ef}, *image.graph, image.row_ids, image.rows);
-    else {
-      auto& flat = std::get<flat_index>(index_);
-      flat.reserve(int(image.row_ids.size()));
-      for (std::size_t i = 0; i < image.row_ids.size(); ++i) flat.add(image.row_ids[i], std::span(image.rows).subspan(i * std::size_t(dimension()), std::size_t(dimension())));
-    }
-    std::vector<kept_document*> at;
-    for (auto& d : image.documents) {
-      auto& kept = documents_[d.id];
-      kept.hash = content_hash(d), kept.content = std::move(d), at.push_back(&kept);
-    }
-    for (auto const& c : image.chunks) link(c.id, *at[std::size_t(c.document)], c.where);
-    next_chunk_ = image.next_chunk;
-  }
-
-  store_options options_;
-  std::map<std::string, kept_document> documents_;  // by id
-  std::unordered_map<int, kept_chunk> chunks_;
-  std::variant<flat_index, hnsw_index> index_;
-  bm25_index words_;
-  int next_chunk_ = 0;
-};
-
-inline void store::write(std::function<void(std::string_view)> const& out) const {
+SMALTI_INLINE void store::write(std::function<void(std::string_view)> const& out) const {
   byte_writer model, documents, chunks, row_ids, graph;
   model.put(options_.model);
   documents.put(uint64_t(documents_.size())), chunks.put(int32_t(next_chunk_)), chunks.put(uint64_t(chunks_.size()));
@@ -10883,28 +11712,43 @@ inline void store::write(std::function<void(std::string_view)> const& out) const
 // From a question and its passages to a reply that says what it rests on, how sure it is and where the time went; or that
 // declines.
 
+#include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 // ---------------------------------------------------------------- smalti/rag/citations.hpp
 #ifndef SMALTI_HAS_RAG_CITATIONS_HPP
 #define SMALTI_HAS_RAG_CITATIONS_HPP
 // What an answer says it rests on: the marks [1], [2, 3] in it, the sentence each belongs to, and the sentence of the passage that
 // supports it best.
 
-#include <unordered_set>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <vector>
 // ---------------------------------------------------------------- smalti/rag/retrieve.hpp
 #ifndef SMALTI_HAS_RAG_RETRIEVE_HPP
 #define SMALTI_HAS_RAG_RETRIEVE_HPP
 // Documents into a store, and a question to its passages: by meaning, by words, and by both rankings fused.
 
-#include <chrono>
-#include <set>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 // ---------------------------------------------------------------- smalti/text/chunk.hpp
 #ifndef SMALTI_HAS_TEXT_CHUNK_HPP
 #define SMALTI_HAS_TEXT_CHUNK_HPP
 // Documents cut into overlapping chunks at sentences, with their places: what retrieval indexes and citations point at.
 
+#include <cstddef>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 namespace smalti {
@@ -10922,7 +11766,25 @@ struct chunk_options {
 };
 
 namespace detail {
-inline int count_words(std::string_view text) {
+int count_words(std::string_view text);
+}  // namespace detail
+
+/// Sentences, headings, list items and fenced code blocks, in order; spaces between them belong to none.
+std::vector<chunk> split_sentences(std::string_view text);
+
+/// Chunks in order, at sentences where these fit the limit. A heading is not left at the end of a chunk. Each chunk repeats at most
+/// `overlap` of the one before and holds something new. Errors: text.6 (a limit below 1, an overlap not below the limit).
+std::vector<chunk> split(std::string_view text, chunk_options o = {});
+
+}  // namespace smalti
+
+#include <algorithm>
+#include <string>
+
+namespace smalti {
+
+namespace detail {
+SMALTI_INLINE int count_words(std::string_view text) {
   int words = 0;
   bool inside = false;
   for (char c : text) {
@@ -10962,7 +11824,7 @@ class sentence_finder {
     auto const level = line.find_first_not_of('#');
     return level != std::string_view::npos && level >= 1 && level <= 6 && line[level] == ' ';
   }
-  // Headings, list items, quotations and rows of tables begin a unit even without a blank line before them.
+// Headings, list items, quotations and rows of tables begin a unit even without a blank line before them.
   static bool stands_alone(std::string_view line) {
     auto const first = line.find_first_not_of(" \t");
     if (first == std::string_view::npos) return false;
@@ -10988,8 +11850,8 @@ class sentence_finder {
     return text_.size();
   }
 
-  // A stop ends a sentence when space follows, unless an abbreviation, an initial or a number stands before it, or the text
-  // goes on in lower case. Chinese, Japanese and Hindi stops need no space.
+// A stop ends a sentence when space follows, unless an abbreviation, an initial or a number stands before it, or the text
+// goes on in lower case. Chinese, Japanese and Hindi stops need no space.
   void sentences(std::size_t at, std::size_t end) {
     while (at < end) {
       auto const d = unicode::decode(text_.substr(at));
@@ -11003,7 +11865,7 @@ class sentence_finder {
       at = next;
     }
   }
-  // Further stops, quotation marks and brackets belong to the sentence they end.
+// Further stops, quotation marks and brackets belong to the sentence they end.
   static bool closes(std::string_view s) {
     auto const c = unicode::decode(s).code;
     return c == '.' || c == '!' || c == '?' || c == '"' || c == '\'' || c == ')' || c == ']' || c == '*' || c == 0x201d || c == 0x2019 || c == 0xbb || c == 0x300d;
@@ -11025,7 +11887,7 @@ class sentence_finder {
     return false;
   }
 
-  // Ends the unit that began after the last; spaces at its edges belong to none.
+// Ends the unit that began after the last; spaces at its edges belong to none.
   void close(std::size_t at) {
     auto begin = begin_, end = at;
     begin_ = at;
@@ -11045,7 +11907,7 @@ inline void cut(std::string_view text, chunk c, chunk_options const& o, std::vec
   auto const size = [&](std::size_t b, std::size_t e) { return o.count(text.substr(b, e - b)); };
   while (c.begin < c.end) {
     if (size(c.begin, c.end) <= o.limit) return out.push_back(c);
-    // The largest head that fits, found by halving: sizes grow with the text.
+  // The largest head that fits, found by halving: sizes grow with the text.
     std::size_t low = c.begin, high = c.end;
     while (high - low > 1) {
       auto const middle = low + (high - low) / 2;
@@ -11071,12 +11933,9 @@ inline void cut(std::string_view text, chunk c, chunk_options const& o, std::vec
 }
 }  // namespace detail
 
-/// Sentences, headings, list items and fenced code blocks, in order; spaces between them belong to none.
-inline std::vector<chunk> split_sentences(std::string_view text) { return detail::sentence_finder(text).run(); }
+SMALTI_INLINE std::vector<chunk> split_sentences(std::string_view text) { return detail::sentence_finder(text).run(); }
 
-/// Chunks in order, at sentences where these fit the limit. A heading is not left at the end of a chunk. Each chunk repeats at most
-/// `overlap` of the one before and holds something new. Errors: text.6 (a limit below 1, an overlap not below the limit).
-inline std::vector<chunk> split(std::string_view text, chunk_options o = {}) {
+SMALTI_INLINE std::vector<chunk> split(std::string_view text, chunk_options o) {
   if (o.limit < 1 || o.overlap < 0 || o.overlap >= o.limit)
     throw error("text.6", "chunks: expected a limit of at least 1 and an overlap of 0 … limit − 1, found " + std::to_string(o.limit) + " and " + std::to_string(o.overlap));
   if (!o.count) o.count = detail::count_words;
@@ -11094,7 +11953,7 @@ inline std::vector<chunk> split(std::string_view text, chunk_options o = {}) {
     fresh = last + 1;
     if (fresh == units.size()) break;
     first = fresh;
-    // As many whole units of overlap as fit, and as leave room for the next one.
+  // As many whole units of overlap as fit, and as leave room for the next one.
     while (first > 0 && units[first - 1].begin > all.back().begin && size(first - 1, last) <= o.overlap && size(first - 1, fresh) <= o.limit) --first;
   }
   return all;
@@ -11126,15 +11985,50 @@ struct indexing_report {
 };
 
 /// A store for an encoder's vectors, still empty.
-inline store make_store(sentence_encoder const& encoder) { return store({.model = encoder.identity(), .dimension = encoder.dimension()}); }
+store make_store(sentence_encoder const& encoder);
 /// The store of a file, if it was made with this encoder. Errors: those of store::open, index.6.
-inline store open_store(std::string const& path, sentence_encoder const& encoder) { return store::open(path, {.model = encoder.identity(), .dimension = encoder.dimension()}); }
+store open_store(std::string const& path, sentence_encoder const& encoder);
 
 /// What is embedded for a passage: the title lends its topic to passages that do not name it.
-inline std::string embedded_text(std::string_view title, std::string_view text) { return std::string(title) + "\n" + std::string(text); }
+std::string embedded_text(std::string_view title, std::string_view text);
 
 /// Cuts, embeds and stores the documents that are new or changed; the others cost one hash. Errors: text.6, index.*.
-inline indexing_report index_documents(on_cpu const& where, store& to, sentence_encoder const& encoder, std::span<document const> documents, indexing_options const& options = {}) {
+indexing_report index_documents(on_cpu const& where, store& to, sentence_encoder const& encoder, std::span<document const> documents, indexing_options const& options = {});
+
+/// Which ranking decides.
+enum class ranking { meaning, words, fused };
+
+struct retrieve_options {
+  int k = 4;                         ///< passages at most
+  ranking by = ranking::fused;
+  int candidates = 30;               ///< of each ranking, before fusion and MMR
+  rrf fuse = {};
+  float word_weight = 1;             ///< of the ranking by words against that by meaning
+  float mmr = 1;                     ///< λ; below 1, passages that repeat each other make room
+  int per_document = 0;              ///< passages of one document at most; 0: any number
+  document_filter filter = {};
+};
+struct retrieval_seconds {
+  double embed = 0, search = 0;
+};
+
+/// The passages for a question, best first. Errors: index.7 (an encoder of another dimension).
+std::vector<passage> retrieve(on_cpu const& where, store const& from, sentence_encoder const& encoder, std::string const& question, retrieve_options const& o = {}, retrieval_seconds* seconds = nullptr);
+
+}  // namespace smalti
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <set>
+
+namespace smalti {
+
+SMALTI_INLINE store make_store(sentence_encoder const& encoder) { return store({.model = encoder.identity(), .dimension = encoder.dimension()}); }
+SMALTI_INLINE store open_store(std::string const& path, sentence_encoder const& encoder) { return store::open(path, {.model = encoder.identity(), .dimension = encoder.dimension()}); }
+SMALTI_INLINE std::string embedded_text(std::string_view title, std::string_view text) { return std::string(title) + "\n" + std::string(text); }
+
+SMALTI_INLINE indexing_report index_documents(on_cpu const& where, store& to, sentence_encoder const& encoder, std::span<document const> documents, indexing_options const& options) {
   indexing_report report;
   struct work {
     document const* of;
@@ -11173,26 +12067,7 @@ inline indexing_report index_documents(on_cpu const& where, store& to, sentence_
   return report;
 }
 
-/// Which ranking decides.
-enum class ranking { meaning, words, fused };
-
-struct retrieve_options {
-  int k = 4;                         ///< passages at most
-  ranking by = ranking::fused;
-  int candidates = 30;               ///< of each ranking, before fusion and MMR
-  rrf fuse = {};
-  float word_weight = 1;             ///< of the ranking by words against that by meaning
-  float mmr = 1;                     ///< λ; below 1, passages that repeat each other make room
-  int per_document = 0;              ///< passages of one document at most; 0: any number
-  document_filter filter = {};
-};
-struct retrieval_seconds {
-  double embed = 0, search = 0;
-};
-
-/// The passages for a question, best first. Errors: index.7 (an encoder of another dimension).
-inline std::vector<passage> retrieve(on_cpu const& where, store const& from, sentence_encoder const& encoder, std::string const& question,
-                                     retrieve_options const& o = {}, retrieval_seconds* seconds = nullptr) {
+SMALTI_INLINE std::vector<passage> retrieve(on_cpu const& where, store const& from, sentence_encoder const& encoder, std::string const& question, retrieve_options const& o, retrieval_seconds* seconds) {
   using clock = std::chrono::steady_clock;
   auto const start = clock::now();
   auto const embedded = encoder.encode(where, question);  // (dimension)
@@ -11240,6 +12115,17 @@ struct citation_list {
   std::vector<int> unknown;  ///< numbers that no passage has
 };
 
+/// The citations of an answer, in order. A mark at the start of a sentence belongs to the one before: "It is 8 %. [1] So …".
+citation_list parse_citations(std::string_view answer, std::span<passage const> passages);
+
+}  // namespace smalti
+
+#include <algorithm>
+#include <string>
+#include <unordered_set>
+
+namespace smalti {
+
 namespace detail {
 using word_set = std::unordered_set<std::string>;
 
@@ -11281,15 +12167,14 @@ inline text_span best_sentence(std::string_view text, word_set const& claim) {
 }
 }  // namespace detail
 
-/// The citations of an answer, in order. A mark at the start of a sentence belongs to the one before: "It is 8 %. [1] So …".
-inline citation_list parse_citations(std::string_view answer, std::span<passage const> passages) {
+SMALTI_INLINE citation_list parse_citations(std::string_view answer, std::span<passage const> passages) {
   citation_list found;
   auto const sentences = split_sentences(answer);
   auto claim_at = [&](std::size_t mark) -> text_span {
     std::size_t s = 0;
     while (s + 1 < sentences.size() && sentences[s + 1].begin <= mark) ++s;
     if (sentences.empty()) return {};
-    // Everything before the mark within its sentence is marks: it is the tail of an earlier one.
+  // Everything before the mark within its sentence is marks: it is the tail of an earlier one.
     while (s > 0 && detail::words_of(detail::without_marks(answer.substr(sentences[s].begin, mark - sentences[s].begin))).empty()) --s;
     return {sentences[s].begin, sentences[s].end};
   };
@@ -11321,6 +12206,10 @@ inline citation_list parse_citations(std::string_view answer, std::span<passage 
 // Passages and a question as the two turns that the default model is trained on, within a budget of tokens.
 
 #include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace smalti {
 
@@ -11337,6 +12226,15 @@ struct prompt_options {
   std::string system = rag_system;
 };
 
+/// Packs the passages in their order. One that does not fit is cut after as many whole sentences as fit, and left out where not one
+/// does. Errors: rag.5 (the question alone exceeds the budget).
+rag_prompt build_prompt(std::string_view question, std::span<passage const> passages, prompt_options const& o = {});
+
+}  // namespace smalti
+
+
+namespace smalti {
+
 namespace detail {
 inline std::string render_user(std::span<passage const> passages, std::string_view question) {
   std::string user;
@@ -11351,9 +12249,7 @@ inline passage shortened(passage p, std::span<chunk const> sentences, std::size_
 }
 }  // namespace detail
 
-/// Packs the passages in their order. One that does not fit is cut after as many whole sentences as fit, and left out where not one
-/// does. Errors: rag.5 (the question alone exceeds the budget).
-inline rag_prompt build_prompt(std::string_view question, std::span<passage const> passages, prompt_options const& o = {}) {
+SMALTI_INLINE rag_prompt build_prompt(std::string_view question, std::span<passage const> passages, prompt_options const& o) {
   auto const count = [&](std::string_view text) { return o.count ? o.count(text) : int(text.size() / 3) + 1; };
   rag_prompt p{o.system, {}, {}};
   auto const size = [&] { return count(p.system) + count(detail::render_user(p.passages, question)); };
@@ -11427,23 +12323,9 @@ struct rag_reply {
 };
 
 /// Whether an answer declines: it begins with one of the refusals, whatever the case.
-inline bool is_refusal(std::string_view answer, answer_options const& o) {
-  std::string low = detail::folded(answer.substr(std::min(answer.find_first_not_of(" \t\r\n"), answer.size())));
-  return low.empty() || std::any_of(o.refusals.begin(), o.refusals.end(), [&](auto const& r) { return low.starts_with(r); });
-}
+bool is_refusal(std::string_view answer, answer_options const& o);
 
-inline confidence_parts confidence_of(rag_reply const& r, std::optional<float> log_probability, answer_options const& o) {
-  std::vector<passage const*> rests_on;
-  for (auto const& c : r.citations.all) rests_on.push_back(&r.passages[c.passage]);
-  if (rests_on.empty())
-    for (auto const& p : r.passages) rests_on.push_back(&p);
-  float best = -1;
-  auto known = detail::words_of(r.question);
-  for (auto const* p : rests_on) best = std::max(best, p->similarity), known.merge(detail::words_of(p->title + "\n" + p->text));
-  float const span = std::max(o.high - o.low, 1e-6f);
-  return {std::clamp((best - o.low) / span, 0.f, 1.f), detail::coverage(detail::words_of(detail::without_marks(r.answer)), known),
-          log_probability ? std::exp(std::min(*log_probability, 0.f)) : 1.f};
-}
+confidence_parts confidence_of(rag_reply const& r, std::optional<float> log_probability, answer_options const& o);
 
 /// Asks the generator, unless no passage is near the question. Errors: rag.5, and the generator's own.
 template <text_generator G>
@@ -11467,7 +12349,32 @@ rag_reply answer(G&& generate, std::string question, std::span<passage const> pa
 }
 
 /// The reply as one JSON object, with the keys question, answer, passages, citations, confidence, abstained, timings.
-inline json json_of(rag_reply const& r) {
+json json_of(rag_reply const& r);
+
+}  // namespace smalti
+
+
+namespace smalti {
+
+SMALTI_INLINE bool is_refusal(std::string_view answer, answer_options const& o) {
+  std::string low = detail::folded(answer.substr(std::min(answer.find_first_not_of(" \t\r\n"), answer.size())));
+  return low.empty() || std::any_of(o.refusals.begin(), o.refusals.end(), [&](auto const& r) { return low.starts_with(r); });
+}
+
+SMALTI_INLINE confidence_parts confidence_of(rag_reply const& r, std::optional<float> log_probability, answer_options const& o) {
+  std::vector<passage const*> rests_on;
+  for (auto const& c : r.citations.all) rests_on.push_back(&r.passages[c.passage]);
+  if (rests_on.empty())
+    for (auto const& p : r.passages) rests_on.push_back(&p);
+  float best = -1;
+  auto known = detail::words_of(r.question);
+  for (auto const* p : rests_on) best = std::max(best, p->similarity), known.merge(detail::words_of(p->title + "\n" + p->text));
+  float const span = std::max(o.high - o.low, 1e-6f);
+  return {std::clamp((best - o.low) / span, 0.f, 1.f), detail::coverage(detail::words_of(detail::without_marks(r.answer)), known),
+          log_probability ? std::exp(std::min(*log_probability, 0.f)) : 1.f};
+}
+
+SMALTI_INLINE json json_of(rag_reply const& r) {
   auto const seconds = [](double s) { return std::round(s * 1e6) / 1e6; };
   auto const span = [](text_span s) { return json::array({s.begin, s.end}); };
   json passages = json::array(), citations = json::array();
@@ -11495,7 +12402,10 @@ inline json json_of(rag_reply const& r) {
 // Conversations as the tokens a model was trained on: Llama 3, Mistral, Granite and ChatML layouts. Only the layout inserts special
 // tokens; whatever a message contains is encoded as plain text, so no document can end a turn or begin another.
 
-#include <ctime>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace smalti {
 
@@ -11516,179 +12426,209 @@ struct chat_template {
   bool spaced = false;         ///< Mistral: a space before [INST] and before an answer, system text before the first question
 
   /// By name: "llama3", "mistral", "granite", "chatml". Errors: text.3.
-  static chat_template named(std::string_view name) {
-    if (name == "llama3") return {.layout = chat_layout::llama3, .begin = "<|begin_of_text|>"};
-    if (name == "mistral") return {.layout = chat_layout::mistral, .begin = "<s>", .spaced = true};
-    if (name == "granite") return {.layout = chat_layout::granite};
-    if (name == "chatml") return {};
-    throw error("text.3", "chat template: expected llama3, mistral, granite or chatml, found \"" + std::string(name) + "\"");
-  }
+  static chat_template named(std::string_view name);
 
   /// From tokenizer_config.json (its chat_template and special tokens); `today` stands where a layout asks for the date, empty
   /// means now. Errors: io.4, text.3 (no template, or one of another family: name a layout explicitly).
-  static chat_template detect(json const& config, std::string const& file, std::string const& today = {}) {
-    auto const text = template_text(config, file);
-    auto const has = [&](char const* mark) { return text.find(mark) != std::string::npos; };
-    chat_template t;
-    if (has("<|start_header_id|>")) {
-      t.layout = chat_layout::llama3;
-      if (has("Cutting Knowledge Date")) t.system_head = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
-    } else if (has("<|start_of_role|>")) {
-      t.layout = chat_layout::granite;
-      if (has("Knowledge Cutoff Date"))
-        t.system_default = "Knowledge Cutoff Date: April 2024.\nToday's Date: " + (today.empty() ? date_now() : today) +
-                           ".\nYou are Granite, developed by IBM." + (has("You are a helpful AI assistant.") ? " You are a helpful AI assistant." : "");
-    } else if (has("<|im_start|>")) {
-      if (has("You are a helpful assistant")) t.system_default = quoted_default(text);
-    } else if (has("[INST]") && !has("<<SYS>>")) {  // <<SYS>> is Llama 2's, another family
-      t.layout = chat_layout::mistral, t.spaced = has(" [INST]");
-    } else
-      throw error("text.3", file + ": chat_template: expected the layout of Llama 3, Mistral, Granite or ChatML, found " + detail::shown(text));
-    if (has("bos_token") || has("<|begin_of_text|>")) t.begin = token_text(config, file, "bos_token");
-    if (auto const end = token_text(config, file, "eos_token"); !end.empty()) t.end = end;
-    return t;
-  }
+  static chat_template detect(json const& config, std::string const& file, std::string const& today = {});
   /// From a model's directory (tokenizer_config.json, and chat_template.jinja where that is kept apart). Errors: io.1, io.3, and those above.
-  static chat_template load(std::string const& directory) {
-    auto const file = directory + "/tokenizer_config.json", apart = directory + "/chat_template.jinja";
-    auto config = read_json(file);
-    struct stat about {};
-    if (config.is_object() && !config.contains("chat_template") && ::stat(apart.c_str(), &about) == 0)
-      config["chat_template"] = std::string(mapped_file(apart).text());
-    return detect(config, file);
-  }
+  static chat_template load(std::string const& directory);
 
   /// The tokens of a conversation; with `add_generation_prompt` the model's turn is opened behind it. Errors: text.3 (a turn that
   /// the layout does not know), text.4 (the tokenizer lacks a token of the layout).
-  std::vector<int> render(tokenizer const& t, std::span<message const> messages, bool add_generation_prompt) const {
-    writer out(t);
-    if (!begin.empty()) out.token(begin);
-    if (layout == chat_layout::mistral) render_mistral(out, messages);
-    else render_turns(out, messages, add_generation_prompt);
-    return out.finish();
-  }
+  std::vector<int> render(tokenizer const& t, std::span<message const> messages, bool add_generation_prompt) const;
 
  private:
-  // Collects text until the next token: a run of text must be encoded in one go, as it would be in the rendered whole.
-  class writer {
-   public:
-    explicit writer(tokenizer const& t) : tokenizer_(t) {}
-    void text(std::string_view s) { run_ += s; }
-    void token(std::string const& name) {
-      auto const id = tokenizer_.id_of(name);
-      if (!id) throw error("text.4", "chat template: expected the token \"" + name + "\" in the tokenizer's vocabulary, found none");
-      auto const added = tokenizer_.added(*id);
-      flush(added && added->strip_left);
-      strips_next_ = added && added->strip_right;
-      ids_.push_back(*id);
-    }
-    /// A mark that is a token in some tokenizers and text in others.
-    void mark(std::string const& name) {
-      auto const id = tokenizer_.id_of(name);
-      if (id && tokenizer_.added(*id)) token(name);
-      else text(name);
-    }
-    std::vector<int> finish() { return flush(false), std::move(ids_); }
+  class writer;
+  void open_turn(writer& out, std::string const& role) const;
+  void close_turn(writer& out) const;
 
-   private:
-    void flush(bool strip) {
-      std::string_view run = run_;
-      if (strips_next_) run.remove_prefix(std::min(run.find_first_not_of(" \t\r\n"), run.size()));
-      if (strip) run = run.substr(0, run.find_last_not_of(" \t\r\n") + 1);
-      auto const ids = tokenizer_.encode(run, {.special_tokens = false, .begins = ids_.empty()});
-      ids_.insert(ids_.end(), ids.begin(), ids.end());
-      run_.clear();
-    }
-    tokenizer const& tokenizer_;
-    std::vector<int> ids_;
-    std::string run_;
-    bool strips_next_ = false;
-  };
-
-  void open_turn(writer& out, std::string const& role) const {
-    if (layout == chat_layout::chatml) return out.token("<|im_start|>"), out.text(role + '\n');
-    bool const llama = layout == chat_layout::llama3;
-    out.token(llama ? "<|start_header_id|>" : "<|start_of_role|>");
-    out.text(role);
-    out.token(llama ? "<|end_header_id|>" : "<|end_of_role|>");
-    if (llama) out.text("\n\n");
-  }
-  void close_turn(writer& out) const {
-    out.token(layout == chat_layout::llama3 ? "<|eot_id|>" : layout == chat_layout::granite ? "<|end_of_text|>" : "<|im_end|>");
-    if (layout != chat_layout::llama3) out.text("\n");
-  }
-
-  void render_turns(writer& out, std::span<message const> messages, bool add_generation_prompt) const {
-    auto const turn = [&](std::string const& role, std::string const& content) {
-      open_turn(out, role), out.text(content), close_turn(out);
-    };
-    auto const text_of = [&](message const& m) { return layout == chat_layout::llama3 ? trimmed(m.content) : m.content; };
-    bool const given = !messages.empty() && messages[0].role == "system";
-    if (!system_head.empty()) turn("system", system_head + (given ? text_of(messages[0]) : system_default));
-    else if (given) turn("system", text_of(messages[0]));
-    else if (!system_default.empty()) turn("system", system_default);
-    for (auto const& m : messages.subspan(given)) turn(m.role, text_of(m));
-    if (add_generation_prompt) open_turn(out, "assistant");
-  }
+  void render_turns(writer& out, std::span<message const> messages, bool add_generation_prompt) const;
 
   // The answer follows [/INST] directly, so a prompt for it adds nothing.
-  void render_mistral(writer& out, std::span<message const> messages) const {
-    bool const given = spaced && !messages.empty() && messages[0].role == "system";
-    auto const rest = messages.subspan(given);
-    for (std::size_t i = 0; i < rest.size(); ++i) {
-      if (rest[i].role != (i % 2 ? "assistant" : "user"))
-        throw error("text.3", "chat template: mistral: turn " + std::to_string(i) + ": expected " + (i % 2 ? "assistant" : "user") + ", found \"" + rest[i].role + "\"");
-      if (spaced) out.text(" ");
-      if (i % 2) {
-        out.text(rest[i].content), out.token(end);
-        continue;
-      }
-      out.mark("[INST]"), out.text(" ");
-      if (given && i == 0) out.text(messages[0].content + "\n\n");
-      out.text(rest[i].content + " "), out.mark("[/INST]");
-    }
-  }
-
-  static std::string trimmed(std::string const& s) {
-    std::size_t begin = s.size(), end = 0;
-    unicode::for_each(s, [&](char32_t c, std::size_t at, std::size_t bytes) {
-      if (!unicode::is_space(c) && !(c >= 0x1c && c <= 0x1f)) begin = std::min(begin, at), end = at + bytes;  // Python's strip() takes these, too
-    });
-    return begin < end ? s.substr(begin, end - begin) : std::string();
-  }
-
-  // A string, or a list of named ones of which "default" counts.
-  static std::string template_text(json const& config, std::string const& file) {
-    auto const at = field<json>(config, file, "chat_template", json());
-    if (at.is_string()) return at;
-    if (at.is_array())
-      for (auto const& entry : at)
-        if (field<std::string>(entry, file + ": chat_template", "name", "") == "default") return field<std::string>(entry, file + ": chat_template", "template");
-    throw error("text.3", file + ": chat_template: expected a template, found " + (at.is_null() ? "none" : detail::shown(at)));
-  }
-  // "<s>" or {"content": "<s>", …}.
-  static std::string token_text(json const& config, std::string const& file, char const* name) {
-    auto const at = field<json>(config, file, name, json());
-    return at.is_object() ? field<std::string>(at, file + ": " + name, "content") : at.is_string() ? at.get<std::string>() : std::string();
-  }
-  // Qwen's default system turn stands in the template between "system\n" and <|im_end|>.
-  static std::string quoted_default(std::string const& text) {
-    auto const end_of = [&](std::string_view mark) {
-      auto const at = text.find(mark);
-      return at == std::string::npos ? at : at + mark.size();
-    };
-    auto const begin = std::min(end_of("<|im_start|>system\\n"), end_of("<|im_start|>system\n"));
-    auto const end = begin == std::string::npos ? begin : text.find("<|im_end|>", begin);
-    return end == std::string::npos ? "You are a helpful assistant." : text.substr(begin, end - begin);
-  }
-  static std::string date_now() {
-    std::time_t const now = std::time(nullptr);
-    std::tm day{};
-    localtime_r(&now, &day);
-    char text[64];
-    return std::string(text, std::strftime(text, sizeof text, "%B %d, %Y", &day));
-  }
+  void render_mistral(writer& out, std::span<message const> messages) const;
 };
+
+}  // namespace smalti
+
+#include <sys/stat.h>
+#include <algorithm>
+#include <ctime>
+
+namespace smalti {
+
+namespace detail {
+inline std::string stripped(std::string const& s) {
+  std::size_t begin = s.size(), end = 0;
+  unicode::for_each(s, [&](char32_t c, std::size_t at, std::size_t bytes) {
+    if (!unicode::is_space(c) && !(c >= 0x1c && c <= 0x1f)) begin = std::min(begin, at), end = at + bytes;  // Python's strip() takes these, too
+  });
+  return begin < end ? s.substr(begin, end - begin) : std::string();
+}
+
+// A string, or a list of named ones of which "default" counts.
+inline std::string template_text(json const& config, std::string const& file) {
+  auto const at = field<json>(config, file, "chat_template", json());
+  if (at.is_string()) return at;
+  if (at.is_array())
+    for (auto const& entry : at)
+      if (field<std::string>(entry, file + ": chat_template", "name", "") == "default") return field<std::string>(entry, file + ": chat_template", "template");
+  throw error("text.3", file + ": chat_template: expected a template, found " + (at.is_null() ? "none" : shown(at)));
+}
+
+// "<s>" or {"content": "<s>", …}.
+inline std::string token_text(json const& config, std::string const& file, char const* name) {
+  auto const at = field<json>(config, file, name, json());
+  return at.is_object() ? field<std::string>(at, file + ": " + name, "content") : at.is_string() ? at.get<std::string>() : std::string();
+}
+
+// Qwen's default system turn stands in the template between "system\n" and <|im_end|>.
+inline std::string quoted_default(std::string const& text) {
+  auto const end_of = [&](std::string_view mark) {
+    auto const at = text.find(mark);
+    return at == std::string::npos ? at : at + mark.size();
+  };
+  auto const begin = std::min(end_of("<|im_start|>system\\n"), end_of("<|im_start|>system\n"));
+  auto const end = begin == std::string::npos ? begin : text.find("<|im_end|>", begin);
+  return end == std::string::npos ? "You are a helpful assistant." : text.substr(begin, end - begin);
+}
+
+inline std::string date_of_today() {
+  std::time_t const now = std::time(nullptr);
+  std::tm day{};
+  localtime_r(&now, &day);
+  char text[64];
+  return std::string(text, std::strftime(text, sizeof text, "%B %d, %Y", &day));
+}
+}  // namespace detail
+
+// Collects text until the next token: a run of text must be encoded in one go, as it would be in the rendered whole.
+class chat_template::writer {
+ public:
+  explicit writer(tokenizer const& t) : tokenizer_(t) {}
+  void text(std::string_view s) { run_ += s; }
+  void token(std::string const& name) {
+    auto const id = tokenizer_.id_of(name);
+    if (!id) throw error("text.4", "chat template: expected the token \"" + name + "\" in the tokenizer's vocabulary, found none");
+    auto const added = tokenizer_.added(*id);
+    flush(added && added->strip_left);
+    strips_next_ = added && added->strip_right;
+    ids_.push_back(*id);
+  }
+/// A mark that is a token in some tokenizers and text in others.
+  void mark(std::string const& name) {
+    auto const id = tokenizer_.id_of(name);
+    if (id && tokenizer_.added(*id)) token(name);
+    else text(name);
+  }
+  std::vector<int> finish() { return flush(false), std::move(ids_); }
+
+ private:
+  void flush(bool strip) {
+    std::string_view run = run_;
+    if (strips_next_) run.remove_prefix(std::min(run.find_first_not_of(" \t\r\n"), run.size()));
+    if (strip) run = run.substr(0, run.find_last_not_of(" \t\r\n") + 1);
+    auto const ids = tokenizer_.encode(run, {.special_tokens = false, .begins = ids_.empty()});
+    ids_.insert(ids_.end(), ids.begin(), ids.end());
+    run_.clear();
+  }
+  tokenizer const& tokenizer_;
+  std::vector<int> ids_;
+  std::string run_;
+  bool strips_next_ = false;
+};
+
+SMALTI_INLINE chat_template chat_template::named(std::string_view name) {
+  if (name == "llama3") return {.layout = chat_layout::llama3, .begin = "<|begin_of_text|>"};
+  if (name == "mistral") return {.layout = chat_layout::mistral, .begin = "<s>", .spaced = true};
+  if (name == "granite") return {.layout = chat_layout::granite};
+  if (name == "chatml") return {};
+  throw error("text.3", "chat template: expected llama3, mistral, granite or chatml, found \"" + std::string(name) + "\"");
+}
+
+SMALTI_INLINE chat_template chat_template::detect(json const& config, std::string const& file, std::string const& today) {
+  auto const text = detail::template_text(config, file);
+  auto const has = [&](char const* mark) { return text.find(mark) != std::string::npos; };
+  chat_template t;
+  if (has("<|start_header_id|>")) {
+    t.layout = chat_layout::llama3;
+    if (has("Cutting Knowledge Date")) t.system_head = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
+  } else if (has("<|start_of_role|>")) {
+    t.layout = chat_layout::granite;
+    if (has("Knowledge Cutoff Date"))
+      t.system_default = "Knowledge Cutoff Date: April 2024.\nToday's Date: " + (today.empty() ? detail::date_of_today() : today) +
+                         ".\nYou are Granite, developed by IBM." + (has("You are a helpful AI assistant.") ? " You are a helpful AI assistant." : "");
+  } else if (has("<|im_start|>")) {
+    if (has("You are a helpful assistant")) t.system_default = detail::quoted_default(text);
+  } else if (has("[INST]") && !has("<<SYS>>")) {  // <<SYS>> is Llama 2's, another family
+    t.layout = chat_layout::mistral, t.spaced = has(" [INST]");
+  } else
+    throw error("text.3", file + ": chat_template: expected the layout of Llama 3, Mistral, Granite or ChatML, found " + detail::shown(text));
+  if (has("bos_token") || has("<|begin_of_text|>")) t.begin = detail::token_text(config, file, "bos_token");
+  if (auto const end = detail::token_text(config, file, "eos_token"); !end.empty()) t.end = end;
+  return t;
+}
+
+SMALTI_INLINE chat_template chat_template::load(std::string const& directory) {
+  auto const file = directory + "/tokenizer_config.json", apart = directory + "/chat_template.jinja";
+  auto config = read_json(file);
+  struct stat about {};
+  if (config.is_object() && !config.contains("chat_template") && ::stat(apart.c_str(), &about) == 0)
+    config["chat_template"] = std::string(mapped_file(apart).text());
+  return detect(config, file);
+}
+
+SMALTI_INLINE std::vector<int> chat_template::render(tokenizer const& t, std::span<message const> messages, bool add_generation_prompt) const {
+  writer out(t);
+  if (!begin.empty()) out.token(begin);
+  if (layout == chat_layout::mistral) render_mistral(out, messages);
+  else render_turns(out, messages, add_generation_prompt);
+  return out.finish();
+}
+
+SMALTI_INLINE void chat_template::open_turn(writer& out, std::string const& role) const {
+  if (layout == chat_layout::chatml) return out.token("<|im_start|>"), out.text(role + '\n');
+  bool const llama = layout == chat_layout::llama3;
+  out.token(llama ? "<|start_header_id|>" : "<|start_of_role|>");
+  out.text(role);
+  out.token(llama ? "<|end_header_id|>" : "<|end_of_role|>");
+  if (llama) out.text("\n\n");
+}
+
+SMALTI_INLINE void chat_template::close_turn(writer& out) const {
+  out.token(layout == chat_layout::llama3 ? "<|eot_id|>" : layout == chat_layout::granite ? "<|end_of_text|>" : "<|im_end|>");
+  if (layout != chat_layout::llama3) out.text("\n");
+}
+
+SMALTI_INLINE void chat_template::render_turns(writer& out, std::span<message const> messages, bool add_generation_prompt) const {
+  auto const turn = [&](std::string const& role, std::string const& content) {
+    open_turn(out, role), out.text(content), close_turn(out);
+  };
+  auto const text_of = [&](message const& m) { return layout == chat_layout::llama3 ? detail::stripped(m.content) : m.content; };
+  bool const given = !messages.empty() && messages[0].role == "system";
+  if (!system_head.empty()) turn("system", system_head + (given ? text_of(messages[0]) : system_default));
+  else if (given) turn("system", text_of(messages[0]));
+  else if (!system_default.empty()) turn("system", system_default);
+  for (auto const& m : messages.subspan(given)) turn(m.role, text_of(m));
+  if (add_generation_prompt) open_turn(out, "assistant");
+}
+
+SMALTI_INLINE void chat_template::render_mistral(writer& out, std::span<message const> messages) const {
+  bool const given = spaced && !messages.empty() && messages[0].role == "system";
+  auto const rest = messages.subspan(given);
+  for (std::size_t i = 0; i < rest.size(); ++i) {
+    if (rest[i].role != (i % 2 ? "assistant" : "user"))
+      throw error("text.3", "chat template: mistral: turn " + std::to_string(i) + ": expected " + (i % 2 ? "assistant" : "user") + ", found \"" + rest[i].role + "\"");
+    if (spaced) out.text(" ");
+    if (i % 2) {
+      out.text(rest[i].content), out.token(end);
+      continue;
+    }
+    out.mark("[INST]"), out.text(" ");
+    if (given && i == 0) out.text(messages[0].content + "\n\n");
+    out.text(rest[i].content + " "), out.mark("[/INST]");
+  }
+}
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_TEXT_CHAT_HPP
@@ -11724,32 +12664,56 @@ struct chat_generator {
 // A folder of Markdown files as documents: a front matter of `name: value` lines between two lines of three dashes, then the
 // text. The front matter is a small, strict part of YAML: anything else is an error with file and line.
 
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace smalti {
+
+namespace detail {
+/// Without spaces, tabs and carriage returns at its ends.
+std::string_view trimmed(std::string_view s);
+/// Takes line after line, with the number of the one taken last.
+struct line_reader {
+  std::string_view rest;
+  int number = 0;
+  std::string_view next();
+};
+}  // namespace detail
+
+/// One document from the text of a file; `file` stands in messages and becomes the source. id and title must be there, category
+/// and tags may. Errors: rag.2 (front matter), rag.3 (a field missing, unknown or twice, no text).
+document parse_document(std::string_view text, std::string const& file);
+
+/// All `.md` files of a folder and the folders in it, in the order of their paths. README.md is left out. Errors: io.1,
+/// rag.1 (no such folder, nothing in it), rag.2, rag.3, rag.4 (one id in two files).
+std::vector<document> load_documents(std::string const& folder);
+
+}  // namespace smalti
+
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <map>
 
 namespace smalti {
 
 namespace detail {
-inline std::string_view trimmed(std::string_view s) {
+SMALTI_INLINE std::string_view trimmed(std::string_view s) {
   auto const first = s.find_first_not_of(" \t\r");
   return first == std::string_view::npos ? std::string_view() : s.substr(first, s.find_last_not_of(" \t\r") - first + 1);
 }
+
 inline std::string_view unquoted(std::string_view s) {
   return s.size() >= 2 && (s.front() == '"' || s.front() == '\'') && s.back() == s.front() ? s.substr(1, s.size() - 2) : s;
 }
 
-/// Takes line after line, with the number of the one taken last.
-struct line_reader {
-  std::string_view rest;
-  int number = 0;
-  std::string_view next() {
-    auto const end = std::min(rest.find('\n'), rest.size());
-    auto const line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size())), ++number;
-    return line;
-  }
-};
+SMALTI_INLINE std::string_view line_reader::next() {
+  auto const end = std::min(rest.find('\n'), rest.size());
+  auto const line = rest.substr(0, end);
+  rest.remove_prefix(std::min(end + 1, rest.size())), ++number;
+  return line;
+}
 
 inline std::vector<std::string> parse_tags(std::string_view value, std::string const& at) {
   if (value.size() < 2 || value.front() != '[' || value.back() != ']') throw error("rag.2", at + ": tags: expected [a, b], found \"" + std::string(value) + "\"");
@@ -11765,9 +12729,7 @@ inline std::vector<std::string> parse_tags(std::string_view value, std::string c
 }
 }  // namespace detail
 
-/// One document from the text of a file; `file` stands in messages and becomes the source. id and title must be there, category
-/// and tags may. Errors: rag.2 (front matter), rag.3 (a field missing, unknown or twice, no text).
-inline document parse_document(std::string_view text, std::string const& file) {
+SMALTI_INLINE document parse_document(std::string_view text, std::string const& file) {
   detail::line_reader lines{text};
   auto here = [&] { return file + ":" + std::to_string(lines.number); };
   if (text.starts_with("\xef\xbb\xbf")) lines.rest.remove_prefix(3);
@@ -11798,9 +12760,7 @@ inline document parse_document(std::string_view text, std::string const& file) {
   return d;
 }
 
-/// All `.md` files of a folder and the folders in it, in the order of their paths. README.md is left out. Errors: io.1,
-/// rag.1 (no such folder, nothing in it), rag.2, rag.3, rag.4 (one id in two files).
-inline std::vector<document> load_documents(std::string const& folder) {
+SMALTI_INLINE std::vector<document> load_documents(std::string const& folder) {
   namespace fs = std::filesystem;
   std::error_code failure;
   std::vector<std::string> paths;

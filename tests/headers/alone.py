@@ -23,7 +23,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 COMMANDS = {
     "g++": ["g++", "-std=c++20", "-fsyntax-only", "-O1", "-DSMALTI_COMPILED", *WARNINGS],
     "clang++": ["clang++", "-std=c++20", "-fsyntax-only", *WARNINGS],
-    "nvcc": ["nvcc", "-x", "cu", "-std=c++20", "--expt-relaxed-constexpr", "-Wno-deprecated-gpu-targets", "-c", "-o", "/dev/null"],
+    "nvcc": ["nvcc", "-x", "cu", "-std=c++20", "-Wno-deprecated-gpu-targets", "-c", "-o", "/dev/null"],
 }
 GENCODES = {".hpp": ["-DSMALTI_COMPILED", "-gencode=arch=compute_80,code=sm_80"],
             ".cuh": ["-gencode=arch=compute_80,code=sm_80", "-gencode=arch=compute_90a,code=sm_90a"]}
