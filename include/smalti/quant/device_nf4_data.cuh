@@ -3,7 +3,7 @@
 // brought there, with the bytes that the host would produce.
 
 #include <cub/block/block_reduce.cuh>
-#include "device_buffer.cuh"
+#include "../cuda/device_buffer.cuh"
 #include "nf4_data.hpp"
 
 namespace smalti {

@@ -1,11 +1,11 @@
 #pragma once
-// Owned device memory: what device weights are made of. CUDA Runtime API, "Memory Management".
+// Owned device memory: what weights, caches and arenas on a device are made of. CUDA Runtime API, "Memory Management".
 
 #include <string>
 #include <utility>
 #include "../core/buffer.hpp"
 #include "../core/error.hpp"
-#include "../cuda/where.cuh"
+#include "where.cuh"
 
 namespace smalti {
 
