@@ -14,9 +14,13 @@
 
 namespace smalti {
 
-/// T: float, bf16 or f16, the storage of keys and values. Memory is taken once, by the constructor. Pages may be shared by
-/// sequences (fork); whoever writes into a shared page gets its own copy first. One thread at a time.
-template <class T = float>
+/// `count` elements of an array to another place in it; the two do not overlap.
+template <class T>
+void copy_within(buffer<T>& array, std::size_t from, std::size_t to, std::size_t count) { std::copy_n(array.data() + from, count, array.data() + to); }
+
+/// T: float, bf16 or f16, the storage of keys and values; Array: whose memory (device_buffer: decoder.cuh). Taken once, by the
+/// constructor. Pages may be shared by sequences (fork); whoever writes into a shared page gets its own copy first. One thread at a time.
+template <class T = float, template <class> class Array = buffer>
 class kv_cache {
  public:
   using element = T;
@@ -55,12 +59,14 @@ class kv_cache {
   T* value(int layer, int s, int head, int position) { return values_.data() + offset(layer, page(s, position / page_size_), head, position % page_size_); }
 
   /// The pools of a layer, (pages, Hkv, page_size, D), and the pages of sequence s.
+  view<T, 4> keys(int layer) { return row_major(keys_.data() + layer * layer_stride(), pages_, heads_, page_size_, dim_); }
+  view<T, 4> values(int layer) { return row_major(values_.data() + layer * layer_stride(), pages_, heads_, page_size_, dim_); }
   view<T const, 4> keys(int layer) const { return row_major<T const>(keys_.data() + layer * layer_stride(), pages_, heads_, page_size_, dim_); }
   view<T const, 4> values(int layer) const { return row_major<T const>(values_.data() + layer * layer_stride(), pages_, heads_, page_size_, dim_); }
   std::span<int const> pages_of(int s) const { return {table_.data() + index(s) * max_pages_, std::size_t(max_pages_)}; }
   /// Working memory of the cache's element type; holds until the next call.
   T* lend(std::size_t n) {
-    if (lent_.size() < n) lent_ = buffer<T>(n);
+    if (lent_.size() < n) lent_ = Array<T>(n);
     return lent_.data();
   }
   int page_size() const { return page_size_; }
@@ -83,37 +89,37 @@ class kv_cache {
   void own(int s, int i);
 
   int layers_, heads_, dim_, pages_, page_size_, max_pages_;
-  buffer<T> keys_, values_;        // (layers, pages, Hkv, page_size, D)
-  buffer<T> lent_;
+  Array<T> keys_, values_;         // (layers, pages, Hkv, page_size, D)
+  Array<T> lent_;
   std::vector<int> owners_, free_; // by page · pages that nobody owns
   std::vector<int> table_;         // (sequences, max_pages)
   std::vector<bool> used_;
   std::vector<int> length_, held_; // by sequence: tokens · pages
 };
 
-template <class T>
-int kv_cache<T>::open() {
+template <class T, template <class> class Array>
+int kv_cache<T, Array>::open() {
   for (int s = 0; s < int(used_.size()); ++s)
     if (!used_[s]) return used_[s] = true, length_[s] = 0, held_[s] = 0, s;
   throw error("model.24", "the cache holds " + std::to_string(used_.size()) + " sequences already; close one first");
 }
 
-template <class T>
-int kv_cache<T>::fork(int s) {
+template <class T, template <class> class Array>
+int kv_cache<T, Array>::fork(int s) {
   int const f = open();
   for (int p = 0; p < held_[s]; ++p) ++owners_[page(f, p) = page(s, p)];
   return held_[f] = held_[s], length_[f] = length_[s], f;
 }
 
-template <class T>
-void kv_cache<T>::truncate(int s, int length) {
+template <class T, template <class> class Array>
+void kv_cache<T, Array>::truncate(int s, int length) {
   int const keep = ceil_div(length, page_size_);
   for (; held_[s] > keep; --held_[s]) release(page(s, held_[s] - 1));
   length_[s] = std::min(length_[s], length);
 }
 
-template <class T>
-void kv_cache<T>::reserve(int s, int extra) {
+template <class T, template <class> class Array>
+void kv_cache<T, Array>::reserve(int s, int extra) {
   int const need = ceil_div(length_[s] + extra, page_size_);
   if (need > max_pages_)
     throw error("model.25", "sequence " + std::to_string(s) + " would have " + std::to_string(length_[s] + extra) +
@@ -122,32 +128,32 @@ void kv_cache<T>::reserve(int s, int extra) {
   for (; held_[s] < need; ++held_[s]) page(s, held_[s]) = take();
 }
 
-template <class T>
-kv_cache<T>::kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages)
+template <class T, template <class> class Array>
+kv_cache<T, Array>::kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages)
     : layers_(c.layers), heads_(c.kv_heads), dim_(c.head_dim), pages_(pages), page_size_(page_size), max_pages_(max_pages) {
   if (pages < 1 || page_size < 1 || sequences < 1 || max_pages < 1 || index(max_pages) * page_size > 0x3fffffff)
     throw error("model.26", "a cache of " + std::to_string(pages) + " pages of " + std::to_string(page_size) + " tokens for " +
                                 std::to_string(sequences) + " sequences; expected at least one of each, and fewer than 2^30 tokens a sequence");
   std::size_t const count = std::size_t(layers_) * std::size_t(layer_stride());
-  keys_ = buffer<T>(count), values_ = buffer<T>(count);
+  keys_ = Array<T>(count), values_ = Array<T>(count);
   owners_.assign(pages, 0), used_.assign(sequences, false), length_.assign(sequences, 0), held_.assign(sequences, 0);
   table_.assign(std::size_t(sequences) * max_pages, 0);
   for (int p = pages; p-- > 0;) free_.push_back(p);
 }
 
-template <class T>
-int kv_cache<T>::take() {
+template <class T, template <class> class Array>
+int kv_cache<T, Array>::take() {
   if (free_.empty()) throw error("model.25", "all " + std::to_string(pages_) + " pages of the cache are in use; close a sequence first");
   int const p = free_.back();
   return free_.pop_back(), owners_[p] = 1, p;
 }
 
-template <class T>
-void kv_cache<T>::own(int s, int i) {
+template <class T, template <class> class Array>
+void kv_cache<T, Array>::own(int s, int i) {
   int const from = page(s, i), to = take();
-  index const count = index(heads_) * page_size_ * dim_;
+  auto const count = std::size_t(heads_) * page_size_ * dim_;
   for (int l = 0; l < layers_; ++l)
-    for (auto* pool : {&keys_, &values_}) std::copy_n(pool->data() + offset(l, from, 0, 0), count, pool->data() + offset(l, to, 0, 0));
+    for (auto* pool : {&keys_, &values_}) copy_within(*pool, std::size_t(offset(l, from, 0, 0)), std::size_t(offset(l, to, 0, 0)), count);
   release(from), page(s, i) = to;
 }
 

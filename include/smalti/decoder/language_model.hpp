@@ -14,10 +14,10 @@
 namespace smalti {
 
 /// One sequence of a model's cache while it grows; gives its place back at the end. (A `sequence_model` for `generate`.)
-template <class Where, class T = float>
+template <class Where, class Cache = typename backend<Where>::cache>
 class decoder_sequence {
  public:
-  decoder_sequence(decoder<Where>& model, kv_cache<T>& cache, int adapter = batch_entry::active)
+  decoder_sequence(decoder<Where>& model, Cache& cache, int adapter = batch_entry::active)
       : model_(model), cache_(cache), number_(cache.open()), adapter_(adapter) {}
   decoder_sequence(decoder_sequence const&) = delete;
   ~decoder_sequence() { cache_.close(number_); }
@@ -25,14 +25,12 @@ class decoder_sequence {
   /// Appends tokens; the logits after the last of them, (vocabulary), until the model's next pass. Throws model.25, model.27.
   std::span<float> advance(std::span<int const> tokens) {
     batch_entry const one[] = {{number_, tokens, adapter_}};
-    auto const row = model_.forward(cache_, one);
-    return {row.at, std::size_t(row.size())};
+    return model_.read(model_.forward(cache_, one));
   }
   /// The logits after each of the tokens, row-major (tokens, vocabulary).
   std::span<float> advance_all(std::span<int const> tokens) {
     batch_entry const one[] = {{number_, tokens, adapter_}};
-    auto const all = model_.forward(cache_, one, logits::all);
-    return {all.at, std::size_t(all.size())};
+    return model_.read(model_.forward(cache_, one, logits::all));
   }
   int room() const { return cache_.room(number_); }
   int length() const { return cache_.length(number_); }
@@ -44,7 +42,7 @@ class decoder_sequence {
 
  private:
   decoder<Where>& model_;
-  kv_cache<T>& cache_;
+  Cache& cache_;
   int number_, adapter_;
 };
 
@@ -52,7 +50,7 @@ template <class Where>
 struct language_model {
   decoder<Where> model;
   tokenizer text;
-  kv_cache<float> cache;   ///< one sequence of `context` tokens
+  typename backend<Where>::cache cache;  ///< one sequence of `context` tokens
   std::string directory;
 
   int attach(adapter a) { return model.attach(std::move(a)); }
@@ -70,7 +68,7 @@ language_model<Where> load_decoder(std::string const& directory, load_options co
   auto const& c = model.config();
   if (text.vocabulary_size() > c.vocabulary)
     throw error("model.28", directory + ": the tokenizer has " + std::to_string(text.vocabulary_size()) + " tokens; the model has room for " + std::to_string(c.vocabulary));
-  auto cache = kv_cache<>::contiguous(c, 1, context > 0 ? context : min(c.max_positions, 4096));
+  auto cache = backend<Where>::make_cache(c, 1, context > 0 ? context : min(c.max_positions, 4096));
   return {std::move(model), std::move(text), std::move(cache), directory};
 }
 

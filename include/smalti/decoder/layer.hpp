@@ -8,59 +8,56 @@
 
 namespace smalti {
 
+template <class Where>
 struct decoder_layer {
-  buffer<float> attention_norm, mlp_norm;       ///< (hidden)
-  buffer<float> q_norm, k_norm;                 ///< (head_dim), or empty
-  linear_layer q, k, v, o, gate, up, down;
+  typename backend<Where>::vector attention_norm, mlp_norm;  ///< (hidden)
+  typename backend<Where>::vector q_norm, k_norm;            ///< (head_dim), or empty
+  typename backend<Where>::linear qkv, o, gate_up, down;     ///< groups of 3, 1, 2 and 1 modules
 };
 
 /// Activations of one forward pass; grows to the largest batch seen, so a decode step allocates nothing.
 template <class Where>
 struct workspace {
   using element = typename backend<Where>::element;
-  typename backend<Where>::template array<element> x, h, q, k, v, a, g, last, logits;
+  using residual = typename backend<Where>::residual;
+  template <class T>
+  using array = typename backend<Where>::template array<T>;
+  array<residual> x, last;
+  array<element> h, qkv, a, g;
+  array<float> logits;
 
   void reserve(decoder_config const& c, std::size_t m, std::size_t logit_rows) {
-    auto const grow = [](auto& array, std::size_t n) { if (array.size() < n) array = std::remove_reference_t<decltype(array)>(n); };
-    for (auto* array : {&x, &h}) grow(*array, m * c.hidden);
-    for (auto* array : {&q, &a}) grow(*array, m * c.q_width());
-    for (auto* array : {&k, &v}) grow(*array, m * c.kv_width());
+    auto const grow = [](auto& array, std::size_t n) { if (array.size() < n) array = {}, array = std::remove_reference_t<decltype(array)>(n); };
+    grow(x, m * c.hidden), grow(h, m * c.hidden), grow(qkv, m * (c.q_width() + 2 * c.kv_width())), grow(a, m * c.q_width());
     grow(g, m * c.ffn), grow(last, logit_rows * c.hidden), grow(logits, logit_rows * c.vocabulary);
   }
 };
 
 /// x (M, hidden) → x, in place: x += r·Attn(norm x); x += r·MLP(norm x). Keys and values of the rows go into the cache.
 template <class Where, class Cache>
-void forward(Where const& where, decoder_config const& c, decoder_layer const& l, int number, workspace<Where>& w, Cache& cache,
-             ragged_batch const& batch, rope_table const& rope) {
-  using element = typename workspace<Where>::element;
+void forward(Where const& where, decoder_config const& c, decoder_layer<Where> const& l, int number, workspace<Where>& w, Cache& cache,
+             typename backend<Where>::batch& batch, typename backend<Where>::rope const& rope) {
   int const m = batch.rows();
   auto const matrix = [m](auto& array, int columns) { return row_major(array.data(), m, columns); };
-  auto const norm = [](buffer<float> const& weight) { return std::span<float const>(weight.data(), weight.size()); };
-  auto const x = matrix(w.x, c.hidden), h = matrix(w.h, c.hidden);                                       // (M, hidden)
-  auto const q = matrix(w.q, c.q_width()), a = matrix(w.a, c.q_width());                                 // (M, H·D)
-  auto const k = matrix(w.k, c.kv_width()), v = matrix(w.v, c.kv_width());                               // (M, Hkv·D)
+  auto const read = [](auto v) { return view<std::remove_pointer_t<decltype(v.at)> const, 2>(v); };
+  auto const x = matrix(w.x, c.hidden);                                                                  // (M, hidden)
+  auto const h = matrix(w.h, c.hidden);                                                                  // (M, hidden)
+  auto const a = matrix(w.a, c.q_width());                                                               // (M, H·D)
   auto const g = matrix(w.g, c.ffn);                                                                     // (M, ffn)
-  using input = view<element const, 2>;
-  auto const add = scaled{c.residual_multiplier} | residual{x};
+  auto const qkv = split(where, w.qkv.data(), m, c);
 
-  require(rms_norm(where, h, input(x), norm(l.attention_norm), c.norm_eps));
-  require(linear(where, q, input(h), l.q, batch));
-  require(linear(where, k, input(h), l.k, batch));
-  require(linear(where, v, input(h), l.v, batch));
+  require(normalise(where, h, read(x), l.attention_norm, c.norm_eps));
+  require(project(where, qkv, read(h), l.qkv, batch));
   if (c.qk_norm) {
-    require(normalise_heads(where, q, c.head_dim, norm(l.q_norm), c.norm_eps));
-    require(normalise_heads(where, k, c.head_dim, norm(l.k_norm), c.norm_eps));
+    require(normalise_heads(where, qkv.q, c.head_dim, l.q_norm, c.norm_eps));
+    require(normalise_heads(where, qkv.k, c.head_dim, l.k_norm, c.norm_eps));
   }
-  require(rotate(where, q, c.head_dim, batch.position, rope));
-  require(rotate(where, k, c.head_dim, batch.position, rope));
-  require(append(where, cache, number, input(k), input(v), batch));
-  require(attend_cached(where, a, input(q), cache, number, batch, c.softmax_scale, c.window[number]));
-  require(linear(where, x, input(a), l.o, batch, add));
+  require(attend(where, a, qkv, cache, number, batch, rope, c.softmax_scale, c.window[std::size_t(number)]));
+  require(add_linear(where, x, read(a), l.o, batch, c.residual_multiplier));
 
-  require(rms_norm(where, h, input(x), norm(l.mlp_norm), c.norm_eps));
-  require(swiglu(where, g, input(h), l.gate, l.up, batch));
-  require(linear(where, x, input(g), l.down, batch, add));
+  require(normalise(where, h, read(x), l.mlp_norm, c.norm_eps));
+  require(swiglu(where, g, read(h), l.gate_up, batch));
+  require(add_linear(where, x, read(g), l.down, batch, c.residual_multiplier));
 }
 
 }  // namespace smalti

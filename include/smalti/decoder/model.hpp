@@ -2,7 +2,10 @@
 // A decoder-only language model of any supported family: one forward pass over a batch of sequences with a cache.
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,6 +39,11 @@ class decoder {
   ~decoder();
   /// From a Hugging Face directory. Throws io.*, model.* and gemm.*: the message names file, tensor, expected and found.
   static decoder load(std::string const& directory, Where const& where = {}, load_options const& options = {});
+  /// From anything that `load_weight`, `load_linear` and `load_vector` know beside a checkpoint.
+  template <class Source>
+  static decoder from(decoder_config config, Source const& source, Where const& where, load_options const& options = {}) {
+    return {std::move(config), source, where, options};
+  }
 
   decoder_config const& config() const { return config_; }
   Where const& where() const { return where_; }
@@ -46,6 +54,8 @@ class decoder {
   /// id, sequence or adapter that is not there) before anything is written.
   template <class Cache>
   view<float, 2> forward(Cache& cache, std::span<batch_entry const> entries, logits wanted = logits::last);
+  /// Those logits for the host, row-major; until the next pass. On a device: copied, after the pass has ended.
+  std::span<float> read(view<float, 2> logits) { return backend<Where>::read(where_, batch_, logits); }
 
   // ------------------------------------------------------------------------------------------------ adapters
 
@@ -65,23 +75,29 @@ class decoder {
  private:
   struct attached { std::string name; bool on; };
 
-  decoder(decoder_config config, checkpoint const& c, Where const& where, load_options const& o);
+  using linear_type = typename backend<Where>::linear;
+  using weight_type = typename backend<Where>::weight;
 
-  /// Checks the batch, makes room for it, and lays out who owns which row. Returns the token ids of all rows.
+  template <class Source>
+  decoder(decoder_config config, Source const& source, Where const& where, load_options const& o);
+
+  /// Checks the batch, makes room for it, and lays out who owns which row.
   template <class Cache>
-  std::vector<int> prepare(Cache& cache, std::span<batch_entry const> entries);
+  ragged_batch prepare(Cache& cache, std::span<batch_entry const> entries);
 
-  view<float, 2> head(view<float, 2> x, logits wanted, int count);
+  void head(Where const& where, view<float, 2> out, logits wanted);
 
-  /// cos and sin for `length` positions. Dynamic scaling depends on the length itself once that passes the trained one.
-  rope_table const& table_for(int length);
+  /// cos and sin for `length` positions of at most `room`. Dynamic scaling depends on the length itself once that passes the trained one.
+  typename backend<Where>::rope const& table_for(int length, int room);
 
   template <class F>
-  void each_linear(F&& f) { for (auto& l : layers_) for (auto* one : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) f(*one); }
+  void each_linear(F&& f) { for (auto& l : layers_) for (auto* one : {&l.qkv, &l.o, &l.gate_up, &l.down}) f(*one); }
   template <class F>
-  void each_linear(F&& f) const { for (auto const& l : layers_) for (auto const* one : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) f(*one); }
+  void each_linear(F&& f) const { for (auto const& l : layers_) for (auto const* one : {&l.qkv, &l.o, &l.gate_up, &l.down}) f(*one); }
+  template <class F>
+  void each_module(F&& f) { each_linear([&](linear_type& g) { for (auto& part : g.parts) f(part); }); }
 
-  bool has_module(std::string const& name) const;
+  bool has_module(std::string const& name);
   bool any_active() const { return std::any_of(adapters_.begin(), adapters_.end(), [](attached const& a) { return a.on; }); }
   attached& entry(int number);
   void refresh();
@@ -89,13 +105,13 @@ class decoder {
 
   decoder_config config_;
   Where where_;
-  packed_weight embedding_;            // (vocabulary, hidden)
-  std::vector<decoder_layer> layers_;
-  buffer<float> norm_;                 // (hidden)
-  linear_layer head_;                  // unless tied
+  weight_type embedding_;                        // (vocabulary, hidden)
+  std::vector<decoder_layer<Where>> layers_;
+  typename backend<Where>::vector norm_;         // (hidden)
+  std::optional<weight_type> head_;              // unless tied
   std::vector<attached> adapters_;
-  rope_table table_;
-  ragged_batch batch_;
+  typename backend<Where>::rope table_;
+  typename backend<Where>::batch batch_;
   workspace<Where> work_;
 };
 
@@ -113,58 +129,63 @@ decoder<Where> decoder<Where>::load(std::string const& directory, Where const& w
 }
 
 template <class Where>
-decoder<Where>::decoder(decoder_config config, checkpoint const& c, Where const& where, load_options const& o) : config_(std::move(config)), where_(where) {
-  auto const matrix = [&](std::string const& module, int n, int k, weight_kind kind) { return load_weight(where_, c, module + ".weight", n, k, kind, o.nf4); };
-  auto const layer_of = [&](std::string const& module, int n, int k, bool biased) {
-    linear_layer l{module, matrix(module, n, k, o.weights)};
-    if (biased) l.bias = to_float(c.at(module + ".bias"), {n});
-    return l;
-  };
-  embedding_ = matrix("model.embed_tokens", config_.vocabulary, config_.hidden, weight_kind::as_stored);
+template <class Source>
+decoder<Where>::decoder(decoder_config config, Source const& source, Where const& where, load_options const& o) : config_(std::move(config)), where_(where) {
+  int const q = config_.q_width(), kv = config_.kv_width(), d = config_.hidden, f = config_.ffn;
+  embedding_ = load_weight(where_, source, "model.embed_tokens.weight", config_.vocabulary, d, weight_kind::as_stored, o.nf4);
   for (int i = 0; i < config_.layers; ++i) {
     std::string const at = "model.layers." + std::to_string(i) + ".";
-    auto const norm = [&](char const* name, int n) { return to_float(c.at(at + name), {n}); };
-    int const q = config_.q_width(), kv = config_.kv_width(), d = config_.hidden, f = config_.ffn;
-    decoder_layer l;
+    auto const norm = [&](char const* name, int n) { return load_vector(where_, source, at + name, n); };
+    auto const group = [&](std::vector<module_shape> modules, int k, bool biased) {
+      for (auto& m : modules) m.name = at + m.name;
+      return load_linear(where_, source, modules, k, biased, o.weights, o.nf4);
+    };
+    decoder_layer<Where> l;
     l.attention_norm = norm("input_layernorm.weight", d), l.mlp_norm = norm("post_attention_layernorm.weight", d);
     if (config_.qk_norm)
       l.q_norm = norm("self_attn.q_norm.weight", config_.head_dim), l.k_norm = norm("self_attn.k_norm.weight", config_.head_dim);
-    l.q = layer_of(at + "self_attn.q_proj", q, d, config_.qkv_bias), l.k = layer_of(at + "self_attn.k_proj", kv, d, config_.qkv_bias);
-    l.v = layer_of(at + "self_attn.v_proj", kv, d, config_.qkv_bias), l.o = layer_of(at + "self_attn.o_proj", d, q, config_.out_bias);
-    l.gate = layer_of(at + "mlp.gate_proj", f, d, config_.mlp_bias), l.up = layer_of(at + "mlp.up_proj", f, d, config_.mlp_bias);
-    l.down = layer_of(at + "mlp.down_proj", d, f, config_.mlp_bias);
+    l.qkv = group({{"self_attn.q_proj", q}, {"self_attn.k_proj", kv}, {"self_attn.v_proj", kv}}, d, config_.qkv_bias);
+    l.o = group({{"self_attn.o_proj", d}}, q, config_.out_bias);
+    l.gate_up = group({{"mlp.gate_proj", f}, {"mlp.up_proj", f}}, d, config_.mlp_bias), l.down = group({{"mlp.down_proj", d}}, f, config_.mlp_bias);
     layers_.push_back(std::move(l));
     if (o.progress) o.progress(i + 1, config_.layers);
   }
-  norm_ = to_float(c.at("model.norm.weight"), {config_.hidden});
-  if (!config_.tied) head_ = {"lm_head", matrix("lm_head", config_.vocabulary, config_.hidden, o.head)};
+  norm_ = load_vector(where_, source, "model.norm.weight", d);
+  if (!config_.tied) head_ = load_weight(where_, source, "lm_head.weight", config_.vocabulary, d, o.head, o.nf4);
 }
 
 template <class Where>
 std::size_t decoder<Where>::weight_bytes() const {
-  std::size_t n = bytes_of(embedding_) + (config_.tied ? 0 : bytes_of(head_.weight));
-  each_linear([&](linear_layer const& l) { n += bytes_of(l.weight); });
+  std::size_t n = bytes_of(embedding_) + (head_ ? bytes_of(*head_) : 0);
+  each_linear([&](linear_type const& g) { n += bytes_of(g); });
   return n;
 }
 
 template <class Where>
 template <class Cache>
 view<float, 2> decoder<Where>::forward(Cache& cache, std::span<batch_entry const> entries, logits wanted) {
-  std::vector<int> const ids = prepare(cache, entries);
-  int const m = batch_.rows();
-  int const rows_out = wanted == logits::none ? 0 : wanted == logits::all ? m : batch_.count();
+  ragged_batch plan = prepare(cache, entries);
+  int const longest = *std::max_element(plan.kv_used.begin(), plan.kv_used.end());
+  backend<Where>::begin(where_, batch_, std::move(plan));
+  int const m = batch_.rows(), rows_out = wanted == logits::none ? 0 : wanted == logits::all ? m : batch_.count();
   work_.reserve(config_, m, rows_out);
-  rope_table const& rope = table_for(*std::max_element(batch_.kv_used.begin(), batch_.kv_used.end()));
+  auto const& rope = table_for(longest, cache.capacity());
   auto const x = row_major(work_.x.data(), m, config_.hidden);                                         // (M, hidden)
-  require(embed(where_, x, embedding_, ids, config_.embedding_multiplier));
-  for (int l = 0; l < config_.layers; ++l) smalti::forward(where_, config_, layers_[l], l, work_, cache, batch_, rope);
+  auto const out = row_major(work_.logits.data(), rows_out, config_.vocabulary);                       // (rows, vocabulary)
+  // What the pass depends on beside the contents of memory: the same key, the same launches.
+  std::array<void const*, 5> const key = {x.at, work_.logits.data(), cache.keys(0).at, &rope, reinterpret_cast<void const*>(std::uintptr_t(wanted))};
+  backend<Where>::run(where_, batch_, key, [&](Where const& on) {
+    require(embed(on, x, embedding_, batch_, config_.embedding_multiplier));
+    for (int l = 0; l < config_.layers; ++l) smalti::forward(on, config_, layers_[std::size_t(l)], l, work_, cache, batch_, rope);
+    if (wanted != logits::none) head(on, out, wanted);
+  });
   for (auto const& e : entries) cache.advance(e.sequence, int(e.tokens.size()));
-  return head(x, wanted, rows_out);
+  return out;
 }
 
 template <class Where>
 template <class Cache>
-std::vector<int> decoder<Where>::prepare(Cache& cache, std::span<batch_entry const> entries) {
+ragged_batch decoder<Where>::prepare(Cache& cache, std::span<batch_entry const> entries) {
   bool per_row = false;
   for (auto const& e : entries) {
     if (e.tokens.empty()) throw error("model.27", "sequence " + std::to_string(e.sequence) + " of the batch has no tokens; expected at least one");
@@ -181,57 +202,56 @@ std::vector<int> decoder<Where>::prepare(Cache& cache, std::span<batch_entry con
       throw error("model.27", "a batch either uses the active adapters everywhere or names one adapter, or none, for every sequence");
   for (auto const& e : entries) cache.reserve(e.sequence, int(e.tokens.size()));
 
-  std::vector<int> ids;
-  batch_ = {.q_starts = {0}, .first = {}, .kv_used = {}, .pages = {}, .sequence = {}, .position = {}, .adapter = {}};
+  ragged_batch batch;
+  batch.q_starts = {0};
   for (auto const& e : entries) {
     int const past = cache.length(e.sequence), count = int(e.tokens.size());
-    ids.insert(ids.end(), e.tokens.begin(), e.tokens.end());
+    batch.token.insert(batch.token.end(), e.tokens.begin(), e.tokens.end());
     auto const pages = cache.pages_of(e.sequence);
-    batch_.pages.insert(batch_.pages.end(), pages.begin(), pages.end());
-    batch_.q_starts.push_back(int(ids.size())), batch_.first.push_back(past), batch_.kv_used.push_back(past + count), batch_.sequence.push_back(e.sequence);
+    batch.pages.insert(batch.pages.end(), pages.begin(), pages.end());
+    batch.q_starts.push_back(int(batch.token.size())), batch.first.push_back(past), batch.kv_used.push_back(past + count), batch.sequence.push_back(e.sequence);
     for (int i = 0; i < count; ++i) {
-      batch_.position.push_back(past + i);
-      if (per_row) batch_.adapter.push_back(e.adapter == batch_entry::active ? batch_entry::none : e.adapter);
+      batch.position.push_back(past + i);
+      if (per_row) batch.adapter.push_back(e.adapter == batch_entry::active ? batch_entry::none : e.adapter);
     }
   }
-  return ids;
+  return batch;
 }
 
 template <class Where>
-view<float, 2> decoder<Where>::head(view<float, 2> x, logits wanted, int count) {
-  auto const out = row_major(work_.logits.data(), count, config_.vocabulary);                          // (rows, vocabulary)
-  if (wanted == logits::none) return out;
-  auto const last = row_major(work_.last.data(), count, config_.hidden);                               // (rows, hidden)
-  for (int i = 0; i < count; ++i) {
-    int const from = wanted == logits::all ? i : batch_.q_starts[i + 1] - 1;
-    std::copy_n(&x(from, 0), config_.hidden, &last(i, 0));
+void decoder<Where>::head(Where const& where, view<float, 2> out, logits wanted) {
+  int const count = int(out.extent[0]);
+  auto x = row_major(work_.x.data(), batch_.rows(), config_.hidden);                                   // (M, hidden)
+  auto const h = row_major(work_.h.data(), count, config_.hidden);                                     // (rows, hidden)
+  auto const read = [](auto v) { return view<std::remove_pointer_t<decltype(v.at)> const, 2>(v); };
+  if (wanted == logits::last) {
+    auto const last = row_major(work_.last.data(), count, config_.hidden);                             // (rows, hidden)
+    require(last_rows(where, last, read(x), batch_));
+    x = last;
   }
-  view<float const, 2> const h(last);
-  require(rms_norm(where_, last, h, std::span<float const>(norm_.data(), norm_.size()), config_.norm_eps));
-  packed_weight const& weight = config_.tied ? embedding_ : head_.weight;
-  require(gemm(where_, out, product(h, weight), scaled{1 / config_.logits_divisor}));
-  return out;
+  require(normalise(where, h, read(x), norm_, config_.norm_eps));
+  require(project_head(where, out, read(h), head_ ? *head_ : embedding_, batch_, 1 / config_.logits_divisor));
 }
 
 template <class Where>
-rope_table const& decoder<Where>::table_for(int length) {
+typename backend<Where>::rope const& decoder<Where>::table_for(int length, int room) {
   bool const dynamic = config_.rope.type == rope_scaling::kind::dynamic;
   int want = table_.positions;
   if (dynamic) want = max(length, config_.rope.original_positions);
-  else if (want < length) want = max(length, max(2 * want, 256));
-  if (want != table_.positions) table_ = make_rope_table(config_.rope_dim, want, config_.rope_theta, config_.rope);
+  else if (want < length) want = max(max(length, 2 * want), min(room, backend<Where>::least_positions));
+  if (want != table_.positions) table_ = backend<Where>::make_rope(where_, make_rope_table(config_.rope_dim, want, config_.rope_theta, config_.rope));
   return table_;
 }
 
 template <class Where>
 int decoder<Where>::attach(adapter a) {
   std::size_t used = 0;
-  each_linear([&](linear_layer const& l) {
+  each_module([&](auto const& l) {
     auto const found = a.modules.find(l.name);
     if (found == a.modules.end()) return;
     ++used;
     lora const& p = found->second;
-    int const n = rows_of(l.weight), k = columns_of(l.weight);
+    int const n = rows_of(l), k = columns_of(l);
     if (p.rank < 1 || p.a.size() != std::size_t(p.rank) * k || p.b.size() != std::size_t(n) * p.rank)
       throw error("model.31", "adapter '" + a.name + "', module '" + l.name + "': expected A (" + std::to_string(p.rank) + ", " + std::to_string(k) +
                                   ") and B (" + std::to_string(n) + ", " + std::to_string(p.rank) + "), found " + std::to_string(p.a.size()) +
@@ -240,7 +260,7 @@ int decoder<Where>::attach(adapter a) {
   if (used != a.modules.size())
     for (auto const& [module, p] : a.modules)
       if (!has_module(module)) throw error("model.30", "adapter '" + a.name + "': module '" + module + "' is not a linear layer of this " + config_.architecture);
-  each_linear([&](linear_layer& l) {
+  each_module([&](auto& l) {
     auto const found = a.modules.find(l.name);
     l.adapters.push_back(found == a.modules.end() ? lora{} : std::move(found->second));
   });
@@ -249,9 +269,9 @@ int decoder<Where>::attach(adapter a) {
 }
 
 template <class Where>
-bool decoder<Where>::has_module(std::string const& name) const {
+bool decoder<Where>::has_module(std::string const& name) {
   bool found = false;
-  each_linear([&](linear_layer const& l) { found |= l.name == name; });
+  each_module([&](auto const& l) { found |= l.name == name; });
   return found;
 }
 
@@ -264,20 +284,15 @@ typename decoder<Where>::attached& decoder<Where>::entry(int number) {
 
 template <class Where>
 void decoder<Where>::refresh() {
-  each_linear([&](linear_layer& l) {
-    l.active.clear();
-    for (std::size_t a = 0; a < adapters_.size(); ++a)
-      if (adapters_[a].on && l.adapters[a].rank > 0) l.active.push_back(&l.adapters[a]);
-  });
+  std::vector<bool> on;
+  for (auto const& a : adapters_) on.push_back(a.on);
+  each_linear([&](linear_type& g) { smalti::refresh(where_, g, on); });
 }
 
 template <class Where>
 void decoder<Where>::update(int number, float sign, weight_kind quantised_become) {
   entry(number);
-  each_linear([&](linear_layer& l) {
-    lora const& a = l.adapters[std::size_t(number)];
-    if (a.rank > 0) l.weight = with_update(where_, std::move(l.weight), a, sign, quantised_become);
-  });
+  each_linear([&](linear_type& g) { smalti::update(where_, g, number, sign, quantised_become); });
   activate(number, false);
 }
 

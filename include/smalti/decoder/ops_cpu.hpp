@@ -2,6 +2,7 @@
 // The operations a decoder is made of, on the host. The decoder calls nothing else: another backend is another set of these
 // overloads with another first argument.
 
+#include <algorithm>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -12,19 +13,13 @@
 
 namespace smalti {
 
-/// What a backend keeps its activations in.
+/// What a backend keeps things in. Beside these types it has overloads, with `where` first, of everything declared below.
 template <class Where>
 struct backend;
 
-template <>
-struct backend<on_cpu> {
-  using element = float;
-  template <class T>
-  using array = buffer<T>;
-};
-
 /// Which rows of a batch belong to which sequence. Rows are tokens, all sequences one after another.
 struct ragged_batch {
+  std::vector<int> token;         ///< (M) ids
   std::vector<int> q_starts;      ///< (B + 1)
   std::vector<int> first;         ///< (B) position of each sequence's first row
   std::vector<int> kv_used;       ///< (B) keys of each sequence, those of this batch included
@@ -37,8 +32,57 @@ struct ragged_batch {
   int count() const { return int(sequence.size()); }
 };
 
-/// y (M, hidden) = scale · table[ids]. The caller has checked the ids.
-status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale);
+template <>
+struct backend<on_cpu> {
+  using element = float;         ///< of activations
+  using residual = float;        ///< of the residual stream
+  using weight = packed_weight;
+  using linear = linear_group;
+  using vector = buffer<float>;  ///< of norms
+  using rope = rope_table;
+  using batch = ragged_batch;
+  using cache = kv_cache<float>;
+  template <class T>
+  using array = buffer<T>;
+  static constexpr int least_positions = 256;  ///< of a rope table that has to grow
+
+  static cache make_cache(decoder_config const& c, int sequences, int tokens) { return cache::contiguous(c, sequences, tokens); }
+  static rope make_rope(on_cpu const&, rope_table t) { return t; }
+  /// What `forward` is to compute from now on.
+  static void begin(on_cpu const&, batch& to, ragged_batch from) { to = std::move(from); }
+  /// Calls f(where): a backend that can repeat a pass without the host's help does.
+  template <class Key, class F>
+  static void run(on_cpu const& where, batch&, Key const&, F&& f) { f(where); }
+  /// Where the host can read what forward left.
+  static std::span<float> read(on_cpu const&, batch&, view<float, 2> logits) { return {logits.at, std::size_t(logits.size())}; }
+};
+
+/// Where a group's product q, k, v goes: a matrix each.
+template <class T>
+struct query_key_value {
+  view<T, 2> q, k, v;  ///< (M, H·D), (M, Hkv·D), (M, Hkv·D)
+};
+inline query_key_value<float> split(on_cpu const&, float* at, int m, decoder_config const& c) {
+  index const q = c.q_width(), kv = c.kv_width();
+  return {row_major(at, m, q), row_major(at + m * q, m, kv), row_major(at + m * (q + kv), m, kv)};
+}
+
+/// y (M, hidden) = scale · table[tokens of the batch]. The caller has checked the ids.
+status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, ragged_batch const& batch, float scale);
+
+/// y = x · weight / √(mean(x²) + eps), rows of the model's width.
+inline status normalise(on_cpu const& where, view<float, 2> y, view<float const, 2> x, buffer<float> const& weight, float eps) {
+  return rms_norm(where, y, x, std::span<float const>(weight.data(), weight.size()), eps);
+}
+/// y (B, hidden): the last row of each sequence.
+inline status last_rows(on_cpu const&, view<float, 2> y, view<float const, 2> x, ragged_batch const& batch) {
+  for (int b = 0; b < batch.count(); ++b) std::copy_n(&x(batch.q_starts[std::size_t(b) + 1] - 1, 0), x.extent[1], &y(b, 0));
+  return {};
+}
+/// y (M, vocabulary) = scale · x · Wᵀ.
+inline status project_head(on_cpu const& where, view<float, 2> y, view<float const, 2> x, packed_weight const& w, ragged_batch const&, float scale) {
+  return gemm(where, y, product(x, w), scaled{scale});
+}
 
 namespace detail {
 /// The adapters that rows of this batch pass in one layer, and for each row which of them, in the form `linear` takes.
@@ -61,8 +105,20 @@ status linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, lin
   return l.bias.empty() ? run(out) : run(bias{l.bias.data()} | out);
 }
 
-/// y (M, ffn) = silu(gate(x)) ⊙ up(x). One pass over x where neither has a bias or an adapter.
-status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch);
+/// q, k, v ← x through a group of three.
+inline status project(on_cpu const& where, query_key_value<float> const& y, view<float const, 2> x, linear_group const& g, ragged_batch const& batch) {
+  view<float, 2> const to[] = {y.q, y.k, y.v};
+  for (int i = 0; i < 3; ++i)
+    if (status s = linear(where, to[i], x, g.parts[std::size_t(i)], batch); !s) return s;
+  return {};
+}
+/// y (M, N) += scale · x (M, K) through a group of one.
+inline status add_linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& g, ragged_batch const& batch, float scale) {
+  return linear(where, y, x, g.parts[0], batch, scaled{scale} | residual{y});
+}
+
+/// y (M, ffn) = silu(gate(x)) ⊙ up(x), a group of two. One pass over x where neither has a bias or an adapter.
+status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& gate_up, ragged_batch const& batch);
 
 /// Puts k and v, (M, Hkv·D) each, where the cache keeps them. T: float, bf16 or f16.
 template <class T>
@@ -77,7 +133,17 @@ status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2>
 status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table);
 
 /// RMSNorm over each head of x (M, heads·D), in place.
-status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps);
+status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buffer<float> const& weight, float eps);
+
+/// o (M, H·D): q and k turn, k and v go into the cache, and q attends to what is there.
+template <class T>
+status attend(on_cpu const& where, view<float, 2> o, query_key_value<float> const& x, kv_cache<T>& cache, int layer, ragged_batch const& batch, rope_table const& rope,
+              float scale, int window_width) {
+  if (status s = rotate(where, x.q, cache.dim(), batch.position, rope); !s) return s;
+  if (status s = rotate(where, x.k, cache.dim(), batch.position, rope); !s) return s;
+  if (status s = append(where, cache, layer, view<float const, 2>(x.k), view<float const, 2>(x.v), batch); !s) return s;
+  return attend_cached(where, o, view<float const, 2>(x.q), cache, layer, batch, scale, window_width);
+}
 
 }  // namespace smalti
 
@@ -86,10 +152,10 @@ status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std:
 
 namespace smalti {
 
-SMALTI_INLINE status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale) {
+SMALTI_INLINE status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, ragged_batch const& batch, float scale) {
   weight_view const w = borrow(table);
-  parallel_for(where, index(ids.size()), [&](index r) {
-    decode_row(w, ids[r], &y(r, 0));
+  parallel_for(where, batch.rows(), [&](index r) {
+    decode_row(w, batch.token[std::size_t(r)], &y(r, 0));
     if (scale != 1)
       for (index c = 0; c < y.extent[1]; ++c) y(r, c) *= scale;
   });
@@ -112,7 +178,8 @@ struct gated {
 };
 }  // namespace detail
 
-SMALTI_INLINE status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch) {
+SMALTI_INLINE status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& gate_up, ragged_batch const& batch) {
+  linear_layer const &gate = gate_up.parts[0], &up = gate_up.parts[1];
   bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty();
   if (plain) return gemm_swiglu(where, y, x, gate.weight, up.weight);
   if (status s = linear(where, y, x, gate, batch); !s) return s;
@@ -159,9 +226,9 @@ SMALTI_INLINE status rotate(on_cpu const& where, view<float, 2> x, int head_dim,
   return apply_rope(where, view<float, 3>{x.at, {x.extent[0], x.extent[1] / head_dim, head_dim}, {x.stride[0], head_dim, 1}}, positions, table);
 }
 
-SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps) {
+SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buffer<float> const& weight, float eps) {
   view<float, 2> const heads = row_major(x.at, x.size() / head_dim, head_dim);
-  return rms_norm(where, heads, view<float const, 2>(heads), weight, eps);
+  return normalise(where, heads, view<float const, 2>(heads), weight, eps);
 }
 
 }  // namespace smalti

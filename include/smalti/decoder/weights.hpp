@@ -25,7 +25,7 @@ packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::string 
 /// `quantised_become` (f32 or bf16). Errors: gemm.7, as an exception.
 packed_weight with_update(on_cpu const& where, packed_weight w, lora const& a, float sign, weight_kind quantised_become);
 
-/// One linear layer: y = x·Wᵀ + bias, with the adapters that were attached to it.
+/// One module: y = x·Wᵀ + bias, with the adapters that were attached to it.
 struct linear_layer {
   std::string name;             ///< its module, e.g. "model.layers.0.self_attn.q_proj": what adapters call it
   packed_weight weight;         ///< (n, k)
@@ -33,6 +33,43 @@ struct linear_layer {
   std::vector<lora> adapters = {};           ///< one for each adapter of the model; rank 0 where that one leaves this layer alone
   std::vector<lora const*> active = {};      ///< those that every row passes, in the order in which they were attached
 };
+inline int rows_of(linear_layer const& l) { return rows_of(l.weight); }
+inline int columns_of(linear_layer const& l) { return columns_of(l.weight); }
+
+/// Modules that read the same x: (q, k, v), (gate, up), or one alone. A device may make one product of them.
+struct linear_group {
+  std::vector<linear_layer> parts;
+};
+inline std::size_t bytes_of(linear_group const& g) {
+  std::size_t n = 0;
+  for (auto const& l : g.parts) n += bytes_of(l.weight);
+  return n;
+}
+
+/// A module to load: its name and its rows.
+struct module_shape {
+  std::string name;
+  int n;
+};
+
+/// The modules' weights (n, k) and, where `biased`, biases. Throws as load_weight does.
+linear_group load_linear(on_cpu const& where, checkpoint const& c, std::vector<module_shape> const& modules, int k, bool biased, weight_kind kind, nf4_options const& nf4);
+/// A vector (n): norms.
+buffer<float> load_vector(on_cpu const& where, checkpoint const& c, std::string const& name, int n);
+
+/// After adapters were added or switched: `on` says which of them every row passes.
+void refresh(on_cpu const& where, linear_group& g, std::vector<bool> const& on);
+/// Makes adapter `number` part of the weights that it changes (sign 1) or takes it out (−1); see with_update.
+void update(on_cpu const& where, linear_group& g, int number, float sign, weight_kind quantised_become);
+
+namespace detail {
+/// A weight that bitsandbytes stored in 4 bits: codes, scales and the JSON of its state. Throws io.8, io.9 (keys, shapes),
+/// model.8 (the state is not one that this library knows, or contradicts the model).
+nf4_data load_nf4(checkpoint const& c, std::string const& name, int n, int k);
+/// LLM.int8's layout: I8 rows and their absmax beside them, "<module>.SCB". Throws io.8, io.9.
+int8_data load_int8(checkpoint const& c, std::string const& name, int n, int k);
+inline bool is_nf4(checkpoint const& c, std::string const& name) { return c.contains(name + ".quant_state.bitsandbytes__nf4"); }
+}  // namespace detail
 
 }  // namespace smalti
 
@@ -43,11 +80,7 @@ struct linear_layer {
 namespace smalti {
 
 namespace detail {
-inline bool is_nf4(checkpoint const& c, std::string const& name) { return c.contains(name + ".quant_state.bitsandbytes__nf4"); }
-
-/// A weight that bitsandbytes stored in 4 bits: codes, scales and the JSON of its state. Throws io.8, io.9 (keys, shapes),
-/// model.8 (the state is not one that this library knows, or contradicts the model).
-inline nf4_data load_nf4(checkpoint const& c, std::string const& name, int n, int k) {
+SMALTI_INLINE nf4_data load_nf4(checkpoint const& c, std::string const& name, int n, int k) {
   auto const& state = c.at(name + ".quant_state.bitsandbytes__nf4");
   std::string const about = state.file + ": " + state.name;
   json const s = parse_json({reinterpret_cast<char const*>(state.bytes.data()), state.bytes.size()}, about);
@@ -84,8 +117,7 @@ inline nf4_data load_nf4(checkpoint const& c, std::string const& name, int n, in
   return w;
 }
 
-/// LLM.int8's layout: I8 rows and their absmax beside them, "<module>.SCB". Throws io.8, io.9.
-inline int8_data load_int8(checkpoint const& c, std::string const& name, int n, int k) {
+SMALTI_INLINE int8_data load_int8(checkpoint const& c, std::string const& name, int n, int k) {
   std::string const module = name.substr(0, name.size() - std::string_view("weight").size());
   return {n, k, copy_of<int8_t>(c.at(name), {n, k}), to_float(c.at(module + "SCB"), {n})};
 }
@@ -143,6 +175,28 @@ SMALTI_INLINE packed_weight with_update(on_cpu const& where, packed_weight w, lo
       return pack(m);
     }
   }, w);
+}
+
+SMALTI_INLINE linear_group load_linear(on_cpu const& where, checkpoint const& c, std::vector<module_shape> const& modules, int k, bool biased, weight_kind kind, nf4_options const& nf4) {
+  linear_group g;
+  for (auto const& m : modules) {
+    g.parts.push_back({m.name, load_weight(where, c, m.name + ".weight", m.n, k, kind, nf4)});
+    if (biased) g.parts.back().bias = to_float(c.at(m.name + ".bias"), {m.n});
+  }
+  return g;
+}
+SMALTI_INLINE buffer<float> load_vector(on_cpu const&, checkpoint const& c, std::string const& name, int n) { return to_float(c.at(name), {n}); }
+
+SMALTI_INLINE void refresh(on_cpu const&, linear_group& g, std::vector<bool> const& on) {
+  for (auto& l : g.parts) {
+    l.active.clear();
+    for (std::size_t a = 0; a < on.size(); ++a)
+      if (on[a] && l.adapters[a].rank > 0) l.active.push_back(&l.adapters[a]);
+  }
+}
+SMALTI_INLINE void update(on_cpu const& where, linear_group& g, int number, float sign, weight_kind quantised_become) {
+  for (auto& l : g.parts)
+    if (lora const& a = l.adapters[std::size_t(number)]; a.rank > 0) l.weight = with_update(where, std::move(l.weight), a, sign, quantised_become);
 }
 
 }  // namespace smalti
