@@ -3,17 +3,11 @@
 // RoFormer (Su et al. 2021), §3.4, in the rotate-half order of math/rope.hpp.
 
 #include "../cuda/ptx.cuh"
+#include "../math/rope.cuh"
 #include "problem.hpp"
 #include "variant.hpp"
 
 namespace smalti {
-
-/// cos and sin of a rope_table in device memory. Positions beyond the table turn as its last does.
-struct rope_angles {
-  float const *cos = nullptr, *sin = nullptr;  ///< (positions, dim / 2); null: nothing turns
-  int dim = 0;                                 ///< columns that turn; a multiple of 4, at most D; the rest stay
-  int positions = 0;
-};
 
 /// New tokens. The cache's lengths (kv_used, or its extent) count them already: token i of n goes to row length − n + i, and
 /// turns as the problem's position + i does. Page ids outside the pool are not written to.

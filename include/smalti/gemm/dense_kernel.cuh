@@ -1,0 +1,179 @@
+#pragma once
+// y (M, N) = e(x (M, K) · Wᵀ + …) for a few tokens and rows of plain or INT8 weights on a device, where the time is that of reading W:
+// mma.sync with W as the left operand (PTX ISA 9.0, §9.7.14), one to eight tokens for the price of one.
+//
+// The sum over K has no order, so fragments need not hold the columns that the instruction names: a lane takes 16 bytes of a row as
+// they lie, a quad 64 neighbours, and x is read in the same order. No repacking, no shared memory for W or x.
+
+#include "../cuda/launch.cuh"
+#include "../cuda/ptx_rows.cuh"
+#include "epilogue.hpp"
+
+namespace smalti {
+
+/// scale · t (M, rank) · Bᵀ, B (N, rank), both of x's type.
+template <class X>
+struct row_term {
+  X const *t, *b;
+  index row_t, row_b;  ///< even, as rank
+  int rank;
+  float scale;
+};
+
+/// One sum: scale · x · Wᵀ and terms. W: x's type, or int8_t with a scale for each row.
+template <class X, class W>
+struct row_operand {
+  static constexpr int most_terms = 4;
+  W const* w;              ///< (N, K)
+  float const* row_scale;  ///< (N), INT8
+  float scale;
+  int terms;
+  row_term<X> dense[most_terms];
+};
+
+template <class X, class W, class Y>
+struct row_problem {
+  X const* x;  ///< (M, K), rows 16-byte aligned
+  Y* y;        ///< (M, N)
+  index row_x, row_y;
+  int m, n, k;
+  bool pair;                   ///< y = silu(sum[0]) ⊙ sum[1], else y = sum[0]
+  row_operand<X, W> sum[2];
+};
+
+namespace detail {
+
+inline constexpr int row_warps = 8;  ///< of a block; they share K
+
+#if defined(__CUDACC__)
+/// What a warp reads at once: 16 rows × 4 units of 64 bytes, two rows a lane.
+template <class X, class W>
+struct row_batch {
+  static constexpr int each = 16 / int(sizeof(W)), unit = 4 * each, units = 4, columns = units * unit;
+  uint4 w[units][2];
+
+  SMALTI_D void fetch(W const* row0, W const* row1, int first, int k) {
+    SMALTI_UNROLL for (int u = 0; u < units; ++u) {
+      int const c = first + u * unit + ptx::lane() % 4 * each;
+      bool const there = c < k;
+      w[u][0] = there ? ptx::load_once_16(row0 + c) : uint4{}, w[u][1] = there ? ptx::load_once_16(row1 + c) : uint4{};
+    }
+  }
+  static SMALTI_D uint4 load_x(X const* from, bool there) { return there ? *reinterpret_cast<uint4 const*>(from) : uint4{}; }
+
+  /// acc += W · xᵀ. x: this lane's token of each tile, less its column.
+  template <int Tiles>
+  SMALTI_D void multiply(float (&acc)[Tiles][4], X const* const (&x)[Tiles], int first, int k) const {
+    SMALTI_UNROLL for (int u = 0; u < units; ++u) {
+      int const c = first + u * unit + ptx::lane() % 4 * each;
+      uint4 const a0 = w[u][0], a1 = w[u][1];
+      SMALTI_UNROLL for (int t = 0; t < Tiles; ++t) {
+        uint4 const b = load_x(x[t] + c, c < k);
+        if constexpr (sizeof(W) == 2) {
+          ptx::mma_m16n8k16<X>(acc[t], {a0.x, a1.x, a0.y, a1.y}, b.x, b.y), ptx::mma_m16n8k16<X>(acc[t], {a0.z, a1.z, a0.w, a1.w}, b.z, b.w);
+        } else {
+          uint4 const b2 = load_x(x[t] + c + 8, c < k);
+          step<Tiles>(acc[t], a0.x, a1.x, b.x, b.y), step<Tiles>(acc[t], a0.y, a1.y, b.z, b.w);
+          step<Tiles>(acc[t], a0.z, a1.z, b2.x, b2.y), step<Tiles>(acc[t], a0.w, a1.w, b2.z, b2.w);
+        }
+      }
+    }
+  }
+  template <int Tiles>
+  static SMALTI_D void step(float (&acc)[4], uint32_t a0, uint32_t a1, uint32_t b0, uint32_t b1) {
+    uint32_t p[2], q[2];
+    ptx::widen_bytes<X>(p, a0), ptx::widen_bytes<X>(q, a1);
+    ptx::mma_m16n8k16<X>(acc, {p[0], q[0], p[1], q[1]}, b0, b1);
+  }
+};
+
+/// The terms of one sum, by one warp, into rows `half` (0: the first eight, 1: the last, 2: all) of its accumulators.
+template <class X, class W, int Tiles>
+SMALTI_D void add_row_terms(float (&acc)[Tiles][4], row_operand<X, W> const& of, int row0, int row1, int half, int token0, int m) {
+  int const g = ptx::lane() / 4, q = ptx::lane() % 4;
+  for (int one = 0; one < of.terms; ++one) {
+    row_term<X> const& l = of.dense[one];
+    for (int k = 0; k < l.rank; k += 16) {
+      auto const pair = [&](X const* row_at, int column, bool wanted) {       // columns beyond the rank count as zeros
+        return wanted && column < l.rank ? *reinterpret_cast<uint32_t const*>(row_at + column) : 0u;
+      };
+      X const *const b0 = l.b + row0 * l.row_b, *const b1 = l.b + row1 * l.row_b;
+      uint32_t const a[4] = {pair(b0, k + 2 * q, half != 1), pair(b1, k + 2 * q, half != 0), pair(b0, k + 2 * q + 8, half != 1), pair(b1, k + 2 * q + 8, half != 0)};
+      SMALTI_UNROLL for (int t = 0; t < Tiles; ++t) {
+        X const* const from = l.t + min(token0 + 8 * t + g, m - 1) * l.row_t;
+        float d[4] = {};
+        ptx::mma_m16n8k16<X>(d, a, pair(from, k + 2 * q, true), pair(from, k + 2 * q + 8, true));
+        SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[t][i] = fmaf(l.scale, d[i], acc[t][i]);
+      }
+    }
+  }
+}
+
+/// Grid: (tiles of tokens, blocks). A block takes groups of 16 rows (of a pair: 8 of each) in turn; its warps share their columns.
+template <int Tiles, class X, class W, class Y, epilogue Out>
+__global__ void __launch_bounds__(32 * row_warps, 2) rows_kernel(__grid_constant__ row_problem<X, W, Y> const p, __grid_constant__ Out const out) {
+#if defined(__CUDA_ARCH__)
+  using batch = row_batch<X, W>;
+  constexpr int tokens = 8 * Tiles;
+  __shared__ float part[2][row_warps][tokens][17];
+  int const pair = p.pair, rows = 16 >> pair, groups = ceil_div(p.n, rows), batches = ceil_div(p.k, batch::columns), warp = ptx::warp(), g = ptx::lane() / 4;
+  int const token0 = blockIdx.x * tokens;
+  auto const row_of = [&](int group, int half) { return min(group * rows + g + (pair ? 0 : 8 * half), p.n - 1); };
+  batch ahead;
+  auto const fetch = [&](int group, int b) {
+    ahead.fetch(p.sum[0].w + index(row_of(group, 0)) * p.k, p.sum[pair].w + index(row_of(group, 1)) * p.k, b * batch::columns, p.k);
+  };
+  int group = blockIdx.y;
+  if (warp < batches) fetch(group, warp);                                     // weights first: they do not wait for anything
+  ptx::launch_dependents();
+  ptx::wait_for_previous();                                                   // x may be the previous kernel's output
+  X const* x[Tiles];
+  SMALTI_UNROLL for (int t = 0; t < Tiles; ++t) x[t] = p.x + min(token0 + 8 * t + g, p.m - 1) * p.row_x;
+
+  for (int turn = 0; group < groups; group += gridDim.y, turn ^= 1) {
+    float acc[Tiles][4] = {};
+    for (int b = warp; b < batches; b += row_warps) {
+      batch const now = ahead;
+      bool const last = b + row_warps >= batches;
+      int const next = last ? group + int(gridDim.y) : group;
+      if (next < groups) fetch(next, last ? warp : b + row_warps);
+      now.multiply(acc, x, b * batch::columns, p.k);
+    }
+    int const row0 = row_of(group, 0), row1 = row_of(group, 1);
+    float s0 = p.sum[0].scale, s1 = p.sum[pair].scale;
+    if constexpr (sizeof(W) == 1) s0 *= p.sum[0].row_scale[row0], s1 *= p.sum[pair].row_scale[row1];
+    SMALTI_UNROLL for (int t = 0; t < Tiles; ++t)
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[t][i] *= i < 2 ? s0 : s1;
+    if (warp == 0) {
+      add_row_terms(acc, p.sum[0], row0, row1, pair ? 0 : 2, token0, p.m);
+      if (pair) add_row_terms(acc, p.sum[1], row0, row1, 1, token0, p.m);
+    }
+    SMALTI_UNROLL for (int t = 0; t < Tiles; ++t)
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i) part[turn][warp][8 * t + ptx::lane() % 4 * 2 + i % 2][g + i / 2 * 8] = acc[t][i];
+    __syncthreads();                                                          // the other half of `part` is free: its readers have come here
+    for (int i = ptx::thread(); i < tokens * rows; i += 32 * row_warps) {
+      int const token = token0 + i / rows, r = i % rows, n = group * rows + r;
+      if (token >= p.m || n >= p.n) continue;
+      auto const total = [&](int at) {
+        float v = 0;
+        SMALTI_UNROLL for (int w = 0; w < row_warps; ++w) v += part[turn][w][i / rows][at];
+        return v;
+      };
+      float v = total(r);
+      if (pair) v = silu{}(v, 0, 0) * total(r + 8);
+      p.y[token * p.row_y + n] = Y(out(v, token, n));
+    }
+  }
+#endif
+}
+
+template <class X, class W, class Y, epilogue Out>
+status launch_rows(on_cuda const& where, row_problem<X, W, Y> const& p, launch_order order, Out const& out) {
+  int const tiles = p.m <= 8 ? 1 : 2, columns = ceil_div(p.m, 8 * tiles), groups = ceil_div(p.n, p.pair ? 8 : 16);
+  int const blocks = max(1, min(groups, 2 * multiprocessors() / columns));
+  return launch(where, order, tiles == 1 ? rows_kernel<1, X, W, Y, Out> : rows_kernel<2, X, W, Y, Out>, dim3(unsigned(columns), unsigned(blocks)), 32 * row_warps, 0, p, out);
+}
+#endif
+
+}  // namespace detail
+}  // namespace smalti
