@@ -10,11 +10,11 @@ namespace smalti::detail {
 
 /// One block of queries of one (sequence, head).
 struct sm90_work {
-  int head, batch;       ///< head −1: nothing more
-  int q0;                ///< first query
-  int seq_q, seq_kv;     ///< rows of the sequence
-  int row_q, row_kv;     ///< where it begins in Q and O · in K and V
-  int position;          ///< of its first query among the keys
+  int head, batch = 0;           ///< head −1: nothing more
+  int q0 = 0;                    ///< first query
+  int seq_q = 0, seq_kv = 0;     ///< rows of the sequence
+  int row_q = 0, row_kv = 0;     ///< where it begins in Q and O · in K and V
+  int position = 0;              ///< of its first query among the keys
 };
 
 /// What the host prepares for one launch.

@@ -1,8 +1,10 @@
 #pragma once
 // Hopper (sm_90a): one function per instruction we use, named for what it does. PTX ISA 9.0, ch. 9.
 
-#include <cuda.h>
 #include "ptx.cuh"
+
+#if !defined(SMALTI_PTX_EMULATOR)
+  #include <cuda.h>
 
 namespace smalti::ptx {
 
@@ -135,3 +137,4 @@ SMALTI_D void pin(uint32_t (&r)[N][4]) {
 }
 
 }  // namespace smalti::ptx
+#endif

@@ -5,6 +5,7 @@
 #include <type_traits>
 #include "ptx_sm90.cuh"
 
+#if !defined(SMALTI_PTX_EMULATOR)
 namespace smalti::ptx {
 
 // d (64×N, f32, over a warpgroup) = [d +] a (64×16) · b (16×N). A lane holds d as after mma.m16n8k16, warp w the rows 16w….
@@ -59,6 +60,7 @@ namespace smalti::ptx {
     else SMALTI_HELD(N, SMALTI_ARG(R), "bf16", "1", x0, x1, x2, x3, x4, x5);                     \
   }
 
+SMALTI_WGMMA(16, SMALTI_ARG(SMALTI_R2(0)), "%8", "%9", "%10", "%11", "%12", "%13")
 SMALTI_WGMMA(32, SMALTI_ARG(SMALTI_R4(0)), "%16", "%17", "%18", "%19", "%20", "%21")
 SMALTI_WGMMA(64, SMALTI_ARG(SMALTI_R8(0)), "%32", "%33", "%34", "%35", "%36", "%37")
 SMALTI_WGMMA(80, SMALTI_ARG(SMALTI_R8(0), SMALTI_R2(8)), "%40", "%41", "%42", "%43", "%44", "%45")
@@ -97,3 +99,4 @@ SMALTI_WGMMA(256, SMALTI_ARG(SMALTI_R8(0), SMALTI_R8(8), SMALTI_R8(16), SMALTI_R
 #undef SMALTI_D16
 
 }  // namespace smalti::ptx
+#endif

@@ -1,0 +1,89 @@
+// Hopper's engine, its own code on host threads, one a lane: the producer's walk, barriers and their phases, swizzled operands of wgmma,
+// masks, the copies that land when they are waited for, and O's way out, without a GPU.
+
+#define SMALTI_PTX_EMULATOR "../../../tests/support/hopper_emulator.hpp"
+#include <smalti/attention/sm90_consume.cuh>
+#include <smalti/attention/sm90_produce.cuh>
+
+#include <numeric>
+#include "oracle.hpp"
+
+namespace smalti::test {
+
+template <class E>
+CUtensorMap describe(view<E, 4> a, int rows) {
+  CUtensorMap m;
+  m.at = reinterpret_cast<uint16_t*>(const_cast<std::remove_const_t<E>*>(a.at)), m.rows = rows;
+  for (int i = 0; i < 4; ++i) m.extent[i] = a.extent[3 - i], m.stride[i] = a.stride[3 - i];
+  return m;
+}
+
+/// One launch of `grid` persistent blocks, one after the other.
+template <attention_tile T, int D, int Dv, class E, class Variant>
+void launch(attention_problem<E> const& p, Variant const& variant, unsigned grid) {
+  static_assert(fits_wgmma(T, {D, 2, Dv}, sm_90a) == misfit::none);
+  using storage = detail::sm90_storage<T, D, Dv, E>;
+  detail::sm90_plan<E> plan{};
+  plan.problem = p, plan.rows = T.q, plan.copy_rows = p.pages.pages ? std::gcd(T.kv, p.pages.page_size) : T.kv;
+  plan.whole = !p.lengths.kv_starts && !p.lengths.kv_used && !p.pages.pages;
+  plan.q = describe(p.q, 64), plan.k = describe(p.k, plan.copy_rows), plan.v = describe(p.v, plan.copy_rows), plan.o = describe(p.o, 16), plan.o_row = describe(p.o, 1);
+  plan.slices = p.lengths.q_starts ? p.heads() : int(p.slices()), plan.section = plan.slices;
+  plan.blocks = p.lengths.q_starts ? int(p.q.extent[2]) / T.q + p.lengths.count : ceil_div(int(p.q.extent[2]), T.q);
+  for (unsigned i = 0; i < grid; ++i) {
+    auto const smem = std::make_unique<storage>();
+    std::memset(static_cast<void*>(smem.get()), 0xff, sizeof(storage));  // NaN
+    auto const prepare = [&] {
+      for (int s = 0; s < storage::q_stages; ++s) ptx::mbarrier_init(&smem->q_full[s], 1), ptx::mbarrier_init(&smem->q_empty[s], T.warps);
+      for (int s = 0; s < T.stages; ++s) {
+        ptx::mbarrier_init(&smem->k_full[s], 1), ptx::mbarrier_init(&smem->k_empty[s], T.warps);
+        ptx::mbarrier_init(&smem->v_full[s], 1), ptx::mbarrier_init(&smem->v_empty[s], T.warps);
+      }
+    };
+    ptx::run_specialised(T.warps, i, grid, reinterpret_cast<char*>(smem.get()), prepare,
+                         [&] { detail::sm90_producer<T, D, Dv, E, Variant>{plan, variant, *smem}.run(); },
+                         [&] { detail::sm90_consumer<T, D, Dv, E, Variant>{plan, variant, *smem, ptx::warpgroup() - 1}.run(); });
+  }
+}
+
+template <attention_tile T, int D, int Dv = D, class E = bf16, class Variant>
+void emulate(sizes n, Variant const& variant, attention_lengths lengths = {}, unsigned grid = 1) {
+  operands<E> x(n), host(n);
+  x.problem.lengths = host.problem.lengths = lengths;
+  launch<T, D, Dv>(x.problem, variant, grid);
+  CAPTURE(n.queries, n.keys, D, Dv);
+  REQUIRE(attention(on_cpu{}, host.problem, variant));
+  double worst = 0, worst_lse = 0;
+  for (std::size_t i = 0; i < x.o.size(); ++i) {
+    REQUIRE(std::isfinite(float(x.o[i])));
+    worst = std::fmax(worst, std::fabs(float(x.o[i]) - float(host.o[i])));
+  }
+  for (std::size_t i = 0; i < x.lse.size(); ++i) worst_lse = std::fmax(worst_lse, x.lse[i] == host.lse[i] ? 0 : double(std::fabs(x.lse[i] - host.lse[i])));
+  CHECK(worst < 3.4 * (std::is_same_v<E, bf16> ? 0x1p-8 : 0x1p-11));  // |V| ≤ 3.4 here; half an ulp each of P and O
+  CHECK(worst_lse < 2e-5);
+}
+
+TEST_CASE("Hopper's engine, emulated: several items for a block, odd sizes") {
+  emulate<attention_tile{128, 64, 2, 8}, 64>({.heads = 2, .queries = 200, .keys = 150, .d = 64}, full{}, {}, 2);
+}
+
+TEST_CASE("Hopper's engine, emulated: a causal mask with a window, three warpgroups that take turns") {
+  emulate<attention_tile{192, 64, 2, 12}, 64>({.queries = 230, .keys = 260, .d = 64}, causal{30} & window{70});
+}
+
+TEST_CASE("Hopper's engine, emulated: half precision, values of another width, O stored without the copy engine") {
+  emulate<attention_tile{128, 80, 2, 8}, 192, 128, f16>({.queries = 70, .keys = 90, .d = 192, .dv = 128}, causal{20});
+}
+
+TEST_CASE("Hopper's engine, emulated: dropout, and a mask that is no interval") {
+  emulate<attention_tile{128, 64, 3, 8}, 64>({.queries = 64, .keys = 300, .d = 64}, causal{236} & dropout(0.3f, 5));
+  emulate<attention_tile{128, 64, 2, 8}, 64>({.queries = 20, .keys = 400, .d = 64}, causal{380} & streaming(20, 10));
+}
+
+TEST_CASE("Hopper's engine, emulated: packed sequences, one of them without keys, and a sink") {
+  static int const q[] = {0, 7, 20, 150}, k[] = {0, 31, 31, 131}, position[] = {24, 6, 0};
+  static float const logit[2] = {0.5f, 3};
+  emulate<attention_tile{128, 64, 2, 8}, 64>({.heads = 2, .heads_kv = 1, .queries = 150, .keys = 131, .d = 64}, causal{} & sinks{logit},
+                                             {.count = 3, .q_starts = q, .kv_starts = k, .positions = position});
+}
+
+}  // namespace smalti::test

@@ -1,0 +1,255 @@
+#pragma once
+// The functions of cuda/ptx_sm90.cuh and ptx_wgmma.cuh over host threads, beside ptx_emulator.hpp: one std::thread for each lane that
+// does anything. Semantics from the PTX ISA (mbarrier, cp.async.bulk.tensor, wgmma, bar). What is asynchronous happens as late as it
+// may: a copy lands when somebody waits for its barrier, a product when somebody waits for its group, a store when its shared memory is
+// to be used again. So a missing wait is a wrong answer. What cannot be seen this way: fences, the sharing of registers, timing.
+
+#include <cmath>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <utility>
+#include "ptx_emulator.hpp"
+
+struct emulated_index { unsigned x = 0; };
+inline thread_local emulated_index threadIdx, blockIdx;
+inline emulated_index gridDim;
+inline unsigned atomicAdd(unsigned* at, unsigned n) { return std::atomic_ref(*at).fetch_add(n); }
+inline unsigned atomicExch(unsigned* at, unsigned n) { return std::atomic_ref(*at).exchange(n); }
+inline float __fdividef(float a, float b) { return a / b; }
+inline float __log2f(float x) { return std::log2(x); }
+
+/// Boxes of `rows` × 64 columns of a (B, H, N, D) array of 16-bit elements.
+struct CUtensorMap {
+  uint16_t* at = nullptr;
+  long long extent[4] = {}, stride[4] = {};  // inner dimension first: D, N, H, B
+  int rows = 0;
+};
+
+namespace smalti::ptx {
+
+/// Where two bytes lie under the 128-byte swizzle: bits 4-6 of the address are exchanged by bits 7-9.
+inline std::uintptr_t swizzled(std::uintptr_t at) { return at ^ (at >> 7 & 7) << 4; }
+
+struct emulated_barrier {
+  int arrivals = 0, pending = 0, phase = 0;
+  long bytes = 0;                               // expected and not yet there
+  std::vector<std::function<void()>> copies, landing;  // of this phase · of the phase that has completed, not yet seen by anybody
+};
+struct emulated_block {
+  std::mutex lock;
+  std::condition_variable changed;
+  std::map<uint64_t*, emulated_barrier> barriers;
+  struct { int here = 0, phase = 0; } named[16];
+  char* memory = nullptr;
+};
+inline emulated_block* block = nullptr;
+inline thread_local std::deque<std::vector<std::function<void()>>> products{{}};
+inline thread_local std::vector<std::function<void()>> stores;
+
+inline uint32_t smem_address(void const* p) { return uint32_t(static_cast<char const*>(p) - block->memory); }
+inline int warpgroup() { return me.thread / 128; }
+template <int> void registers_raise_to() {}
+template <int> void registers_lower_to() {}
+inline void sync_warp() { me.warp->sync.arrive_and_wait(); }
+
+template <class T>
+T from_lane(T x, int lane_of) {  // every lane names its own
+  static_assert(sizeof(T) == 4);
+  std::memcpy(&me.warp->f[lane()], &x, 4), sync_warp();
+  std::memcpy(&x, &me.warp->f[lane_of], 4), sync_warp();
+  return x;
+}
+inline int uniform(int x) { return from_lane(x, 0); }
+inline bool any(bool x) {
+  int all = int(x);
+  for (int step = 1; step < 32; step *= 2) all |= from_lane(all, lane() ^ step);
+  return all;
+}
+
+// ---------------------------------------------------------------- barriers
+
+inline void named_barrier(int id, int threads, bool wait) {
+  std::unique_lock hold(block->lock);
+  auto& b = block->named[id];
+  int const phase = b.phase;
+  if (++b.here == threads) b.here = 0, ++b.phase, block->changed.notify_all();
+  else if (wait) block->changed.wait(hold, [&] { return b.phase != phase; });
+}
+inline void barrier_sync(int id, int threads) { named_barrier(id, threads, true); }
+inline void barrier_arrive(int id, int threads) { named_barrier(id, threads, false); }
+
+inline void complete_if_due(emulated_barrier& b) {
+  if (b.pending > 0 || b.bytes != 0) return;
+  for (auto& copy : b.landing) copy();
+  b.landing = std::exchange(b.copies, {}), b.pending = b.arrivals, ++b.phase;
+  block->changed.notify_all();
+}
+inline void mbarrier_init(uint64_t* bar, int arrivals) {
+  std::lock_guard hold(block->lock);
+  block->barriers[bar] = {arrivals, arrivals, 0, 0, {}, {}};
+}
+inline void mbarrier_init_fence() {}
+inline void mbarrier_arrive_expecting(uint64_t* bar, int bytes) {
+  std::lock_guard hold(block->lock);
+  auto& b = block->barriers.at(bar);
+  --b.pending, b.bytes += bytes, complete_if_due(b);
+}
+inline void mbarrier_arrive(uint64_t* bar) { mbarrier_arrive_expecting(bar, 0); }
+inline void mbarrier_arrive_if(bool on, uint64_t* bar) {
+  if (on) mbarrier_arrive(bar);
+}
+inline void mbarrier_wait(uint64_t* bar, int parity) {
+  std::unique_lock hold(block->lock);
+  auto& b = block->barriers.at(bar);
+  block->changed.wait(hold, [&] { return (b.phase & 1) != parity; });
+  for (auto& copy : std::exchange(b.landing, {})) copy();
+}
+
+// ---------------------------------------------------------------- the tensor copy engine
+
+inline void tma_prefetch(CUtensorMap const*) {}
+/// f(shared address, element or null outside of the array) for every element of the box.
+template <class F>
+void for_box(CUtensorMap const* m, char* smem, int c, int r, int h, int b, F f) {
+  for (int i = 0; i < m->rows; ++i)
+    for (int j = 0; j < 64; ++j) {
+      bool const in = c + j < m->extent[0] && r + i >= 0 && r + i < m->extent[1] && h < m->extent[2] && b < m->extent[3];
+      auto const at = reinterpret_cast<uint16_t*>(block->memory + swizzled(std::uintptr_t(smem + 128 * i + 2 * j - block->memory)));
+      f(at, in ? m->at + (c + j) * m->stride[0] + (r + i) * m->stride[1] + h * m->stride[2] + b * m->stride[3] : nullptr);
+    }
+}
+inline void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c, int r, int h, int b) {
+  std::lock_guard hold(block->lock);
+  auto& at = block->barriers.at(bar);
+  at.copies.push_back([=] { for_box(map, static_cast<char*>(smem), c, r, h, b, [](uint16_t* to, uint16_t const* from) { *to = from ? *from : 0; }); });
+  at.bytes -= 128 * map->rows, complete_if_due(at);
+}
+inline void tma_store_if(bool on, CUtensorMap const* map, void const* smem, int c, int r, int h, int b) {
+  if (!on) return;
+  stores.push_back([=] {
+    for_box(map, const_cast<char*>(static_cast<char const*>(smem)), c, r, h, b, [](uint16_t const* from, uint16_t* to) { if (to) *to = *from; });
+  });
+}
+inline void tma_store_commit() {}
+inline void tma_store_wait_read() {
+  for (auto& store : std::exchange(stores, {})) store();
+}
+inline void fence_async_proxy() {}
+
+inline void store_if(bool on, float* to, float x) {
+  if (on) *to = x;
+}
+struct alignas(16) words { uint32_t x, y, z, w; };
+inline void store_16_if(bool on, void* to, words x) {
+  if (on) std::memcpy(to, &x, 16);
+}
+inline void stmatrix_x4(void* row, uint32_t const (&r)[4]) {
+  auto& w = *me.warp;
+  std::memcpy(w.a[lane()], r, 16), w.row[lane()] = row, sync_warp();
+  auto* const to = static_cast<uint16_t*>(row);  // row lane % 8 of matrix lane / 8
+  for (int c = 0; c < 8; ++c) to[c] = uint16_t(w.a[4 * (lane() % 8) + c / 2][lane() / 8] >> 16 * (c % 2));
+  sync_warp();
+}
+inline void transpose_quad(uint32_t (&x)[4]) {
+  auto& w = *me.warp;
+  std::memcpy(w.a[lane()], x, 16), sync_warp();
+  for (int i = 0; i < 4; ++i) x[i] = w.a[lane() / 4 * 4 + i][lane() % 4];
+  sync_warp();
+}
+inline void know(float) {}
+inline float exp2_approx(float x) { return std::exp2(x); }
+
+// ---------------------------------------------------------------- warpgroup matrix multiply
+
+inline uint64_t wgmma_operand(void const* smem, int panel = 16) {
+  if (smem_address(smem) % 1024) std::abort();  // the hardware wants the base so, and this arithmetic too
+  return uint64_t(smem_address(smem) >> 4) | uint64_t(panel >> 4) << 32;
+}
+inline uint64_t wgmma_advance(uint64_t operand, int bytes) { return operand + uint64_t(bytes >> 4); }
+inline void wgmma_fence() {}
+inline void wgmma_commit() { products.emplace_back(); }
+template <int Pending>
+void wgmma_wait() {
+  for (; int(products.size()) - 1 > Pending; products.pop_front())
+    for (auto& product : products.front()) product();
+  sync_warp();  // .aligned: what a lane does next, another has its products too
+}
+template <class T, int N>
+void pin(T (&)[N][4]) {}
+
+template <class E>
+float element(std::uintptr_t offset) {
+  E x;
+  std::memcpy(&x.bits, block->memory + swizzled(offset), 2);
+  return float(x);
+}
+template <class E>
+float element_along(uint64_t operand, int row, int k) { return element<E>((operand & 0xffffffff) * 16 + row / 8 * 1024 + row % 8 * 128 + 2 * k); }
+template <class E>
+float element_across(uint64_t operand, int n, int k) { return element<E>((operand & 0xffffffff) * 16 + (n / 64) * (operand >> 32) * 16 + k * 128 + n % 64 * 2); }
+
+/// d of a lane: rows g and g + 8 of its warp's 16, columns 8n + 2(lane % 4) + {0, 1}. a(r, k): that lane's row r; b(column, k).
+template <int N, class A, class B>
+void multiply(float (&d)[N][4], bool accumulate, A a, B b) {
+  float left[2][16];
+  for (int r = 0; r < 2; ++r)
+    for (int k = 0; k < 16; ++k) left[r][k] = a(r, k);
+  for (int n = 0; n < N; ++n)
+    for (int c = 0; c < 2; ++c) {
+      float sum[2] = {};
+      for (int k = 0; k < 16; ++k) {
+        float const right = b(8 * n + 2 * (lane() % 4) + c, k);
+        sum[0] += left[0][k] * right, sum[1] += left[1][k] * right;
+      }
+      for (int r = 0; r < 2; ++r) d[n][2 * r + c] = (accumulate ? d[n][2 * r + c] : 0) + sum[r];
+    }
+}
+template <class E, int N>
+void wgmma(float (&d)[N][4], uint64_t a, uint64_t b, bool accumulate) {
+  products.back().push_back([=, &d] {
+    int const row = me.thread / 32 % 4 * 16 + lane() / 4;
+    multiply(d, accumulate, [=](int r, int k) { return element_along<E>(a, row + 8 * r, k); }, [=](int n, int k) { return element_along<E>(b, n, k); });
+  });
+}
+template <class E, int N, class B>
+void from_registers(float (&d)[N][4], uint32_t const (&a)[4], bool accumulate, B b) {
+  products.back().push_back([=, &d, &a] {  // registers are read when the product runs, as the hardware does
+    auto& w = *me.warp;
+    std::memcpy(w.a[lane()], a, 16), sync_warp();
+    uint32_t rows[4][4];  // of the four lanes that share this lane's two rows
+    for (int i = 0; i < 4; ++i) std::memcpy(rows[i], w.a[lane() / 4 * 4 + i], 16);
+    sync_warp();
+    multiply(d, accumulate, [&](int r, int k) { return half_of<E>(rows[k % 8 / 2][r + 2 * (k / 8)], k % 2); }, b);
+  });
+}
+template <class E, int N>
+void wgmma(float (&d)[N][4], uint32_t const (&a)[4], uint64_t b, bool accumulate) {
+  from_registers<E>(d, a, accumulate, [=](int n, int k) { return element_along<E>(b, n, k); });
+}
+template <class E, int N>
+void wgmma_across(float (&d)[N][4], uint32_t const (&a)[4], uint64_t b, bool accumulate) {
+  from_registers<E>(d, a, accumulate, [=](int n, int k) { return element_across<E>(b, n, k); });
+}
+
+/// Runs `copying` on one thread and `computing` on `warps` warps (threads from 128 on) of block `number` of `blocks`, over `bytes` of
+/// poisoned shared memory, 1024-byte aligned. `prepare` runs first.
+inline void run_specialised(int warps, unsigned number, unsigned blocks, char* memory, std::function<void()> prepare, std::function<void()> copying, std::function<void()> computing) {
+  emulated_block here;
+  block = &here, here.memory = memory, gridDim.x = blocks;
+  prepare();
+  std::vector<std::unique_ptr<warp_state>> state;
+  for (int w = 0; w < warps; ++w) state.push_back(std::make_unique<warp_state>());
+  std::vector<std::jthread> threads;
+  threads.emplace_back([&] { blockIdx.x = number, copying(); });
+  for (int t = 0; t < 32 * warps; ++t)
+    threads.emplace_back([&, t] {
+      me.thread = 128 + t, me.warp = state[std::size_t(t / 32)].get(), threadIdx.x = unsigned(128 + t), blockIdx.x = number;
+      computing();
+      tma_store_wait_read();
+    });
+}
+
+}  // namespace smalti::ptx
+
+using uint4 = smalti::ptx::words;
