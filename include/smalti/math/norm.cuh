@@ -16,36 +16,30 @@ __global__ void __launch_bounds__(1024) rms_norm_kernel(view<Y, 2> y, view<X, 2>
   constexpr int width = Wide ? 8 : 1;
   ptx::launch_dependents();
   float w[width] = {}, kept[width] = {};
-  auto const read = [&](auto const* from, float (&to)[width]) {
-    if constexpr (Wide) ptx::load_eight(to, from);
-    else to[0] = ptx::widen_one(*from);
-  };
-  if (first < n) read(weight + first, w);                                     // nobody writes it: before the wait
+  if (first < n) load_some(w, weight + first);                         // nobody writes it: before the wait
   ptx::wait_for_previous();
   X* const from = x.at + row * x.stride[0];
   D const* const extra = Add ? delta.at + row * delta.stride[0] : nullptr;
   float sum = 0;
   for (index i = first; i < n; i += step) {
     float v[width];
-    read(from + i, v);
+    load_some(v, from + i);
     if constexpr (Add) {
       float d[width];
-      read(extra + i, d);
+      load_some(d, extra + i);
       SMALTI_UNROLL for (int j = 0; j < width; ++j) v[j] = float(X(fmaf(by, d[j], v[j])));
       if constexpr (Wide) ptx::store_eight(from + i, v);
       else from[i] = X(v[0]);
     }
     SMALTI_UNROLL for (int j = 0; j < width; ++j) sum = fmaf(v[j], v[j], sum);
-    if (i == first)
-      SMALTI_UNROLL for (int j = 0; j < width; ++j) kept[j] = v[j];
+    SMALTI_UNROLL for (int j = 0; j < width; ++j) kept[j] = i == first ? v[j] : kept[j];
   }
   float const factor = 1.f / sqrtf(block_sum(sum, meet) / float(n) + eps);
   Y* const to = y.at + row * y.stride[0];
   for (index i = first; i < n; i += step) {
     float v[width];
-    if (i == first) SMALTI_UNROLL for (int j = 0; j < width; ++j) v[j] = kept[j];
-    else read(from + i, v), read(weight + i, w);
-    SMALTI_UNROLL for (int j = 0; j < width; ++j) v[j] = v[j] * factor * w[j];
+    if (i != first) load_some(v, from + i), load_some(w, weight + i);
+    SMALTI_UNROLL for (int j = 0; j < width; ++j) v[j] = (i == first ? kept[j] : v[j]) * factor * w[j];
     if constexpr (Wide) ptx::store_eight(to + i, v);
     else to[i] = Y(v[0]);
   }

@@ -30,6 +30,13 @@ bool missing(view<T, 2> const& v) { return v.size() > 0 && !v.at; }
 inline int threads_for(index columns) { return int(min(index(1024), max(index(32), round_up(ceil_div(columns, index(8)), index(32))))); }
 
 #if defined(__CUDACC__)
+/// One element, or eight at once.
+template <int Width, class T>
+SMALTI_D void load_some(float (&to)[Width], T const* from) {
+  if constexpr (Width == 8) ptx::load_eight(to, from);
+  else to[0] = ptx::widen_one(*from);
+}
+
 /// Σ v over the block, in every thread. `meet`: 33 floats of shared memory; blockDim.x is a multiple of 32.
 SMALTI_D float block_sum(float v, float* meet) {
   SMALTI_UNROLL for (int d = 16; d; d /= 2) v += __shfl_xor_sync(~0u, v, d);

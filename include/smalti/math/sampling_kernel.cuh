@@ -1,0 +1,307 @@
+#pragma once
+// The kernels of sampling.cuh. A row's tokens are ordered by one key of 64 bits, the logit above the token, so that every choice of the
+// host (top-k, top-p, min-p, the draw itself) is a prefix of one order, and heavy candidates are fetched and sorted a few at a time:
+// radix selection by counts (Alabi et al. 2012) down to a list that a block sorts. Sums are taken in a fixed order, in double.
+
+#include <cub/block/block_merge_sort.cuh>
+#include <cub/block/block_scan.cuh>
+#include "philox.hpp"
+#include "rows.cuh"
+
+namespace smalti::detail {
+
+inline constexpr int argmax_blocks = 32;   ///< of a row, at most
+inline constexpr int argmax_threads = 256;
+inline constexpr int sample_threads = 1024;
+inline constexpr int sample_list = 2 * sample_threads;  ///< candidates that are sorted at once
+
+/// Memory of a sampling_workspace.
+struct sampling_memory {
+  uint64_t* best;     ///< (rows, argmax_blocks)
+  unsigned* ticket;   ///< (rows), 0 between calls
+  unsigned* seen;     ///< (rows, seen_words), 0 between calls
+  uint64_t* list;     ///< (rows, sample_list)
+  int seen_words;
+};
+
+inline dim3 argmax_grid(index rows, index vocabulary) {
+  return dim3(unsigned(max(index(1), min(index(argmax_blocks), ceil_div(vocabulary, index(8 * argmax_threads))))), unsigned(rows));
+}
+
+#if defined(__CUDACC__)
+/// Larger logits first, of equals the lower token; NaN below all; −0 and 0 are equal. Never 0 for a logit that is none.
+SMALTI_D uint64_t sampling_key(float logit, int token) {
+  uint32_t const bits = __float_as_uint(logit == 0.f ? 0.f : logit), ordered = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+  return uint64_t(logit == logit ? ordered : 0u) << 32 | ~uint32_t(token);
+}
+SMALTI_D float key_logit(uint64_t key) {
+  uint32_t const ordered = uint32_t(key >> 32);
+  return __uint_as_float(ordered & 0x80000000u ? ordered & 0x7fffffffu : ~ordered);
+}
+SMALTI_D int key_token(uint64_t key) { return int(~uint32_t(key)); }
+
+SMALTI_D uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+SMALTI_D uint64_t warp_largest(uint64_t v) {
+  SMALTI_UNROLL for (int d = 16; d; d /= 2) v = larger(v, __shfl_xor_sync(~0u, v, d));
+  return v;
+}
+
+/// Grid: (parts, rows). The last block of a row to finish takes the largest of all.
+template <class T>
+__global__ void __launch_bounds__(argmax_threads) argmax_kernel(view<T const, 2> logits, int* ids, sampling_memory memory) {
+#if defined(__CUDA_ARCH__)
+  __shared__ uint64_t meet[argmax_threads / 32];
+  __shared__ unsigned turn;
+  ptx::launch_dependents();
+  ptx::wait_for_previous();
+  index const n = logits.extent[1], row = blockIdx.y;
+  T const* const at = logits.at + row * logits.stride[0];
+  uint64_t best = 0;
+  bool const wide = reinterpret_cast<uint64_t>(at) % 16 == 0;
+  index const whole = wide ? n / 8 * 8 : 0;
+  for (index i = 8 * (blockIdx.x * index(argmax_threads) + threadIdx.x); i < whole; i += 8 * index(gridDim.x) * argmax_threads) {
+    float v[8];
+    ptx::load_eight(v, at + i);
+    SMALTI_UNROLL for (int j = 0; j < 8; ++j) best = larger(best, sampling_key(v[j], int(i) + j));
+  }
+  for (index i = whole + blockIdx.x * index(argmax_threads) + threadIdx.x; i < n; i += index(gridDim.x) * argmax_threads) best = larger(best, sampling_key(ptx::widen_one(at[i]), int(i)));
+  best = warp_largest(best);
+  if (ptx::lane() == 0) meet[ptx::warp()] = best;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    for (uint64_t other : meet) best = larger(best, other);
+    memory.best[row * argmax_blocks + blockIdx.x] = best;
+    turn = ptx::draw_ticket(memory.ticket + row);                             // orders the write before it
+  }
+  __syncthreads();
+  if (turn != gridDim.x - 1 || threadIdx.x >= 32) return;
+  best = threadIdx.x < gridDim.x ? __ldcg(memory.best + row * argmax_blocks + threadIdx.x) : 0;
+  best = warp_largest(best);
+  if (threadIdx.x != 0) return;
+  memory.ticket[row] = 0;
+  float const front = n > 0 ? ptx::widen_one(at[0]) : 0.f;
+  ids[row] = n == 0 ? -1 : front != front ? 0 : key_token(best);              // what std::max_element makes of NaN in front
+#endif
+}
+
+/// One block a row: each token that was seen once, however often it occurred; the marks are taken back.
+template <class X, class State, class Seen>
+__global__ void __launch_bounds__(256) penalise_kernel(view<X, 2> logits, State const* states, Seen seen, sampling_memory memory) {
+#if defined(__CUDA_ARCH__)
+  ptx::launch_dependents();
+  ptx::wait_for_previous();
+  index const row = blockIdx.x;
+  float const penalty = states[row].options.repetition_penalty;
+  if (penalty == 1.f) return;
+  unsigned* const mark = memory.seen + row * memory.seen_words;
+  int const count = int(min(index(max(seen.count[row], 0)), seen.stride));
+  for (int i = threadIdx.x; i < count; i += 256) {
+    int const t = seen.at[row * seen.stride + i];
+    if (t < 0 || t >= logits.extent[1] || atomicOr(mark + t / 32, 1u << t % 32) >> t % 32 & 1) continue;
+    X& x = logits.at[row * logits.stride[0] + t];
+    float const v = ptx::widen_one(x);
+    x = X(v < 0 ? v * penalty : v / penalty);
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < count; i += 256) {
+    int const t = seen.at[row * seen.stride + i];
+    if (t >= 0 && t < logits.extent[1]) mark[t / 32] = 0;
+  }
+#endif
+}
+
+/// What the threads of a sampling block share.
+struct sampling_block {
+  using scan = cub::BlockScan<double, sample_threads>;
+  using sort = cub::BlockMergeSort<uint64_t, sample_threads, 2>;
+  union {
+    typename scan::TempStorage scan_memory;
+    typename sort::TempStorage sort_memory;
+    unsigned histogram[256];
+    double sums[sample_threads / 32];
+  };
+  unsigned fetched, taken, digit;
+  int chosen;
+  uint64_t end_key;
+  double end_through;
+};
+
+/// Σ over the block, the same for every thread, in an order that does not change.
+SMALTI_D double block_total(double v, sampling_block& s) {
+  SMALTI_UNROLL for (int d = 16; d; d /= 2) v += __shfl_xor_sync(~0u, v, d);
+  __syncthreads();
+  if (ptx::lane() == 0) s.sums[ptx::warp()] = v;
+  __syncthreads();
+  v = 0;
+  for (double one : s.sums) v += one;
+  __syncthreads();
+  return v;
+}
+
+/// One row's logits as candidates, in the order of their keys: what top-k leaves and what may have weight.
+template <class X>
+struct sampling_row {
+  X const* at;
+  int n;
+  bool wide;               // rows begin at multiples of 16 bytes
+  float largest, inverse;  // 1 / temperature
+  uint64_t least;          // keys from here on stay
+
+  SMALTI_D float weight(uint64_t key) const { return key ? expf((key_logit(key) - largest) * inverse) : 0.f; }
+  /// f(key) for every candidate below `below`, each by one thread, in an order that does not change.
+  template <class F>
+  SMALTI_D void each(uint64_t below, F f) const {
+    auto const one = [&](float v, int i) {
+      uint64_t const k = sampling_key(v, i);
+      if (k < below && k >= least) f(k);
+    };
+    int const whole = wide ? n / 8 * 8 : 0;
+    for (int i = 8 * int(threadIdx.x); i < whole; i += 8 * sample_threads) {
+      float v[8];
+      ptx::load_eight(v, at + i);
+      SMALTI_UNROLL for (int j = 0; j < 8; ++j) one(v[j], i + j);
+    }
+    for (int i = whole + int(threadIdx.x); i < n; i += sample_threads) one(ptx::widen_one(at[i]), i);
+  }
+
+  /// A key such that at least one and at most `most` candidates lie in [key, below); 0 where all that are left do. With `exact`, the
+  /// one that leaves exactly `most` of them (or 0).
+  SMALTI_D uint64_t select(sampling_block& s, uint64_t below, unsigned most, bool exact) const {
+    uint64_t prefix = 0;         // of the key looked for: its top `shift` bits are known
+    unsigned taken = 0;          // candidates above the prefix
+    for (int shift = 56; shift >= 0; shift -= 8) {
+      __syncthreads();
+      if (threadIdx.x < 256) s.histogram[threadIdx.x] = 0;
+      __syncthreads();
+      each(below, [&](uint64_t k) {
+        if (shift == 56 || k >> (shift + 8) == prefix >> (shift + 8)) atomicAdd(&s.histogram[k >> shift & 255], 1u);
+      });
+      __syncthreads();
+      if (threadIdx.x == 0) {    // from the top: the first digit with which there would be more than `most`
+        unsigned sum = taken;
+        int d = 255;
+        while (d >= 0 && sum + s.histogram[d] <= most) sum += s.histogram[d--];
+        s.taken = sum, s.digit = unsigned(d + 1);
+      }
+      __syncthreads();
+      taken = s.taken;
+      unsigned const whole = s.digit;                                         // digits from here on are taken as they are
+      if (whole == 0 && shift == 56) return 0;
+      if (taken > 0 && (!exact || taken == most)) return prefix + (uint64_t(whole) << shift);
+      if (whole == 0) return prefix;
+      prefix += uint64_t(whole - 1) << shift;                                 // and the one below is split
+    }
+    return prefix + 1;
+  }
+};
+
+/// The heaviest candidates that have not been walked yet, sorted: two to a thread, with their weights and the sum before them.
+struct sampling_list {
+  uint64_t key[2];
+  double weight[2], sum;
+  double all;          // of the list
+  uint64_t from;       // no candidate of it lies below this key
+  int count;
+
+  template <class X>
+  SMALTI_D void fetch(sampling_block& s, sampling_row<X> const& row, uint64_t below, uint64_t* memory) {
+    from = larger(row.select(s, below, sample_list, false), row.least);
+    __syncthreads();
+    if (threadIdx.x == 0) s.fetched = 0;
+    __syncthreads();
+    row.each(below, [&](uint64_t k) { if (k >= from) memory[atomicAdd(&s.fetched, 1u)] = k; });
+    __syncthreads();
+    count = int(s.fetched);
+    SMALTI_UNROLL for (int j = 0; j < 2; ++j) key[j] = 2 * int(threadIdx.x) + j < count ? memory[2 * threadIdx.x + j] : 0;
+    __syncthreads();
+    sampling_block::sort(s.sort_memory).Sort(key, [](uint64_t a, uint64_t b) { return a > b; });
+    __syncthreads();
+    SMALTI_UNROLL for (int j = 0; j < 2; ++j) weight[j] = row.weight(key[j]);
+    sampling_block::scan(s.scan_memory).ExclusiveSum(weight[0] + weight[1], sum, all);
+    __syncthreads();
+  }
+};
+
+struct sampling_end {
+  uint64_t key;
+  double through;  // Σ weights up to this candidate, it included
+};
+
+/// Walks the order list by list up to the first candidate of which ends(sum before it, its weight) holds, or the last. `held`: the list
+/// is the first one.
+template <class X, class F>
+SMALTI_D sampling_end walk(sampling_block& s, sampling_row<X> const& row, sampling_list& list, bool& held, uint64_t* memory, F ends) {
+  double before = 0;
+  sampling_end end{0, 0};
+  for (uint64_t below = ~uint64_t(0);;) {
+    bool const first = below == ~uint64_t(0);
+    if (!first || !held) list.fetch(s, row, below, memory);
+    held = first;
+    if (threadIdx.x == 0) s.chosen = INT32_MAX;
+    __syncthreads();
+    double const at0 = before + list.sum, at1 = at0 + list.weight[0];
+    if (list.key[0] && ends(at0, list.weight[0])) atomicMin(&s.chosen, 2 * int(threadIdx.x));
+    else if (list.key[1] && ends(at1, list.weight[1])) atomicMin(&s.chosen, 2 * int(threadIdx.x) + 1);
+    __syncthreads();
+    int const chosen = s.chosen, place = chosen != INT32_MAX ? chosen : list.count - 1;
+    if (place >= 0) {
+      bool const odd = place % 2;
+      if (int(threadIdx.x) == place / 2) s.end_key = odd ? list.key[1] : list.key[0], s.end_through = odd ? at1 + list.weight[1] : at1;
+      __syncthreads();
+      end = {s.end_key, s.end_through};
+    }
+    __syncthreads();
+    if (chosen != INT32_MAX || list.from <= row.least) return end;            // found, or nothing is left
+    before += list.all, below = list.from;
+  }
+}
+
+/// One block a row. ids holds the largest of each row already.
+template <class X, class State>
+__global__ void __launch_bounds__(sample_threads) sample_kernel(view<X const, 2> logits, int* ids, State* states, sampling_memory memory) {
+#if defined(__CUDA_ARCH__)
+  __shared__ sampling_block s;
+  ptx::launch_dependents();
+  ptx::wait_for_previous();
+  index const at = blockIdx.x;
+  int const n = int(logits.extent[1]), largest = ids[at];
+  auto const options = states[at].options;
+  uint64_t const draws = states[at].draws + 1;
+  uint64_t* const list_memory = memory.list + at * sample_list;
+  __syncthreads();
+  if (threadIdx.x == 0) states[at].draws = draws;
+  if (!(options.temperature > 0) || largest < 0) return;
+  X const* const logit = logits.at + at * logits.stride[0];
+  float const front = ptx::widen_one(logit[largest]);
+  // e^−104 is 0 in fp32: what lies lower has no weight, and NaN lies below everything.
+  uint64_t const weightless = sampling_key(front - 104.f * options.temperature, 0) & ~uint64_t(0xffffffff);
+  sampling_row<X> row{logit, n, reinterpret_cast<uint64_t>(logit) % 16 == 0, front, 1.f / options.temperature, larger(weightless, uint64_t(1) << 32)};
+  if (options.top_k > 0 && options.top_k < n) {
+    uint64_t const kth = row.select(s, ~uint64_t(0), unsigned(options.top_k), true);
+    row.least = larger(row.least, kth & ~uint64_t(0xffffffff));               // what ties with the k-th stays
+  }
+  double mass = 0;
+  row.each(~uint64_t(0), [&](uint64_t k) { mass += row.weight(k); });
+  mass = block_total(mass, s);
+  if (!(mass > 0)) return;                                                    // nothing has weight: the largest stands
+  sampling_list list;
+  bool held = false;
+  // The host keeps a token while less than `enough` came before it, and, but for the first, while it is no lighter than min_p.
+  if (options.top_p < 1) {
+    double const enough = options.top_p * mass;
+    mass = walk(s, row, list, held, list_memory, [&](double sum, double w) { return sum + w >= enough; }).through;
+  }
+  if (options.min_p > 0) {
+    double heavy = 0;
+    row.each(~uint64_t(0), [&](uint64_t k) { float const w = row.weight(k); heavy += w >= options.min_p ? w : 0.f; });
+    heavy = block_total(heavy, s);
+    mass = mass < heavy ? mass : heavy > 0 ? heavy : 1.;                      // the heaviest, which weighs 1, always stays
+  }
+  double const target = random_unit(options.seed, draws) * mass;
+  uint64_t const chosen = walk(s, row, list, held, list_memory, [&](double sum, double w) { return sum + w > target; }).key;
+  if (threadIdx.x == 0 && chosen) ids[at] = key_token(chosen);
+#endif
+}
+#endif
+
+}  // namespace smalti::detail
