@@ -1,38 +1,10 @@
 #pragma once
-// Arrays on the device for tests, and a double-precision oracle of NF4 products.
+// A double-precision oracle of NF4 products.
 
-#include <catch2/catch.hpp>
 #include <smalti/gemm/cuda.cuh>
-#include <cstring>
-#include <random>
-#include <vector>
+#include "arrays.cuh"
 
 namespace smalti::test {
-
-inline void require_cuda(cudaError_t e) {
-  INFO(cudaGetErrorString(e));
-  REQUIRE(e == cudaSuccess);
-}
-inline void require_ok(status s) {
-  INFO((s.id ? s.id : "") << ": " << s.why);
-  REQUIRE(bool(s));
-}
-
-template <class T>
-struct device_array {
-  T* at = nullptr;
-  std::size_t n;
-  explicit device_array(std::size_t count) : n(count) { require_cuda(cudaMalloc(&at, (n ? n : 1) * sizeof(T))); }
-  device_array(std::vector<T> const& x) : device_array(x.size()) { if (n) require_cuda(cudaMemcpy(at, x.data(), n * sizeof(T), cudaMemcpyHostToDevice)); }
-  device_array(device_array const&) = delete;
-  ~device_array() { cudaFree(at); }
-  void poison() { require_cuda(cudaMemset(at, 0xff, n * sizeof(T))); }  // NaN in every float type
-  std::vector<T> host() const {
-    std::vector<T> x(n);
-    require_cuda(cudaMemcpy(x.data(), at, n * sizeof(T), cudaMemcpyDeviceToHost));
-    return x;
-  }
-};
 
 /// Random NF4 in the file's order: arbitrary codes, an arbitrary map, positive scales.
 inline nf4_data random_nf4(int n, int k, int block, bool nested, unsigned seed) {
@@ -54,20 +26,32 @@ inline nf4_data random_nf4(int n, int k, int block, bool nested, unsigned seed) 
   return w;
 }
 
-template <class X>
-std::vector<X> random_values(std::size_t count, unsigned seed) {
-  std::mt19937 g(seed);
-  std::normal_distribution<float> normal;
-  std::vector<X> v(count);
-  for (auto& x : v) x = X(normal(g));
-  return v;
-}
-
 struct levels { double at[16]; };
 
-/// One thread an output. exact: with the levels as they are; same: with those the kernel multiplies by; size: Σ |terms|.
+/// How a product's kernel makes a weight of a level and a scale.
+enum class decoding {
+  levels,  ///< the level rounded to X, times the scale
+  split,   ///< fma(level, high, level · low) in X; the scale is high + low
+  whole    ///< level · scale, rounded to X once: bitsandbytes' value
+};
+/// v rounded to X once: to odd on the way through float.
 template <class X>
-__global__ void oracle_kernel(uint8_t const* code, float const* scale, int block, X const* x, index row_x, X const* t, X const* b, int rank, double s, levels exact,
+__device__ double round_once(double v) {
+  float f = __double2float_rz(v);
+  if (double(f) != v) f = __uint_as_float(__float_as_uint(f) | 1);
+  return double(float(X(f)));
+}
+template <class X>
+__device__ double decoded(decoding how, double rounded, double exact, float scale) {
+  if (how == decoding::levels) return rounded * scale;
+  if (how == decoding::whole) return double(float(X(float(exact) * scale)));
+  float const high = float(X(scale)), low = float(X(scale - high));
+  return round_once<X>(rounded * high + round_once<X>(rounded * low));
+}
+
+/// One thread an output. exact: with the levels as they are; same: with the weights the kernel multiplies by; size: Σ |terms|.
+template <class X>
+__global__ void oracle_kernel(decoding how, uint8_t const* code, float const* scale, int block, X const* x, index row_x, X const* t, X const* b, int rank, double s, levels exact,
                               levels rounded, int n, int k, double* out) {
   int const j = blockIdx.x * blockDim.x + threadIdx.x, i = blockIdx.y;
   if (j >= n) return;
@@ -75,8 +59,8 @@ __global__ void oracle_kernel(uint8_t const* code, float const* scale, int block
   for (int c = 0; c < k; ++c) {
     index const at = index(j) * k + c;
     int const l = c % 2 ? code[at / 2] & 15 : code[at / 2] >> 4;
-    double const v = double(float(x[i * row_x + c])) * scale[at / block];
-    e += v * exact.at[l], r += v * rounded.at[l], size += fabs(v * exact.at[l]);
+    double const v = double(float(x[i * row_x + c])), w = scale[at / block] * exact.at[l];
+    e += v * w, r += v * decoded<X>(how, rounded.at[l], exact.at[l], scale[at / block]), size += fabs(v * w);
   }
   for (int c = 0; c < rank; ++c) {
     double const v = s * double(float(t[i * rank + c])) * double(float(b[index(j) * rank + c]));
@@ -96,7 +80,7 @@ struct oracle_result {
 
 /// From what a file holds, never from the packed form.
 template <class X>
-oracle_result oracle(nf4_data const& w, X const* x, index row_x, int m, X const* t = nullptr, X const* b = nullptr, int rank = 0, double s = 0) {
+oracle_result oracle(nf4_data const& w, X const* x, index row_x, int m, std::type_identity_t<X const*> t = nullptr, std::type_identity_t<X const*> b = nullptr, int rank = 0, double s = 0, decoding how = decoding::levels) {
   levels exact, rounded;
   for (int i = 0; i < 16; ++i) exact.at[i] = nf4_level[i], rounded.at[i] = float(X(nf4_level[i]));
   std::vector<float> scale(std::size_t(w.blocks()));
@@ -104,7 +88,7 @@ oracle_result oracle(nf4_data const& w, X const* x, index row_x, int m, X const*
   device_array<uint8_t> code(std::vector<uint8_t>(w.code.begin(), w.code.end()));
   device_array<float> scales(scale);
   device_array<double> out(std::size_t(m) * w.n * 3);
-  oracle_kernel<<<dim3((w.n + 127) / 128, m), 128>>>(code.at, scales.at, w.block, x, row_x, t, b, rank, s, exact, rounded, w.n, w.k, out.at);
+  oracle_kernel<<<dim3((w.n + 127) / 128, m), 128>>>(how, code.at, scales.at, w.block, x, row_x, t, b, rank, s, exact, rounded, w.n, w.k, out.at);
   require_cuda(cudaDeviceSynchronize());
   return {out.host(), w.n};
 }
