@@ -22,7 +22,7 @@ inline std::vector<ranking_result> rank_documents(smalti::on_cpu const& where, s
   int done = 0;
   auto const rank = [&](question const& q, ranking by) {
     ranking_list list;
-    for (auto const& p : smalti::retrieve(where, from, encoder, q.text, {.k = ranked_passages, .by = by, .candidates = ranked_passages})) list.push_back(p.document);
+    for (auto const& p : smalti::retrieve(where, from, encoder, q.text, {.k = ranked_passages, .by = by})) list.push_back(p.document);
     return list;
   };
   for (auto const* q : asked) {

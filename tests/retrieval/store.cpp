@@ -79,6 +79,21 @@ TEST_CASE("replacing a document leaves nothing of the old; erasing all leaves an
   check_same(s, store_from(bytes_of(s)));
 }
 
+TEST_CASE("a long form finds the passages that say its abbreviation, until the text that defines it is gone") {
+  store s({.model = "sample", .dimension = 8});
+  auto d = sample_document(1);
+  d.text = "Net present value (NPV) is a sum. A positive NPV is good. The NPV of the van is 4.";
+  add_sample(s, d, 1, 3);
+  auto const found = [](store const& x) { return x.search_words("net present value", 9).size(); };
+  CHECK(found(s) == 3);
+  CHECK(found(store_from(bytes_of(s))) == 3);  // learnt anew from the file
+  d.text = "Net present value is a sum. A positive NPV is good. The NPV of the van is 4.";
+  add_sample(s, d, 1, 3);
+  CHECK(found(s) == 1);
+  s.erase(d.id);
+  CHECK(found(s) == 0);
+}
+
 TEST_CASE("what cannot be stored is refused, and the store stays as it was") {
   auto s = sample_store(3);
   auto const before = bytes_of(s);

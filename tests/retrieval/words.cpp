@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <map>
 #include <random>
+#include "smalti/retrieval/abbreviations.hpp"
 #include "smalti/retrieval/bm25.hpp"
 #include "smalti/retrieval/fusion.hpp"
 
@@ -163,6 +164,36 @@ TEST_CASE("MMR by hand: a twin of the best waits behind something new") {
   CHECK(ids(0.3f, 0).empty());
   CHECK(mmr(std::vector<hit>{}, 3, 0.5f, likeness).empty());
   CHECK(mmr(std::vector<hit>{{8, 2.f}, {5, 2.f}}, 2, 1.f, likeness)[0].id == 8);  // equals keep their order
+}
+
+TEST_CASE("abbreviations: learnt where a text defines them, found by their long form") {
+  abbreviation_table t;
+  std::string const npv = "The Net Present Value (NPV) sums flows. Returns on equity (ROE), common-table\nexpressions (CTEs).";
+  t.learn(npv);
+  CHECK(t.size() == 3);
+  CHECK(t.expand("How is net present value calculated?") == "How is net present value calculated? npv");
+  CHECK(t.expand("net present values, and return on equity") == "net present values, and return on equity npv roe");  // plurals as everywhere
+  CHECK(t.expand("a common table expression") == "a common table expression cte");
+  CHECK(t.expand("NPV, the net present value") == "NPV, the net present value");  // it is there already
+  CHECK(t.expand("what is NPV?") == "what is NPV?");                              // short forms are not spelled out
+  CHECK(t.expand("present value") == "present value");
+  CHECK(t.expand("") == "");
+
+  // Known as long as one text defines it.
+  t.learn("The net present value (NPV) again, and the net present value (NPV).");
+  t.forget(npv);
+  CHECK(t.size() == 1);
+  CHECK(t.expand("net present value") == "net present value npv");
+  t.forget("The net present value (NPV) again, and the net present value (NPV).");
+  CHECK(t.size() == 0);
+
+  // What is no definition: initials that differ, too few words, something between, lower case, one letter, too many, an open bracket.
+  for (auto text : {"net present value (NPW)", "(NPV)", "present value (NPV)", "net present value, or (NPV)", "net present value (npv)", "a vector (V)", "net present value (NPV",
+                    "net present value (", "a b c d e f g h i (ABCDEFGHI)", "net \xff\xfe value (NPV)", "f(NPV)"})
+    t.learn(text);
+  CHECK(t.size() == 0);
+  t.learn(std::string(100000, '('));  // linear: no search for a bracket that never comes
+  CHECK(t.size() == 0);
 }
 
 }  // namespace

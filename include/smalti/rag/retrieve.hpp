@@ -26,6 +26,8 @@ struct indexing_options {
   int batch = 64;                                        ///< passages embedded between two reports
   bool prune = false;                                    ///< also erase the documents of the store that are not among these
   std::function<void(int done, int of)> progress = {};   ///< passages, now and then
+  /// One unit vector per text, (texts, dimension), as the encoder makes them; e.g. from a cache. Empty: the encoder.
+  std::function<buffer<float>(std::span<std::string const>)> embed = {};
 };
 struct indexing_report {
   int added = 0, replaced = 0, unchanged = 0, erased = 0;  ///< documents
@@ -49,8 +51,8 @@ enum class ranking { meaning, words, fused };
 struct retrieve_options {
   int k = 4;                         ///< passages at most
   ranking by = ranking::fused;
-  int candidates = 30;               ///< of each ranking, before fusion and MMR
-  rrf fuse = {};
+  int candidates = 100;              ///< of each ranking, before fusion and MMR
+  rrf fuse = {.constant = 20};       ///< see docs/decisions.d/retrieval.md
   float word_weight = 1;             ///< of the ranking by words against that by meaning
   float mmr = 1;                     ///< λ; below 1, passages that repeat each other make room
   int per_document = 0;              ///< passages of one document at most; 0: any number
@@ -97,11 +99,13 @@ SMALTI_INLINE indexing_report index_documents(on_cpu const& where, store& to, se
       texts.push_back(embedded_text(d.title, std::string_view(d.text).substr(c.begin, c.end - c.begin)));
     }
   }
-  std::size_t const dimension = std::size_t(encoder.dimension()), batch = std::size_t(std::max(options.batch, 1));
+  std::size_t const dimension = std::size_t(to.dimension()), batch = std::size_t(std::max(options.batch, 1));
   buffer<float> vectors(texts.size() * dimension);  // (passages, dimension)
   for (std::size_t first = 0; first < texts.size(); first += batch) {
     std::size_t const count = std::min(batch, texts.size() - first);
-    auto const part = encoder.encode(where, std::span(texts).subspan(first, count));
+    auto const some = std::span(texts).subspan(first, count);
+    auto const part = options.embed ? options.embed(some) : encoder.encode(where, some);  // (count, dimension)
+    if (part.size() != count * dimension) throw error("index.7", "embed: expected " + std::to_string(count * dimension) + " numbers, found " + std::to_string(part.size()));
     std::copy(part.begin(), part.end(), vectors.begin() + first * dimension);
     if (options.progress) options.progress(int(first + count), int(texts.size()));
   }

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 #include <variant>
+#include "abbreviations.hpp"
 #include "bm25.hpp"
 #include "document.hpp"
 #include "flat.hpp"
@@ -81,7 +82,7 @@ class store {
 
   /// Chunks by meaning: inner product of unit vectors, −1 … 1. query: (dimension).
   std::vector<hit> search_vectors(on_cpu const& where, std::span<float const> query, int k, document_filter const& filter = {}) const;
-  /// Chunks by words: BM25 over title and text.
+  /// Chunks by words: BM25 over title and text. A long form that one of the documents abbreviates is also searched for as that.
   std::vector<hit> search_words(std::string_view query, int k, document_filter const& filter = {}) const;
 
  private:
@@ -106,6 +107,7 @@ class store {
   std::unordered_map<int, kept_chunk> chunks_;
   std::variant<flat_index, hnsw_index> index_;
   bm25_index words_;
+  abbreviation_table abbreviations_;
   int next_chunk_ = 0;
 };
 
@@ -183,6 +185,7 @@ SMALTI_INLINE void store::add(document d, std::span<text_span const> spans, view
   if (documents_.contains(d.id)) erase(d.id);
   auto& kept = documents_[d.id];
   kept.hash = content_hash(d), kept.content = std::move(d);
+  abbreviations_.learn(kept.content.text);
   for (std::size_t i = 0; i < spans.size(); ++i) {
     int const id = next_chunk_++;
     std::visit([&](auto& x) { x.add(id, row(i)); }, index_);
@@ -191,6 +194,7 @@ SMALTI_INLINE void store::add(document d, std::span<text_span const> spans, view
 }
 
 SMALTI_INLINE void store::erase(std::string const& id) {
+  abbreviations_.forget(kept(id).content.text);
   for (int chunk : kept(id).chunks) {
     std::visit([&](auto& x) { x.erase(chunk); }, index_);
     words_.erase(chunk), chunks_.erase(chunk);
@@ -217,7 +221,7 @@ SMALTI_INLINE void store::use_flat() {
 SMALTI_INLINE std::vector<hit> store::search_vectors(on_cpu const& where, std::span<float const> query, int k, document_filter const& filter) const {
   return std::visit([&](auto const& i) { return i.search(where, query, k, chunks_that(filter)); }, index_);
 }
-SMALTI_INLINE std::vector<hit> store::search_words(std::string_view query, int k, document_filter const& filter) const { return words_.search(query, k, chunks_that(filter)); }
+SMALTI_INLINE std::vector<hit> store::search_words(std::string_view query, int k, document_filter const& filter) const { return words_.search(abbreviations_.expand(query), k, chunks_that(filter)); }
 
 SMALTI_INLINE id_filter store::chunks_that(document_filter const& filter) const {
   if (filter.empty()) return {};
@@ -250,6 +254,7 @@ SMALTI_INLINE void store::adopt(detail::store_image image) {
   for (auto& d : image.documents) {
     auto& kept = documents_[d.id];
     kept.hash = content_hash(d), kept.content = std::move(d), at.push_back(&kept);
+    abbreviations_.learn(kept.content.text);
   }
   for (auto const& c : image.chunks) link(c.id, *at[std::size_t(c.document)], c.where);
   next_chunk_ = image.next_chunk;
