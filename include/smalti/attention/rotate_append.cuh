@@ -25,49 +25,54 @@ struct head_norms {
 
 namespace detail {
 
-/// One warp a head of a row: H of q, then Hkv of k, then Hkv of v.
-template <class T>
+/// A block a row, or some heads of one: H of q, then Hkv of k, then Hkv of v, a warp each. Width: columns at a time.
+template <int Width, class T>
 __global__ void __launch_bounds__(256)
 rotate_append_kernel(view<T, 3> q, view<T, 3> k, view<T const, 3> v, int const* positions, rope_angles rope, __grid_constant__ paged_rows<T> const to, head_norms norms) {
 #if defined(__CUDA_ARCH__)
   ptx::launch_dependents();
   ptx::wait_for_previous();
-  int const heads = int(q.extent[1]), heads_kv = int(k.extent[1]), all = heads + 2 * heads_kv;
-  index const at = blockIdx.x * index(8) + ptx::warp(), row = at / all;
-  int const h = int(at % all), position = row < q.extent[0] ? positions[row] : 0;
-  if (row >= q.extent[0]) return;
-  bool const query = h < heads, key = !query && h < heads + heads_kv;
-  int const head = query ? h : key ? h - heads : h - heads - heads_kv;
-
-  T *k_to = nullptr, *v_to = nullptr;                                         // (D), (Dv) in the cache; null: nowhere
-  int const b = to.sequence ? to.sequence[row] : int(row);
-  if (position >= 0 && position / to.pages.page_size < to.pages.max_pages && unsigned(b) < unsigned(to.count)) {
-    int const page = to.pages.pages[index(b) * to.pages.max_pages + position / to.pages.page_size], slot = position % to.pages.page_size;
-    if (unsigned(page) < unsigned(to.k.extent[0])) k_to = &to.k(page, head, slot, 0) , v_to = &to.v(page, head, slot, 0);
+  int const row = blockIdx.x, heads = int(q.extent[1]), heads_kv = int(k.extent[1]), position = positions[row], d = int(q.extent[2]);
+  rope_row const angles = row_of(rope, position);
+  int const b = to.sequence ? to.sequence[row] : row;
+  int page = -1, slot = 0;
+  if (position >= 0 && position / to.pages.page_size < to.pages.max_pages && unsigned(b) < unsigned(to.count))
+    page = to.pages.pages[index(b) * to.pages.max_pages + position / to.pages.page_size], slot = position % to.pages.page_size;
+  bool const kept = unsigned(page) < unsigned(to.k.extent[0]);
+  auto const turn = [&](T* head, T* also, float const* weight) {
+    float factor = 1;
+    if (weight) {
+      float sum = 0;
+      for (int i = ptx::lane(); i < d; i += 32) sum = fmaf(ptx::widen_one(head[i]), ptx::widen_one(head[i]), sum);
+      SMALTI_UNROLL for (int s = 16; s; s /= 2) sum += ptx::shfl_xor(sum, s);
+      factor = 1.f / sqrtf(sum / float(d) + norms.eps);
+    }
+    rotate_head<Width>(head, also, head, d, angles, weight, factor);
+  };
+  for (int h = blockIdx.y * 8 + ptx::warp(); h < heads + 2 * heads_kv; h += 8 * gridDim.y) {
+    if (h < heads) {
+      turn(&q(row, h, 0), nullptr, norms.q);
+    } else if (int const g = h - heads; g < heads_kv) {
+      turn(&k(row, g, 0), kept ? &to.k(page, g, slot, 0) : nullptr, norms.k);
+    } else if (kept) {
+      T const* const from = &v(row, g - heads_kv, 0);
+      T* const into = &to.v(page, g - heads_kv, slot, 0);
+      if constexpr (Width == 2) {
+        for (int i = 2 * ptx::lane(); i < int(v.extent[2]); i += 64) *reinterpret_cast<uint32_t*>(into + i) = *reinterpret_cast<uint32_t const*>(from + i);
+      } else {
+        for (int i = ptx::lane(); i < int(v.extent[2]); i += 32) into[i] = from[i];
+      }
+    }
   }
-  if (!query && !key) {
-    if (!v_to) return;
-    T const* const from = &v(row, head, 0);
-    for (int i = ptx::lane(); i < int(v.extent[2]); i += 32) v_to[i] = from[i];
-    return;
-  }
-  view<T, 3> const& x = query ? q : k;
-  T* const from = &x(row, head, 0);
-  int const d = int(x.extent[2]);
-  float const* const weight = query ? norms.q : norms.k;
-  float factor = 1;
-  if (weight) {
-    float sum = 0;
-    for (int i = ptx::lane(); i < d; i += 32) sum = fmaf(ptx::widen_one(from[i]), ptx::widen_one(from[i]), sum);
-    SMALTI_UNROLL for (int s = 16; s; s /= 2) sum += ptx::shfl_xor(sum, s);
-    factor = 1.f / sqrtf(sum / float(d) + norms.eps);
-  }
-  auto const value = [&](T const* at, int i) { return weight ? ptx::widen_one(at[i]) * factor * weight[i] : ptx::widen_one(at[i]); };
-  rotate_head(from, from, d, position, rope, value);
-  if (query || !k_to) return;
-  __syncwarp();
-  for (int i = ptx::lane(); i < d; i += 32) k_to[i] = from[i];
 #endif
+}
+
+/// Whether every head begins at a multiple of 4 bytes and has an even count of columns.
+template <class T, int Rank>
+bool by_pairs(view<T, Rank> const& x) {
+  bool ok = sizeof(T) == 2 && reinterpret_cast<std::uintptr_t>(x.at) % 4 == 0 && x.extent[Rank - 1] % 2 == 0;
+  for (int i = 0; i + 1 < Rank; ++i) ok = ok && (x.extent[i] <= 1 || x.stride[i] % 2 == 0);
+  return ok;
 }
 
 }  // namespace detail
@@ -88,9 +93,10 @@ status rotate_append(on_cuda const& where, view<T, 3> q, view<T, 3> k, std::type
     return {"attn.15", "the pools are (pages, Hkv, page_size, D), with the heads and columns of k and v"};
   if (m == 0) return {};
   if (!q.at || !k.at || !v.at || !positions || !to.k.at || !to.v.at || !to.pages.pages || !norms.q != !norms.k) return {"math.4", "an operand is null"};
-  index const warps = m * (q.extent[1] + 2 * k.extent[1]);
-  if (warps > index(INT32_MAX) * 8) return {"math.1", "rope: too many rows"};
-  return detail::launch(where, order, detail::rotate_append_kernel<T>, dim3(unsigned(ceil_div(warps, index(8)))), 256, 0, q, k, v, positions, table.angles(), to, norms);
+  if (m > INT32_MAX || q.extent[1] + 2 * k.extent[1] > INT32_MAX / 2) return {"math.1", "rope: too many rows"};
+  bool const pairs = table.dim % 4 == 0 && detail::by_pairs(q) && detail::by_pairs(k) && detail::by_pairs(v) && detail::by_pairs(to.k) && detail::by_pairs(to.v);
+  auto* const kernel = pairs ? detail::rotate_append_kernel<2, T> : detail::rotate_append_kernel<1, T>;
+  return detail::launch(where, order, kernel, detail::heads_grid(m, q.extent[1] + 2 * k.extent[1]), 256, 0, q, k, v, positions, table.angles(), to, norms);
 }
 
 }  // namespace smalti

@@ -22,26 +22,41 @@ SMALTI_D float widen_one(T const& v) {
   else return widen<T>(v.bits).x;
 }
 
-/// Four bytes −127 … 127 as two words of two T each, exactly. f16: 1024 + (byte + 128) shares its bits with the byte; bf16: its
-/// low seven bits over 128, less 128, or 256 where the sign is set, which is the same pattern again.
+/// Turns four bytes −127 … 127 into two words of two T each, exactly. f16: 1024 + (byte + 128) shares its bits with the byte; bf16: its
+/// low seven bits over 128, less 128, or 256 where the sign is set, which is the same pattern again. The constants are kept in registers
+/// that the compiler cannot see through: as immediates they would make two instructions of each (a & b) | c.
 template <class T>
-SMALTI_D void widen_bytes(uint32_t (&to)[2], uint32_t bytes);
+struct byte_widener;
 template <>
-SMALTI_D void widen_bytes<bf16>(uint32_t (&to)[2], uint32_t bytes) {
-  SMALTI_UNROLL for (int i = 0; i < 2; ++i) {
-    uint32_t const pair = __byte_perm(bytes, 0, i ? 0x4342 : 0x4140);
-    uint32_t const low = (pair & 0x007f007fu) | 0x43004300u, high = (pair & 0x00800080u) | 0x43004300u;
-    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(to[i]) : "r"(high), "r"(0xbf80bf80u), "r"(low));
+struct byte_widener<bf16> {
+  uint32_t low, high, base, minus_one;
+  SMALTI_D byte_widener() {
+    asm volatile("mov.b32 %0, 0x007f007f;\nmov.b32 %1, 0x00800080;\nmov.b32 %2, 0x43004300;\nmov.b32 %3, 0xbf80bf80;" : "=r"(low), "=r"(high), "=r"(base), "=r"(minus_one));
   }
-}
+  static SMALTI_D uint32_t masked(uint32_t a, uint32_t mask, uint32_t over) {
+    uint32_t v;
+    asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(v) : "r"(a), "r"(mask), "r"(over));
+    return v;
+  }
+  SMALTI_D void operator()(uint32_t (&to)[2], uint32_t bytes) const {
+    SMALTI_UNROLL for (int i = 0; i < 2; ++i) {
+      uint32_t const pair = __byte_perm(bytes, 0, i ? 0x4342 : 0x4140);
+      asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(to[i]) : "r"(masked(pair, high, base)), "r"(minus_one), "r"(masked(pair, low, base)));
+    }
+  }
+};
 template <>
-SMALTI_D void widen_bytes<f16>(uint32_t (&to)[2], uint32_t bytes) {
-  uint32_t const shifted = bytes ^ 0x80808080u;
-  SMALTI_UNROLL for (int i = 0; i < 2; ++i) {
-    uint32_t const pair = __byte_perm(shifted, 0x64646464u, i ? 0x4342 : 0x4140);
-    asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(to[i]) : "r"(pair), "r"(0x64806480u));
+struct byte_widener<f16> {
+  uint32_t base, offset;
+  SMALTI_D byte_widener() { asm volatile("mov.b32 %0, 0x64646464;\nmov.b32 %1, 0x64806480;" : "=r"(base), "=r"(offset)); }
+  SMALTI_D void operator()(uint32_t (&to)[2], uint32_t bytes) const {
+    uint32_t const shifted = bytes ^ 0x80808080u;
+    SMALTI_UNROLL for (int i = 0; i < 2; ++i) {
+      uint32_t const pair = __byte_perm(shifted, base, i ? 0x4342 : 0x4140);
+      asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(to[i]) : "r"(pair), "r"(offset));
+    }
   }
-}
+};
 
 /// Eight neighbours; `from` and `to` aligned to 16 bytes.
 template <class T>

@@ -59,31 +59,48 @@ struct row_batch {
       w[u][0] = there ? ptx::load_once_16(row0 + c) : uint4{}, w[u][1] = there ? ptx::load_once_16(row1 + c) : uint4{};
     }
   }
-  static SMALTI_D uint4 load_x(X const* from, bool there) { return there ? *reinterpret_cast<uint4 const*>(from) : uint4{}; }
+};
 
-  /// acc += W · xᵀ. x: this lane's token of each tile, less its column.
-  template <int Tiles>
-  SMALTI_D void multiply(float (&acc)[Tiles][4], X const* const (&x)[Tiles], int first, int k) const {
-    SMALTI_UNROLL for (int u = 0; u < units; ++u) {
-      int const c = first + u * unit + ptx::lane() % 4 * each;
-      uint4 const a0 = w[u][0], a1 = w[u][1];
-      SMALTI_UNROLL for (int t = 0; t < Tiles; ++t) {
-        uint4 const b = load_x(x[t] + c, c < k);
-        if constexpr (sizeof(W) == 2) {
-          ptx::mma_m16n8k16<X>(acc[t], {a0.x, a1.x, a0.y, a1.y}, b.x, b.y), ptx::mma_m16n8k16<X>(acc[t], {a0.z, a1.z, a0.w, a1.w}, b.z, b.w);
-        } else {
-          uint4 const b2 = load_x(x[t] + c + 8, c < k);
-          step<Tiles>(acc[t], a0.x, a1.x, b.x, b.y), step<Tiles>(acc[t], a0.y, a1.y, b.z, b.w);
-          step<Tiles>(acc[t], a0.z, a1.z, b2.x, b2.y), step<Tiles>(acc[t], a0.w, a1.w, b2.z, b2.w);
-        }
-      }
+/// x for one batch, in the order of W's words: [unit][half of an INT8 unit].
+template <class X, class W>
+struct row_tokens {
+  using batch = row_batch<X, W>;
+  static constexpr int halves = 2 / int(sizeof(W));
+  uint4 x[batch::units][halves];
+
+  /// from: this lane's token, less its column; a token that is not there may be null.
+  SMALTI_D void fetch(X const* from, int first, int k) {
+    SMALTI_UNROLL for (int u = 0; u < batch::units; ++u) {
+      int const c = first + u * batch::unit + ptx::lane() % 4 * batch::each;
+      SMALTI_UNROLL for (int h = 0; h < halves; ++h) x[u][h] = c < k ? *reinterpret_cast<uint4 const*>(from + c + 8 * h) : uint4{};
     }
   }
-  template <int Tiles>
-  static SMALTI_D void step(float (&acc)[4], uint32_t a0, uint32_t a1, uint32_t b0, uint32_t b1) {
+};
+
+/// acc += W · xᵀ.
+template <class X, class W>
+struct row_multiplier {
+  SMALTI_D void operator()(float (&acc)[4], row_batch<X, W> const& a, row_tokens<X, W> const& b) const {
+    SMALTI_UNROLL for (int u = 0; u < row_batch<X, W>::units; ++u) {
+      uint4 const a0 = a.w[u][0], a1 = a.w[u][1], v = b.x[u][0];
+      ptx::mma_m16n8k16<X>(acc, {a0.x, a1.x, a0.y, a1.y}, v.x, v.y), ptx::mma_m16n8k16<X>(acc, {a0.z, a1.z, a0.w, a1.w}, v.z, v.w);
+    }
+  }
+};
+template <class X>
+struct row_multiplier<X, int8_t> {
+  ptx::byte_widener<X> widen;
+
+  SMALTI_D void step(float (&acc)[4], uint32_t a0, uint32_t a1, uint32_t b0, uint32_t b1) const {
     uint32_t p[2], q[2];
-    ptx::widen_bytes<X>(p, a0), ptx::widen_bytes<X>(q, a1);
+    widen(p, a0), widen(q, a1);
     ptx::mma_m16n8k16<X>(acc, {p[0], q[0], p[1], q[1]}, b0, b1);
+  }
+  SMALTI_D void operator()(float (&acc)[4], row_batch<X, int8_t> const& a, row_tokens<X, int8_t> const& b) const {
+    SMALTI_UNROLL for (int u = 0; u < row_batch<X, int8_t>::units; ++u) {
+      uint4 const a0 = a.w[u][0], a1 = a.w[u][1], v = b.x[u][0], w = b.x[u][1];
+      step(acc, a0.x, a1.x, v.x, v.y), step(acc, a0.y, a1.y, v.z, v.w), step(acc, a0.z, a1.z, w.x, w.y), step(acc, a0.w, a1.w, w.z, w.w);
+    }
   }
 };
 
@@ -130,18 +147,29 @@ __global__ void __launch_bounds__(32 * row_warps, 2) rows_kernel(__grid_constant
   X const* x[Tiles];
   SMALTI_UNROLL for (int t = 0; t < Tiles; ++t) x[t] = p.x + min(token0 + 8 * t + g, p.m - 1) * p.row_x;
 
+  row_multiplier<X, W> const multiply;
+  int const never = blockDim.z - 1;                                           // 0, which the compiler cannot know
+
   for (int turn = 0; group < groups; group += gridDim.y, turn ^= 1) {
     float acc[Tiles][4] = {};
+    int const row0 = row_of(group, 0), row1 = row_of(group, 1);
+    float s0 = p.sum[0].scale, s1 = p.sum[pair].scale;
+    if constexpr (sizeof(W) == 1) s0 *= p.sum[0].row_scale[row0], s1 *= p.sum[pair].row_scale[row1];
     for (int b = warp; b < batches; b += row_warps) {
       batch const now = ahead;
       bool const last = b + row_warps >= batches;
       int const next = last ? group + int(gridDim.y) : group;
-      if (next < groups) fetch(next, last ? warp : b + row_warps);
-      now.multiply(acc, x, b * batch::columns, p.k);
+      // Loads in flight share scoreboards: x waited for behind the next batch would wait for memory. So x comes first, out of L1, and
+      // the next batch is made to depend on its arrival.
+      row_tokens<X, W> tokens_now;
+      tokens_now.fetch(x[0], b * batch::columns, p.k);
+      if (next < groups) fetch(next, (last ? warp : b + row_warps) + int(tokens_now.x[batch::units - 1][row_tokens<X, W>::halves - 1].w & never));
+      multiply(acc[0], now, tokens_now);
+      SMALTI_UNROLL for (int t = 1; t < Tiles; ++t) {
+        tokens_now.fetch(x[t], b * batch::columns, p.k);
+        multiply(acc[t], now, tokens_now);
+      }
     }
-    int const row0 = row_of(group, 0), row1 = row_of(group, 1);
-    float s0 = p.sum[0].scale, s1 = p.sum[pair].scale;
-    if constexpr (sizeof(W) == 1) s0 *= p.sum[0].row_scale[row0], s1 *= p.sum[pair].row_scale[row1];
     SMALTI_UNROLL for (int t = 0; t < Tiles; ++t)
       SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[t][i] *= i < 2 ? s0 : s1;
     if (warp == 0) {
