@@ -20,8 +20,9 @@ bool rows_aligned(view<T, 4> const& a) {
 template <int D, int Dv, class Tuning, class T, class Variant>
 status launch_sm80(on_cuda const& where, attention_problem<T> const& p, Variant const& variant) {
   constexpr attention_shape S{D, sizeof(T), Dv};
-  attention_tile const t = Tuning{}(S, where.device);
-  if (auto s = explain(fits(t, S, where.device)); !s) return s;
+  arch const code = code_arch(where.device);
+  attention_tile const t = Tuning{}(S, code);
+  if (auto s = explain(fits(t, S, code)); !s) return s;
   auto* const kernel = attention_kernel<D, Dv, Tuning, T, Variant>;
   int const smem = smem_bytes(t, S);
   cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem);

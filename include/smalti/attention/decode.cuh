@@ -118,8 +118,9 @@ status launch_decode(on_cuda const& where, decode_call<T>& call, typename Kind::
 }
 
 template <attention_shape S, class Tuning, class T, class Variant>
-status run_decode(on_cuda const& where, attention_problem<T> const& p, decode_workspace const& w, Variant const& variant, decode_options const& o,
+status run_decode(on_cuda where, attention_problem<T> const& p, decode_workspace const& w, Variant const& variant, decode_options const& o,
                   decode_append<T> const& append) {
+  where.device = code_arch(where.device);
   decode_call<T> call{.room = p.pages.pages ? p.pages.max_pages * p.pages.page_size : int(p.k.extent[2]), .early = o.early && o.programmatic,
                       .appends = bool(append.k), .lengths = p.lengths, .pages = p.pages, .tickets = static_cast<unsigned*>(w.at), .problem = p, .append = append};
   using boxes = decode_kind<S.head_dim, S.values(), true, Tuning>;
@@ -148,10 +149,11 @@ template <class Tuning = decode_tuned, class T>
 std::size_t decode_workspace_bytes(on_cuda const& where, attention_problem<T> const& p, decode_options const& o = {}) {
   std::size_t bytes = 0;
   if (!p.check()) return 0;
+  on_cuda const there{where.stream, detail::code_arch(where.device)};
   auto const ask = [&]<int D, int Dv>() {
     decode_plan plan{};
     auto const need = [&](status s) { bytes = max(bytes, s ? detail::decode_bytes(plan, detail::decode_items(plan, p.batch(), p.heads_kv()), Dv) : 0); };
-    need(detail::plan_of<decode_kind<D, Dv, true, Tuning>>(where, p, o, plan)), need(detail::plan_of<decode_kind<D, Dv, false, Tuning>>(where, p, o, plan));
+    need(detail::plan_of<decode_kind<D, Dv, true, Tuning>>(there, p, o, plan)), need(detail::plan_of<decode_kind<D, Dv, false, Tuning>>(there, p, o, plan));
   };
   if (p.q.extent[3] == 192 && p.v.extent[3] == 128) ask.template operator()<192, 128>();
   else dispatch<64, 96, 128, 256>(int(p.q.extent[3]), [&]<int D> { ask.template operator()<D, D>(); });
