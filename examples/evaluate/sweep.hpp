@@ -15,7 +15,7 @@ namespace evaluation {
 struct sweep_options {
   std::string documents, questions, encoder, cache, index, out, name;
   std::vector<smalti::chunk_options> chunks;
-  smalti::retrieve_options how = {.k = 100};
+  smalti::retrieve_options how = {};
   int distractors = -1, threads = 1;
   uint64_t seed = 1;
   bool hnsw = false, details = false;
@@ -126,11 +126,11 @@ inline json sweep_once(sweep_options const& o, smalti::chunk_options const& chun
     for (auto const* q : asked) {
       stop_if_interrupted();
       auto options = o.how;
-      options.by = by;
+      options.by = by, options.k = options.candidates;
       smalti::retrieval_seconds spent;
       ranking_list list;
       if (!meaning)
-        for (auto h : store.search_words(q->text, options.k)) list.push_back(store.chunk(h.id).from->id);
+        for (auto h : store.search_words(q->text, options.candidates)) list.push_back(store.chunk(h.id).from->id);
       else
         for (auto const& p : smalti::retrieve(where, store, encoder, q->text, options, &spent)) list.push_back(p.document);
       r.lists.push_back(std::move(list)), sum.embed += spent.embed, sum.search += spent.search;

@@ -36,13 +36,14 @@ def rankings(line):
 
 
 def swept(lines):
+    names = [n for n in ("bm25", "dense", "fused") if n in lines[0]["rankings"]]
     rows = []
     for line in sorted(lines, key=lambda x: (x["chunk"], x["overlap"])):
         row = [size(line), line["passages"], f"{line['index_bytes'] / 1e6:.1f}"]
-        for name in ("bm25", "dense", "fused"):
-            row += [value(line, name, m) if name in line["rankings"] else "–" for m in ("hit@5", "recall@5", "mrr", "ndcg@10")]
+        for name in names:
+            row += [value(line, name, m) for m in ("hit@5", "recall@5", "mrr", "ndcg@10")]
         rows.append(row)
-    return table(["words/overlap", "passages", "index, MB", *(f"{n} {m}" for n in ("bm25", "dense", "fused") for m in ("hit@5", "recall@5", "MRR", "nDCG@10"))], rows)
+    return table(["words/overlap", "passages", "index, MB", *(f"{n} {m}" for n in names for m in ("hit@5", "recall@5", "MRR", "nDCG@10"))], rows)
 
 
 def covered():
@@ -82,7 +83,7 @@ def plots():
     for name, lines in load()[1].items():
         if "words alone" not in name:
             for line in sorted(lines, key=lambda x: (x["chunk"], x["overlap"])):
-                groups.append((f"{name.split(',')[0]} {size(line)}"[:3].replace("han", "h ").replace("man", "m ") + size(line), {n: line["rankings"][n]["recall@5"]["value"] for n in ("bm25", "dense", "fused")}))
+                groups.append((f"{name[0]} {size(line)}", {n: line["rankings"][n]["recall@5"]["value"] for n in ("bm25", "dense", "fused")}))
     return {PLOT: svg.bars("recall@5 by size/overlap of passages in words (h: handbook, m: manuals)", "share", groups, ("bar of the handbook", BAR))}
 
 
