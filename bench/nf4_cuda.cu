@@ -1,24 +1,27 @@
-// NF4 products for a few tokens on a device, beside cuBLAS in bf16 in the same program: time of one call among consecutive
-// calls in a graph, over weights that the cache cannot hold.
-//   nf4_cuda [--commit HASH] [--date DAY]       lines of JSON, one a case
-//   nf4_cuda once N K M                         four launches, for a profiler
-//   nf4_cuda sweep [M]                          every way to cut that fills the chip, the best few of each shape
+// NF4 products on a device, beside cuBLAS in bf16 in the same program: time of one call among consecutive calls in a graph, over
+// weights that the cache cannot hold.
+//   nf4_cuda [--commit HASH] [--date DAY] [--only M]   lines of JSON, one a case
+//   nf4_cuda once N K M                                four launches, for a profiler
+//   nf4_cuda sweep [M]                                 every way to cut that fills the chip, the best few of each shape
+//   nf4_cuda wide [M]                                  the same of the kernel for many tokens, and cuBLAS
 
 #if __has_include(<cublas_v2.h>)
-  #include <cublas_v2.h>
   #include <dlfcn.h>
+  #include <smalti/gemm/cublas.cuh>
   #define HAVE_CUBLAS
 #endif
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
-#include <smalti/gemm/cuda.cuh>
+#include <smalti/gemm/nf4_dense.cuh>
 
 namespace smalti::bench {
 namespace {
@@ -68,6 +71,7 @@ double time_graph(int calls, F call, int replays = 15) {
   cudaEvent_t begin, end;
   must(cudaEventCreate(&begin)), must(cudaEventCreate(&end));
   std::vector<float> ms;
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // no case finds the board as hot as the one before left it
   for (int i = 0; i < replays + 2; ++i) {
     must(cudaEventRecord(begin, stream)), must(cudaGraphLaunch(exec, stream)), must(cudaEventRecord(end, stream));
     must(cudaEventSynchronize(end));
@@ -102,6 +106,7 @@ double copy_speed() {
   }, 7);
 }
 
+constexpr int most_rows = 4096;  // of x
 struct shape { int n, k; };
 constexpr shape shapes[] = {{28672, 4096}, {4096, 14336}, {6144, 4096}, {4096, 4096}};
 
@@ -110,7 +115,7 @@ struct weights {
   shape s;
   std::vector<device_nf4> copies;
   device_buffer<bf16> x, t, b, y;
-  explicit weights(shape s) : s(s), x(random_buffer<bf16>(std::size_t(64) * s.k, 1)), t(random_buffer<bf16>(64 * 64, 2)), b(random_buffer<bf16>(std::size_t(s.n) * 64, 3)), y(std::size_t(64) * s.n) {
+  explicit weights(shape s) : s(s), x(random_buffer<bf16>(std::size_t(most_rows) * s.k, 1)), t(random_buffer<bf16>(most_rows * 64, 2)), b(random_buffer<bf16>(std::size_t(s.n) * 64, 3)), y(std::size_t(most_rows) * s.n) {
     auto const w = random_buffer<bf16>(std::size_t(s.n) * s.k, 4);
     auto const file = quantise_nf4(gpu, row_major(w.data(), s.n, s.k));
     copies.push_back(pack(gpu, file));
@@ -119,8 +124,8 @@ struct weights {
   }
   double bytes() const { return double(index(s.n) * s.k / 2 + index(s.n) * s.k / 64 + index(s.n) * s.k / 64 / 256 * 4); }  // as stored
   template <class F>
-  double time(F call) const {
-    return time_graph(int(copies.size()), [&](on_cuda const& on, int i) { must(call(on, copies[std::size_t(i) % copies.size()])); });
+  double time(F call, int m = 1) const {
+    return time_graph(m > 512 ? 4 : int(copies.size()), [&](on_cuda const& on, int i) { must(call(on, copies[std::size_t(i) % copies.size()])); });
   }
   view<bf16 const, 2> tokens(int m) const { return row_major<bf16 const>(x.data(), m, s.k); }
   view<bf16, 2> out(int m) const { return row_major(const_cast<bf16*>(y.data()), m, s.n); }
@@ -129,6 +134,11 @@ struct weights {
 /// cuBLAS if this machine has it; the program does without.
 #if !defined(HAVE_CUBLAS)
 struct cublas {
+  void* handle = nullptr;
+  struct none {
+    status operator()(on_cuda const&, activations const&, weight_view const&, void*, dtype, index, float, float) const { return {}; }
+  };
+  none dense() const { return {}; }
   double time(shape, int) { return 0; }
 };
 #else
@@ -136,9 +146,7 @@ struct cublas {
   cublasHandle_t handle = nullptr;
   decltype(&cublasSetStream) set_stream = nullptr;
   decltype(&cublasSetWorkspace) set_workspace = nullptr;
-  using gemm_call = cublasStatus_t(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, void const*, void const*, cudaDataType, int, void const*,
-                                   cudaDataType, int, void const*, void*, cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t);
-  gemm_call* gemm_ex = nullptr;
+  cublas_dense::multiplication* gemm_ex = nullptr;
   device_buffer<uint8_t> workspace;
   cublas() {
     void* library = nullptr;
@@ -151,13 +159,17 @@ struct cublas {
     gemm_ex = reinterpret_cast<decltype(gemm_ex)>(dlsym(library, "cublasGemmEx"));
     if (create && set_stream && set_workspace && gemm_ex && create(&handle) == CUBLAS_STATUS_SUCCESS) workspace = device_buffer<uint8_t>(64 << 20);
   }
+  cublas_dense dense() {
+    set_workspace(handle, workspace.data(), workspace.size());
+    return {handle, gemm_ex, set_stream};
+  }
   double time(shape s, int m) {
     if (!handle) return 0;
     std::size_t const copies = std::max<std::size_t>(2, std::size_t(400e6 / (2. * s.n * s.k)) + 1), each = std::size_t(s.n) * s.k;
-    auto const w = random_buffer<bf16>(copies * each, 5), x = random_buffer<bf16>(std::size_t(64) * s.k, 6);
-    device_buffer<bf16> y(std::size_t(64) * s.n);
+    auto const w = random_buffer<bf16>(copies * each, 5), x = random_buffer<bf16>(std::size_t(m) * s.k, 6);
+    device_buffer<bf16> y(std::size_t(m) * s.n);
     float const one = 1, zero = 0;
-    return time_graph(int(std::max<std::size_t>(16, copies)), [&](on_cuda const& on, int i) {
+    return time_graph(m > 512 ? 4 : int(std::max<std::size_t>(16, copies)), [&](on_cuda const& on, int i) {
       set_stream(handle, on.stream), set_workspace(handle, workspace.data(), workspace.size());
       if (gemm_ex(handle, CUBLAS_OP_T, CUBLAS_OP_N, s.n, m, s.k, &one, w.data() + std::size_t(i) % copies * each, CUDA_R_16BF, s.k, x.data(), CUDA_R_16BF, s.k, &zero,
                   y.data(), CUDA_R_16BF, s.n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
@@ -167,31 +179,40 @@ struct cublas {
 };
 #endif
 
-void measure(std::string const& commit, std::string const& date, std::string const& command) {
+void measure(std::string const& commit, std::string const& date, std::string const& command, int only) {
   cudaDeviceProp board;
   must(cudaGetDeviceProperties(&board, 0));
   double const speed = copy_speed();
-  std::fprintf(stderr, "copy: %.2f TB/s\n", speed / 1e6);
   cublas peer;
-  auto const line = [&](std::string const& what, double ours, double theirs, double limit) {
-    std::printf("{\"bench\": \"nf4_cuda\", \"case\": \"%s\", \"unit\": \"us\", \"ours\": %.2f, \"peer\": \"cuBLAS bf16\", \"peer_value\": %.2f, \"ratio\": %.2f, "
-                "\"limit\": %.2f, \"board\": \"%s\", \"toolkit\": \"%d.%d\", \"commit\": \"%s\", \"date\": \"%s\", \"command\": \"%s\"}\n",
-                what.c_str(), ours, theirs, theirs / ours, limit, board.name, CUDART_VERSION / 1000, CUDART_VERSION % 100 / 10, commit.c_str(), date.c_str(), command.c_str());
+  double const square = peer.time({8192, 8192}, 8192), rate = square ? 2. * 8192 * 8192 * 8192 / square : 0;  // operations per µs
+  std::fprintf(stderr, "copy: %.2f TB/s, cuBLAS 8192^3: %.0f TFLOP/s\n", speed / 1e6, rate / 1e6);
+  auto const line = [&](char const* bench, shape s, int m, char const* launch, double ours, double theirs, double limit) {
+    std::printf("{\"bench\": \"%s\", \"case\": {\"n\": %d, \"k\": %d, \"m\": %d, \"launch\": \"%s\"}, \"unit\": \"us\", \"ours\": %.2f, "
+                "\"peer\": \"cuBLAS bf16\", \"peer_value\": %.2f, \"ratio\": %.3f, \"limit\": %.2f, \"board\": \"%s\", \"toolkit\": \"CUDA %d.%d\", \"commit\": \"%s\", "
+                "\"date\": \"%s\", \"command\": \"%s\"}\n",
+                bench, s.n, s.k, m, launch, ours, theirs, theirs / ours, limit, board.name, CUDART_VERSION / 1000, CUDART_VERSION % 100 / 10, commit.c_str(), date.c_str(), command.c_str());
     std::fflush(stdout);
   };
   for (shape s : shapes) {
     weights const w(s);
-    std::string const name = std::to_string(s.n) + "x" + std::to_string(s.k);
-    for (int m : {1, 4, 8, 16, 32, 64}) {
-      double const theirs = peer.time(s, m), limit = w.bytes() / speed;
-      for (bool programmatic : {true, false})
-        line(name + " M " + std::to_string(m) + (programmatic ? "" : ", launches not overlapped"),
-             w.time([&](on_cuda const& on, device_nf4 const& one) { return gemm(on, w.out(m), product(w.tokens(m), one), identity{}, {.programmatic = programmatic}); }), theirs, limit);
-      if (m == 1 || m == 16) {
-        auto const lora = 2.f * product(row_major<bf16 const>(w.t.data(), m, 16), row_major<bf16 const>(w.b.data(), s.n, 16));
-        line(name + " M " + std::to_string(m) + ", LoRA r 16 (t given)",
-             w.time([&](on_cuda const& on, device_nf4 const& one) { return gemm(on, w.out(m), product(w.tokens(m), one) + lora, identity{}, {.programmatic = true}); }), theirs, limit);
-      }
+    device_buffer<uint8_t> scratch(scratch_bytes(w.copies[0]));
+    for (int m : {1, 8, 16, 32, 64, 128, 256, 1024, 4096}) {
+      if (only && m != only) continue;
+      double const theirs = peer.time(s, m), limit = std::max(w.bytes() / speed, rate ? 2. * s.n * s.k * m / rate : 0.);
+      auto const time = [&](bool programmatic, auto sum) {
+        return w.time([&](on_cuda const& on, device_nf4 const& one) { return gemm(on, w.out(m), sum(one), identity{}, launch_options{.programmatic = programmatic}); }, m);
+      };
+      auto const bare = [&](device_nf4 const& one) { return product(w.tokens(m), one); };
+      line("nf4_cuda", s, m, "programmatic", time(true, bare), theirs, limit);
+      if (m == 1 || m == 64) line("nf4_cuda", s, m, "one by one", time(false, bare), theirs, limit);
+      if (m <= 16 || m == 256)
+        line("nf4_cuda_lora", s, m, "programmatic", time(true, [&](device_nf4 const& one) {
+          return bare(one) + 2.f * product(row_major<bf16 const>(w.t.data(), m, 16), row_major<bf16 const>(w.b.data(), s.n, 16));
+        }), theirs, limit);
+      if (m >= 1024 && peer.handle)
+        line("nf4_cuda", s, m, "dequantised first", w.time([&](on_cuda const& on, device_nf4 const& one) {
+          return gemm(on, w.out(m), bare(one), identity{}, dequantise_first{peer.dense(), scratch.data(), scratch.size()});
+        }, m), theirs, limit);
     }
   }
 }
@@ -226,6 +247,44 @@ void sweep_config(weights const& w, int m) {
   std::printf("\n"), std::fflush(stdout);
 }
 
+template <class Config>
+void sweep_wide(weights const& w, int m, cublas& peer) {
+  struct row { double us; nf4_wide_tile t; };
+  std::vector<row> rows;
+  for (int groups = 1; groups <= Config::groups; ++groups)
+    for (int split : {1, 2, 4, 8}) {
+      if (m > 256 && split > 2) continue;
+      nf4_wide_tile const t{groups, split};
+      nf4_problem<bf16, bf16, nested_scales> p{w.x.data(), w.out(m).at, w.s.k, w.s.n, m, w.s.n, w.s.k, false, {}};
+      must(detail::nf4_sum(p.sum[0], product(w.tokens(m), w.copies[0]), m, w.s.n));
+      if (!nf4_wide_launch<Config>(gpu, p, t, 132, false, identity{})) continue;
+      rows.push_back({w.time([&](on_cuda const& on, device_nf4 const& one) {
+        auto of = p;
+        if (auto s = detail::nf4_sum(of.sum[0], product(w.tokens(m), one), m, w.s.n); !s) return s;
+        return nf4_wide_launch<Config>(on, of, t, 132, true, identity{});
+      }, m), t});
+    }
+  std::sort(rows.begin(), rows.end(), [](row a, row b) { return a.us < b.us; });
+  auto const tuned = nf4_wide_tuned({m, ceil_div(w.s.n, 32), w.s.k, 1}, 132);
+  double const few = m <= 64 ? w.time([&](on_cuda const& on, device_nf4 const& one) {
+    return gemm(on, w.out(m), product(w.tokens(m), one), identity{}, {.programmatic = true, .strategy = nf4_strategy::few});
+  }) : 0;
+  std::printf("%dx%d M %d tokens %d, cuBLAS %.2f, few %.2f, tuned %d (%d,%d):", w.s.n, w.s.k, m, Config::tokens, peer.time(w.s, m), few, tuned.tokens, tuned.tile.groups, tuned.tile.split);
+  for (auto const& r : rows) std::printf("  %.2f (%d,%d)", r.us, r.t.groups, r.t.split);
+  std::printf("\n"), std::fflush(stdout);
+}
+void wide(int only) {
+  cublas peer;
+  for (shape s : shapes) {
+    weights const w(s);
+    for (int m : {1, 16, 32, 64, 128, 256, 1024, 4096})
+      if (!only || m == only)
+        for (int tokens : {16, 32, 64, 128, 256})
+          if ((tokens <= 4 * m || tokens == 16) && m <= 4 * tokens + (tokens >= 128 ? 4096 : 0) && tokens < 2 * m + 16)
+            with_nf4_wide_config(tokens, [&]<class Config>() { sweep_wide<Config>(w, m, peer); });
+  }
+}
+
 /// A few launches for a profiler.
 void once(shape s, int m) {
   weights const w(s);
@@ -251,8 +310,15 @@ void sweep(int only) {
 
 int main(int count, char** word) {
   std::string commit, date, command = "nf4_cuda";
-  if (count > 1 && !std::strcmp(word[1], "sweep")) return smalti::bench::sweep(count > 2 ? std::atoi(word[2]) : 0), 0;
-  if (count > 4 && !std::strcmp(word[1], "once")) return smalti::bench::once({std::atoi(word[2]), std::atoi(word[3])}, std::atoi(word[4])), 0;
-  for (int i = 1; i + 1 < count; i += 2) (std::strcmp(word[i], "--commit") ? date : commit) = word[i + 1];
-  smalti::bench::measure(commit, date, command);
+  int only = 0;
+  auto const number = [&](int i) { return count > i ? std::atoi(word[i]) : 0; };
+  if (count > 1 && !std::strcmp(word[1], "sweep")) return smalti::bench::sweep(number(2)), 0;
+  if (count > 1 && !std::strcmp(word[1], "wide")) return smalti::bench::wide(number(2)), 0;
+  if (count > 4 && !std::strcmp(word[1], "once")) return smalti::bench::once({number(2), number(3)}, number(4)), 0;
+  for (int i = 1; i + 1 < count; i += 2) {
+    if (!std::strcmp(word[i], "--commit")) commit = word[i + 1];
+    if (!std::strcmp(word[i], "--date")) date = word[i + 1];
+    if (!std::strcmp(word[i], "--only")) only = std::atoi(word[i + 1]);
+  }
+  smalti::bench::measure(commit, date, command, only);
 }

@@ -2,100 +2,21 @@
 //   test_cuda_gemm_nf4_cuda            needs a board with code in this program (sm_80 or sm_90a)
 //   test_cuda_gemm_nf4_cuda "[small]"  the cases for a sanitizer
 
-#include "device_array.cuh"
-
-#include <cmath>
+#include "gemm_nf4_common.cuh"
 
 namespace smalti::test {
 namespace {
 
-on_cuda const gpu = [] {  // Hopper's clusters and programmatic launches where the board has them
-  int major = 0;
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
-  return on_cuda{nullptr, major == 9 ? sm_90a : sm_80};
-}();
-
-struct product_case {
-  int n, k, m, rank = 0, block = 64;
-  bool nested = true;
-  nf4_tile tile = {};
-  int row_y = 0;  ///< 0: n
-};
-
-template <class X>
-struct operands {
-  nf4_data file;
-  device_nf4 w;
-  device_array<X> x, t, b;
-  index row_x;
-  operands(product_case const& c, unsigned seed)
-      : file(random_nf4(c.n, c.k, c.block, c.nested, seed)), w(make(file)), x(random_values<X>(std::size_t(c.m * (c.k + 8)), seed + 1)),
-        t(random_values<X>(std::size_t(c.m * c.rank), seed + 2)), b(random_values<X>(std::size_t(c.n * c.rank), seed + 3)), row_x(c.k + 8) {}
-  static device_nf4 make(nf4_data const& file) {
-    auto const there = upload(gpu, file);
-    auto packed = pack(gpu, there);
-    require_cuda(cudaDeviceSynchronize());
-    return packed;
-  }
-  view<X, 2> view_x(product_case const& c) const { return {x.at, {c.m, c.k}, {row_x, 1}}; }
-};
-
-template <class Y> constexpr double rounding = sizeof(Y) == 4 ? 1e-7 : std::is_same_v<Y, bf16> ? 1. / 256 : 1. / 1024;  // one rounding of y, with room
-
-/// Compares y (m, n), e applied to the oracle's sums in double.
-template <class Y, class E>
-void compare(std::vector<Y> const& y, index row_y, product_case const& c, oracle_result const& ref, double slope, E e) {
-  double worst = 0, error = 0, norm = 0;
-  for (int i = 0; i < c.m; ++i)
-    for (int j = 0; j < c.n; ++j) {
-      double const got = double(float(y[std::size_t(i * row_y + j)])), same = e(ref.same(i, j), i, j), exact = e(ref.exact(i, j), i, j);
-      double const off = std::fabs(got - same) / (std::fabs(same) * rounding<Y> + slope * ref.size(i, j) * 1e-6);
-      worst = off <= worst ? worst : std::isnan(off) ? 1e9 : off;
-      error += (got - exact) * (got - exact), norm += exact * exact;
-    }
-  CHECK(worst < 1);
-  CHECK(std::sqrt(error / norm) < (std::is_same_v<Y, f16> ? 1e-3 : 4e-3));
-}
-
-template <class X, class Y = X>
-void check(product_case const& c) {
-  INFO("N " << c.n << " K " << c.k << " M " << c.m << " rank " << c.rank << " block " << c.block << " nested " << c.nested << " tile " << c.tile.panels << ","
-            << c.tile.parts << "," << c.tile.split << "," << c.tile.chunk);
-  operands<X> const a(c, unsigned(c.n + c.k + c.m));
-  index const row_y = c.row_y ? c.row_y : c.n;
-  device_array<Y> y(std::size_t(c.m * row_y + 7));
-  view<Y, 2> const to{y.at, {c.m, c.n}, {row_y, 1}};
-  std::vector<Y> once;
-  for (int again = 0; again < 2; ++again) {
-    y.poison();
-    auto const base = product(a.view_x(c), a.w);
-    if (c.rank) require_ok(gemm(gpu, to, 2.f * base + 0.5f * product(row_major(a.t.at, c.m, c.rank), row_major(a.b.at, c.n, c.rank)), identity{}, {.tile = c.tile}));
-    else require_ok(gemm(gpu, to, base, identity{}, {.tile = c.tile}));
-    require_cuda(cudaDeviceSynchronize());
-    auto got = y.host();
-    if (again) CHECK(std::memcmp(got.data(), once.data(), got.size() * sizeof(Y)) == 0);  // run to run, bit for bit
-    once = std::move(got);
-  }
-  for (index i = 0; i < index(once.size()); ++i)  // nothing beside the rectangle was written
-    if (i >= c.m * row_y || i % row_y >= c.n) {
-      unsigned char bytes[sizeof(Y)];
-      std::memcpy(bytes, &once[std::size_t(i)], sizeof(Y));
-      for (auto byte : bytes) REQUIRE(byte == 0xff);
-    }
-  auto const ref = oracle(a.file, a.x.at, a.row_x, c.m, a.t.at, a.b.at, c.rank, c.rank ? 0.25 : 0.);
-  double const whole = c.rank ? 2 : 1;  // 2·(x·Ŵᵀ) + ½·t·Bᵀ
-  compare(once, row_y, c, ref, whole, [&](double v, int, int) { return whole * v; });
-}
-
 TEST_CASE("NF4 product: shapes of every kind, small", "[small]") {
   for (product_case c : {product_case{32, 128, 1}, {40, 256, 3, 16}, {160, 512, 5}, {256, 1152, 8, 32}, {129, 640, 16}, {65, 64, 2}, {97, 192, 9, 8}, {512, 1536, 33},
                          {333, 1024, 31, 16}, {1, 128, 64, 2}, {31, 320, 17}, {70, 448, 64, 6}}) {
+    c.strategy = nf4_strategy::few;
     check<bf16>(c);
     c.nested = false, c.row_y = c.n + 5;
     check<bf16>(c);
   }
   check<f16>({129, 640, 7, 16});
-  check<f16>({96, 192, 40});
+  check<f16>({.n = 96, .k = 192, .m = 40, .strategy = nf4_strategy::few});
   check<bf16>({.n = 70, .k = 512, .m = 3, .block = 128});
   check<bf16>({.n = 70, .k = 512, .m = 3, .block = 256, .nested = false});
   check<bf16>({.n = 9, .k = 4096, .m = 11, .block = 4096});
@@ -104,8 +25,10 @@ TEST_CASE("NF4 product: shapes of every kind, small", "[small]") {
 TEST_CASE("NF4 product: the shapes of models") {
   for (product_case c : {product_case{1024, 4096, 7}, {768, 3072, 13, 16}, {512, 2048, 17}, {512, 4096, 32}, {640, 4096, 63, 64}, {1024, 4096, 64}, {49155, 256, 3},
                          {49155, 256, 64}, {4096, 4096, 1, 16}, {6144, 4096, 4}, {28672, 4096, 16}, {4096, 14336, 1}, {4096, 14336, 7, 128}, {4096, 14336, 16},
-                         {4096, 14336, 32}, {4096, 14336, 64, 16}, {6144, 4096, 64}, {28672, 4096, 64}})
+                         {4096, 14336, 32}, {4096, 14336, 64, 16}, {6144, 4096, 64}, {28672, 4096, 64}}) {
+    c.strategy = nf4_strategy::few;
     check<bf16>(c);
+  }
   check<f16>({4096, 4096, 1, 16});
   check<f16>({.n = 4096, .k = 4096, .m = 16, .nested = false});
 }
@@ -123,32 +46,7 @@ TEST_CASE("NF4 product: all tiles agree", "[small]") {
 TEST_CASE("NF4 product: epilogues and the SwiGLU pair", "[small]") {
   for (product_case c : {product_case{200, 512, 3}, {77, 320, 20}, {1024, 1024, 1}}) {
     INFO("N " << c.n << " K " << c.k << " M " << c.m);
-    operands<bf16> const a(c, 5), other(c, 9);
-    auto const more = random_values<float>(std::size_t(c.n), 1);
-    auto const r = random_values<bf16>(std::size_t(c.m * c.n), 2);
-    device_array<float> const d_more(more);
-    device_array<bf16> y(r);  // the residual is y itself
-    auto const to = row_major(y.at, c.m, c.n);
-    auto const gate = oracle(a.file, a.x.at, a.row_x, c.m), up = oracle(other.file, a.x.at, a.row_x, c.m);
-    auto const gated = [](double v) { return v / (1 + std::exp(-v)); };
-
-    require_ok(gemm(gpu, to, product(a.view_x(c), a.w), bias{d_more.at} | silu{} | residual{to}));
-    require_cuda(cudaDeviceSynchronize());
-    compare(y.host(), c.n, c, gate, 2, [&](double v, int i, int j) { return gated(v + more[std::size_t(j)]) + double(float(r[std::size_t(i * c.n + j)])); });
-
-    y.poison();
-    require_ok(gemm_swiglu(gpu, to, product(a.view_x(c), a.w), product(a.view_x(c), other.w)));
-    require_cuda(cudaDeviceSynchronize());
-    auto const got = y.host();
-    double worst = 0;
-    for (int i = 0; i < c.m; ++i)
-      for (int j = 0; j < c.n; ++j) {
-        double const g = gate.same(i, j), u = up.same(i, j), want = gated(g) * u;
-        double const room = std::fabs(want) / 256 + 3e-6 * (gate.size(i, j) * (std::fabs(u) + 1) + up.size(i, j) * std::fabs(gated(g)));
-        double const off = std::fabs(float(got[std::size_t(i * c.n + j)]) - want) / room;
-        worst = off <= worst ? worst : std::isnan(off) ? 1e9 : off;
-      }
-    CHECK(worst < 1);
+    check_epilogues(c);
   }
 }
 
@@ -200,7 +98,6 @@ TEST_CASE("NF4 product: what cannot run is refused by name and writes nothing", 
   refused("gemm.3", gemm(gpu, to, product(view<bf16, 2>{nullptr, {2, 128}, {136, 1}}, a.w)));
   refused("gemm.3", gemm(gpu, row_major(static_cast<bf16*>(nullptr), 2, 64), product(x, a.w)));
   refused("gemm.3", gemm(gpu, to, product(x, device_nf4{.n = 64, .k = 128})));
-  refused("gemm.9", gemm(gpu, row_major(y.at, 65, 64), product(view<bf16, 2>{a.x.at, {65, 128}, {136, 1}}, a.w)));
   refused("gemm.10", gemm(gpu, to, product(view<f16, 2>{reinterpret_cast<f16*>(a.x.at), {2, 128}, {136, 1}}, a.w)));
   refused("gemm.10", gemm(gpu, to, product(x, a.w) + product(row_major(reinterpret_cast<float*>(a.t.at), 2, 8), row_major(a.b.at, 64, 8))));
   refused("gemm.11", gemm(gpu, to, product(view<bf16, 2>{a.x.at + 1, {2, 128}, {136, 1}}, a.w)));

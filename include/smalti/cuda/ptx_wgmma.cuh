@@ -13,6 +13,7 @@ namespace smalti::ptx {
 //   wgmma_across<E> a in registers, b in shared memory with n contiguous (O = P V)
 // The array bound picks N.
 
+#define SMALTI_D8 "%0,%1,%2,%3"
 #define SMALTI_D16 "%0,%1,%2,%3,%4,%5,%6,%7"
 #define SMALTI_D32 SMALTI_D16 "," "%8,%9,%10,%11,%12,%13,%14,%15"
 #define SMALTI_D48 SMALTI_D32 "," "%16,%17,%18,%19,%20,%21,%22,%23"
@@ -60,6 +61,7 @@ namespace smalti::ptx {
     else SMALTI_HELD(N, SMALTI_ARG(R), "bf16", "1", x0, x1, x2, x3, x4, x5);                     \
   }
 
+SMALTI_WGMMA(8, SMALTI_ARG(SMALTI_R1(0)), "%4", "%5", "%6", "%7", "%8", "%9")
 SMALTI_WGMMA(16, SMALTI_ARG(SMALTI_R2(0)), "%8", "%9", "%10", "%11", "%12", "%13")
 SMALTI_WGMMA(32, SMALTI_ARG(SMALTI_R4(0)), "%16", "%17", "%18", "%19", "%20", "%21")
 SMALTI_WGMMA(64, SMALTI_ARG(SMALTI_R8(0)), "%32", "%33", "%34", "%35", "%36", "%37")
@@ -97,6 +99,7 @@ SMALTI_WGMMA(256, SMALTI_ARG(SMALTI_R8(0), SMALTI_R8(8), SMALTI_R8(16), SMALTI_R
 #undef SMALTI_D48
 #undef SMALTI_D32
 #undef SMALTI_D16
+#undef SMALTI_D8
 
 }  // namespace smalti::ptx
 #endif

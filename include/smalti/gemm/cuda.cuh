@@ -1,9 +1,8 @@
 #pragma once
 // y = e(Σ s · x · Wᵀ) on a device, for NF4 weights: the terms, the checks and the choice of a kernel.
 
-#include <bit>
 #include "device_nf4.cuh"
-#include "nf4_kernel.cuh"
+#include "nf4_wide.cuh"
 #include "terms.hpp"
 
 namespace smalti {
@@ -35,10 +34,15 @@ nf4_terms<A + B> operator+(nf4_terms<A> const& a, terms<B> const& b) {
   return sum;
 }
 
+/// Which kernels compute a product: mma.sync, which reads W once for 64 tokens, or wgmma (sm_90a), for more.
+enum class nf4_strategy { tuned, few, wide };
+
 /// How a product is launched.
 struct launch_options {
-  bool programmatic = false;  ///< programmatic dependent launch (sm_90a): see gemm
-  nf4_tile tile = {};         ///< panels 0: the tuned one
+  bool programmatic = false;                     ///< programmatic dependent launch (sm_90a): see gemm
+  nf4_tile tile = {};                            ///< of the kernel for few tokens; panels 0: the tuned one
+  nf4_strategy strategy = nf4_strategy::tuned;
+  nf4_wide_tile wide_tile = {};                  ///< of the other; groups 0: the tuned one
 };
 
 namespace detail {
@@ -48,10 +52,9 @@ bool pairs_aligned(X const* at, index rows, index stride) {
   return reinterpret_cast<std::uintptr_t>(at) % 4 == 0 && (rows <= 1 || stride % 2 == 0);
 }
 
-/// One sum as the kernel wants it, after every check. Errors: gemm.1, 2, 3, 9, 10, 11, 13.
-template <class X, class Scales, int Count>
-status nf4_sum(nf4_operand<X, Scales>& to, nf4_terms<Count> const& sum, index m, index n) {
-  static_assert(Count <= nf4_operand<X, Scales>::most_terms, "gemm.13: at most four dense terms beside the product");
+/// Errors: gemm.1, 2, 3, 10, 11, 13; the sum of `m` rows and `n` columns may then be computed.
+template <class X, int Count>
+status nf4_check(nf4_terms<Count> const& sum, index m, index n) {
   device_nf4 const& w = *sum.w;
   if (sum.x.columns != w.k) return {"gemm.1", "x must have as many columns as the weight"};
   if (sum.x.rows != m || w.n != n) return {"gemm.2", "y must have the rows of x and, as columns, the rows of the weight"};
@@ -59,10 +62,6 @@ status nf4_sum(nf4_operand<X, Scales>& to, nf4_terms<Count> const& sum, index m,
   if (sum.x.type != dtype_of<X>) return {"gemm.10", "x, t and the weights of terms must be of one type"};
   if (reinterpret_cast<std::uintptr_t>(sum.x.at) % 16 || sum.x.column_stride != 1 || (m > 1 && sum.x.row_stride % 8))
     return {"gemm.11", "rows of x must be contiguous and begin at multiples of 16 bytes"};
-  to.w = {w.code.data(), {}, w.n, w.k};
-  if constexpr (std::is_same_v<Scales, plain_scales>) to.w.scales = {w.absmax.data()};
-  else to.w.scales = {w.absmax_code.data(), w.nested_map.data(), w.nested_absmax.data(), w.nested_offset, std::countr_zero(unsigned(w.block)) + std::countr_zero(unsigned(w.nested_block))};
-  to.scale = sum.scale, to.terms = Count;
   for (int i = 0; i < Count; ++i) {
     term const& t = sum.dense[i];
     constexpr auto plain = std::is_same_v<X, bf16> ? weight_form::rows_bf16 : weight_form::rows_f16;
@@ -70,11 +69,22 @@ status nf4_sum(nf4_operand<X, Scales>& to, nf4_terms<Count> const& sum, index m,
     if (t.x.rows != m || t.w.n != n) return {"gemm.2", "a term must have the rows of x and the rows of the weight"};
     if (!t.x.at || !t.w.at) return {"gemm.3", "an operand is null"};
     if (t.x.type != dtype_of<X> || t.w.form != plain) return {"gemm.10", "x, t and the weights of terms must be of one type"};
-    auto const* const from = static_cast<X const*>(t.x.at);
-    auto const* const b = static_cast<X const*>(t.w.at);
-    if (t.w.k < 2 || t.w.k % 2 || t.x.column_stride != 1 || t.w.column_stride != 1 || !pairs_aligned(from, m, t.x.row_stride) || !pairs_aligned(b, n, t.w.row_stride))
+    if (t.w.k < 2 || t.w.k % 2 || t.x.column_stride != 1 || t.w.column_stride != 1 || !pairs_aligned(static_cast<X const*>(t.x.at), m, t.x.row_stride) ||
+        !pairs_aligned(static_cast<X const*>(t.w.at), n, t.w.row_stride))
       return {"gemm.13", "a term's rank must be even, its rows contiguous and beginning at multiples of 4 bytes"};
-    to.dense[i] = {from, b, t.x.row_stride, t.w.row_stride, t.w.k, t.scale};
+  }
+  return {};
+}
+
+/// One sum as the kernel wants it, after every check.
+template <class X, class Scales, int Count>
+status nf4_sum(nf4_operand<X, Scales>& to, nf4_terms<Count> const& sum, index m, index n) {
+  static_assert(Count <= nf4_operand<X, Scales>::most_terms, "gemm.13: at most four dense terms beside the product");
+  if (auto s = nf4_check<X>(sum, m, n); !s) return s;
+  to.w = panels_of<Scales>(*sum.w), to.scale = sum.scale, to.terms = Count;
+  for (int i = 0; i < Count; ++i) {
+    term const& t = sum.dense[i];
+    to.dense[i] = {static_cast<X const*>(t.x.at), static_cast<X const*>(t.w.at), t.x.row_stride, t.w.row_stride, t.w.k, t.scale};
   }
   return {};
 }
@@ -85,9 +95,19 @@ inline int processors() {
   return count;
 }
 
+/// `count` tokens of a problem, from `first` on.
+template <class X, class Y, class Scales>
+nf4_problem<X, Y, Scales> tokens_of(nf4_problem<X, Y, Scales> p, index first, index count) {
+  p.x += first * p.row_x, p.y += first * p.row_y, p.m = int(count), p.row0 = int(first);
+  for (auto& sum : p.sum)
+    for (int i = 0; i < sum.terms; ++i) sum.dense[i].t += first * sum.dense[i].row_t;
+  return p;
+}
+
 template <class Y, class X, class Scales, int A, int B, epilogue E>
 status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf4_terms<B> const* second, E const& out, launch_options const& how) {
   index const m = y.extent[0], n = y.extent[1];
+  if (m > 0x3fffffff) return {"gemm.9", "more than 2^30 rows of x in one product"};
   nf4_problem<X, Y, Scales> p{static_cast<X const*>(first.x.at), y.at, first.x.row_stride, y.stride[0], int(m), int(n), first.w->k, second != nullptr, {}};
   if (auto s = nf4_sum(p.sum[0], first, m, n); !s) return s;
   if (second) {
@@ -96,10 +116,20 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
       return {"gemm.15", "the halves of a pair must share x and keep their scales alike"};
   }
   if (m > 1 && y.stride[0] < n) return {"gemm.11", "rows of y must not overlap"};
-  return with_nf4_config(m, [&]<class Config>() {
-    nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, nf4_work_of(p), where.device, processors());
-    return nf4_launch<Config>(where, p, tile, how.programmatic, out);
-  });
+  bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && m > nf4_few_tokens);
+  if (wide && where.device.has(feature::wgmma) && !how.tile.panels) {
+    nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors());
+    return with_nf4_wide_config(choice.tokens, [&]<class Config>() { return nf4_wide_launch<Config>(where, p, choice.tile, processors(), how.programmatic, out); });
+  }
+  for (index begin = 0; begin < m; begin += nf4_most_tokens) {  // W is read anew for every 64 tokens
+    auto const part = tokens_of(p, begin, min(m - begin, index(nf4_most_tokens)));
+    auto const s = with_nf4_config(part.m, [&]<class Config>() {
+      nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, nf4_work_of(part), where.device, processors());
+      return nf4_launch<Config>(where, part, tile, how.programmatic && begin == 0, out);
+    });
+    if (!s) return s;
+  }
+  return {};
 }
 
 template <class Y, int A, int B, epilogue E>
@@ -107,8 +137,6 @@ status nf4_dispatch(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& firs
   index const m = y.extent[0], n = y.extent[1];
   if (m == 0) return {};
   if (!y.at || !first.w) return {"gemm.3", "an operand is null"};
-  // The engine for prefill attaches here: it reads the same panels, whose fragments are wgmma's as well.
-  if (m > nf4_most_tokens) return {"gemm.9", "more than 64 rows of x: the device product for NF4 weights is made for decoding"};
   if (y.stride[1] != 1 && n > 1) return {"gemm.11", "rows of y must be contiguous"};
   auto const typed = [&]<class X>(X) {
     return first.w->nested() ? nf4_run<Y, X, nested_scales>(where, y, first, second, out, how) : nf4_run<Y, X, plain_scales>(where, y, first, second, out, how);
@@ -120,7 +148,7 @@ status nf4_dispatch(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& firs
 
 }  // namespace detail
 
-/// y (M, N) = e(s · x (M, K) · Ŵᵀ + Σ s_i · t_i (M, r_i) · B_iᵀ) on the stream of `where`, M ≤ 64. x, t and B are bf16 or f16, all
+/// y (M, N) = e(s · x (M, K) · Ŵᵀ + Σ s_i · t_i (M, r_i) · B_iᵀ) on the stream of `where`. x, t and B are bf16 or f16, all
 /// of one type; y is of that type or float. Sums are fp32, in an order that does not change from run to run; y is rounded once.
 /// y may alias the residual of the epilogue, never an x. M = 0 does nothing. Everything, also what the epilogue points at, is device
 /// memory. Asynchronous, allocates nothing, may be captured in a graph. With `programmatic` it may start before the work ahead

@@ -1,6 +1,7 @@
 #pragma once
 // An NF4 weight on the device, in the order of its kernels: packed there from the file's order and back, lossless.
 
+#include <bit>
 #include "../quant/device_nf4_data.cuh"
 #include "nf4_panel.hpp"
 
@@ -104,5 +105,16 @@ inline device_nf4_data unpack(on_cuda const& where, device_nf4 const& w) {
           detail::permute_scales<true>(where, w.absmax_code, w.n, w.k, w.block), copy(where, w.nested_absmax), copy(where, w.nested_map),
           w.nested_offset, w.nested_block};
 }
+
+namespace detail {
+/// What kernels read.
+template <class Scales>
+nf4_panels<Scales> panels_of(device_nf4 const& w) {
+  nf4_panels<Scales> to{w.code.data(), {}, w.n, w.k};
+  if constexpr (std::is_same_v<Scales, plain_scales>) to.scales = {w.absmax.data()};
+  else to.scales = {w.absmax_code.data(), w.nested_map.data(), w.nested_absmax.data(), w.nested_offset, std::countr_zero(unsigned(w.block)) + std::countr_zero(unsigned(w.nested_block))};
+  return to;
+}
+}  // namespace detail
 
 }  // namespace smalti

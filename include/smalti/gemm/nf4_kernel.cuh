@@ -83,6 +83,7 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
   ptx::launch_dependents();
   warp_type warp;
   warp.panel = panel, warp.pairs = table.own_pairs();
+  if (active && rank == 0 && part == 0) warp.prefetch_terms(sum, p.n);
   warp.scales.begin(sum.w, table, panel, which, first * nf4_panel::step);
   table.fill<X>();
   if constexpr (requires { sum.w.scales.map; })
@@ -128,7 +129,7 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
       }
       int const left = p.n - (n0 + n);
       SMALTI_UNROLL for (int i = 0; i < 4; ++i)
-        if (i < left) o[i] = out(o[i], token, n0 + n + i);
+        if (i < left) o[i] = out(o[i], p.row0 + token, n0 + n + i);
       detail::store_four(p.y + token * p.row_y + n0 + n, o, aligned, left);
     };
   };

@@ -40,6 +40,7 @@ struct nf4_problem {
   int m, n, k;
   bool pair;                      ///< y = silu(sum[0]) ⊙ sum[1], else y = sum[0]
   nf4_operand<X, Scales> sum[2];  ///< both halves have the same shape
+  int row0 = 0;                   ///< what the epilogue calls the first row
 };
 
 namespace detail {
@@ -68,17 +69,18 @@ struct nf4_table {
   SMALTI_D uint32_t window() const { return ptx::smem_address(at) - reserved; }
   SMALTI_D void check() const { if (window() & 0xffff) __trap(); }
 
+  /// By all warps of the block but the first `others`.
   template <class T>
-  SMALTI_D void fill() const {
-    int const warps = blockDim.x / 32, lane = ptx::lane();
-    for (int high = ptx::warp(); high < 16; high += warps) {
+  SMALTI_D void fill(int others = 0) const {
+    int const warps = blockDim.x / 32 - others, lane = ptx::lane();
+    for (int high = ptx::warp() - others; high < 16; high += warps) {
       uint32_t const first = nf4_level16<T>(high);
       SMALTI_UNROLL for (int low = 0; low < 16; ++low)
         *reinterpret_cast<uint32_t*>(at + 256 * (16 * high + low) + 4 * lane) = first | nf4_level16<T>(low) << 16;
     }
   }
-  SMALTI_D void fill_map(float const* map, int which) const {
-    for (int i = ptx::thread(); i < 2 * 256; i += blockDim.x) {
+  SMALTI_D void fill_map(float const* map, int which, int others = 0) const {
+    for (int i = ptx::thread() - 32 * others; i < 2 * 256; i += blockDim.x - 32 * others) {
       float const v = map[i / 2];
       *reinterpret_cast<float4*>(at + 256 * (i / 2) + map_at + 32 * which + 16 * (i % 2)) = {v, v, v, v};
     }
@@ -247,28 +249,42 @@ struct nf4_warp {
 
   /// The dense terms: a few more columns of K, with weights that are 16-bit already.
   SMALTI_D void add_terms(nf4_operand<X, Scales> const& of, int n_all, int m) {
+    constexpr int ahead = tiles <= 2 ? 4 : 1;                                 // steps of 16 columns on their way: latency binds
+    int const g = ptx::lane() / 4, q = ptx::lane() % 4;
     for (int one = 0; one < of.terms; ++one) {
       dense_term<X> const& l = of.dense[one];
-      int const g = ptx::lane() / 4, q = ptx::lane() % 4;
-      for (int k = 0; k < l.rank; k += 16) {
-        auto const pair = [&](X const* row_at, int column) {                  // columns beyond the rank count as zeros
-          return column < l.rank ? *reinterpret_cast<uint32_t const*>(row_at + column) : 0u;
-        };
-        uint32_t a[2][4];                                                     // B                        (32, 16)
-        SMALTI_UNROLL for (int i = 0; i < 8; ++i) {
-          int const row = min(panel * nf4_panel::rows + 8 * (i % 4) + g, n_all - 1);
-          a[i % 4 / 2][i % 2 + i / 4 * 2] = pair(l.b + row * l.row_b, k + 2 * q + i / 4 * 8);
-        }
-        SMALTI_UNROLL for (int n = 0; n < tiles; ++n) {
-          X const* const from = l.t + min(8 * n + g, m - 1) * l.row_t;
-          uint32_t const b0 = pair(from, k + 2 * q), b1 = pair(from, k + 2 * q + 8);
-          SMALTI_UNROLL for (int t = 0; t < 2; ++t) {
-            float d[4] = {};
-            ptx::mma_m16n8k16<X>(d, a[t], b0, b1);
-            SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[t][n][i] = fmaf(l.scale, d[i], acc[t][n][i]);
+      auto const pair = [&](X const* row_at, int column) {                    // columns beyond the rank count as zeros
+        return column < l.rank ? *reinterpret_cast<uint32_t const*>(row_at + column) : 0u;
+      };
+      for (int k0 = 0; k0 < l.rank; k0 += 16 * ahead) {
+        uint32_t a[ahead][2][4], b[ahead][tiles][2];                          // B (32, 16) · t (16, 8 · tiles)
+        SMALTI_UNROLL for (int s = 0; s < ahead; ++s) {
+          int const k = k0 + 16 * s;
+          SMALTI_UNROLL for (int i = 0; i < 8; ++i) {
+            int const row = min(panel * nf4_panel::rows + 8 * (i % 4) + g, n_all - 1);
+            a[s][i % 4 / 2][i % 2 + i / 4 * 2] = pair(l.b + row * l.row_b, k + 2 * q + i / 4 * 8);
+          }
+          SMALTI_UNROLL for (int n = 0; n < tiles; ++n) {
+            X const* const from = l.t + min(8 * n + g, m - 1) * l.row_t;
+            b[s][n][0] = pair(from, k + 2 * q), b[s][n][1] = pair(from, k + 2 * q + 8);
           }
         }
+        SMALTI_UNROLL for (int s = 0; s < ahead; ++s)
+          SMALTI_UNROLL for (int n = 0; n < tiles; ++n)
+            SMALTI_UNROLL for (int t = 0; t < 2; ++t) {
+              float d[4] = {};
+              ptx::mma_m16n8k16<X>(d, a[s][t], b[s][n][0], b[s][n][1]);
+              SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[t][n][i] = fmaf(l.scale, d[i], acc[t][n][i]);
+            }
       }
+    }
+  }
+  /// B's rows of the panel on their way into L2, long before add_terms.
+  SMALTI_D void prefetch_terms(nf4_operand<X, Scales> const& of, int n_all) const {
+    for (int one = 0; one < of.terms; ++one) {
+      dense_term<X> const& l = of.dense[one];
+      X const* const row = l.b + min(panel * nf4_panel::rows + ptx::lane(), n_all - 1) * l.row_b;
+      for (int k = 0; k < l.rank; k += 64) ptx::prefetch(row + k);
     }
   }
 

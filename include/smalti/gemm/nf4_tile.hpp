@@ -39,7 +39,8 @@ struct nf4_work {
   int halves;        ///< 2 for a pair, else 1
 };
 
-inline constexpr int nf4_most_tokens = 64;  ///< beyond, a product is no longer bound by reading W: another engine's work
+inline constexpr int nf4_most_tokens = 64;  ///< of the kernel for few tokens
+inline constexpr int nf4_few_tokens = 32;   ///< beyond, Hopper's wgmma is faster
 
 namespace detail {
 inline constexpr int nf4_table_bytes = 256 * 256;
