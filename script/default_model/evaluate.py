@@ -72,7 +72,7 @@ def f1(answer, reference):
 
 
 @torch.no_grad()
-def generate(model, tokenizer, prompts, limit=110, rows=50):
+def generate(model, tokenizer, prompts, limit=140, rows=125):
     """Greedy answers, in batches of prompts of similar length, padded on the left."""
     end, pad = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|pad|>")
     ids = [tokenizer.encode(p).ids for p in prompts]
@@ -88,7 +88,7 @@ def generate(model, tokenizer, prompts, limit=110, rows=50):
     return answers
 
 
-def score(model, tokenizer, examples, handbook):
+def score(model, tokenizer, examples, handbook, development=()):
     """Figures and generations of both sets."""
     answers = generate(model, tokenizer, [samples.prompt(c, t[0][0]) for c, t, _ in examples])
     kinds = collections.defaultdict(list)
@@ -99,11 +99,17 @@ def score(model, tokenizer, examples, handbook):
         records.append({"kind": kind, "question": question, "reference": reference, "answer": answer})
     figures = {k: {"count": len(v), "exact": round(sum(r[0] for r in v) / len(v), 4), "f1": round(sum(r[1] for r in v) / len(v), 4),
                    "cited": round(sum(r[2] for r in v) / len(v), 4)} for k, v in sorted(kinds.items())}
-    book, right, cited = [], 0, 0
-    for (context, question, pattern, number), answer in zip(handbook, generate(model, tokenizer, [samples.prompt(c, q) for c, q, _, _ in handbook])):
-        good = bool(re.search(pattern, answer)); right += good; cited += f"[{number}]" in answer
-        book.append({"question": question, "answer": answer, "right": good, "cited": f"[{number}]" in answer})
-    figures["handbook"] = {"count": len(handbook), "right": right, "cited": cited}
+    book = []
+    for name, tests in (("handbook", handbook), ("development", development)):
+        right = cited = 0
+        for (context, question, pattern, number), answer in zip(tests, generate(model, tokenizer, [samples.prompt(c, q) for c, q, _, _ in tests])):
+            good = bool(re.search(pattern, answer)); right += good; cited += f"[{number}]" in answer
+            book.append({"set": name, "question": question, "answer": answer, "wanted": pattern, "right": good, "cited": f"[{number}]" in answer,
+                         "passages": "\n".join(t for _, t in context)})
+        figures[name] = {"count": len(tests), "right": right, "cited": cited, "verbatim": sum(bare(b["answer"]) in b["passages"] for b in book if b["set"] == name),
+                         "declined": sum(b["answer"].startswith(samples.refusal) for b in book if b["set"] == name)}
+    for b in book:
+        del b["passages"]
     return figures, records, book
 
 
@@ -116,14 +122,14 @@ def build(weights, c):
     return model
 
 
-def main_from_training(weights, c, options, examples, log):
+def main_from_training(weights, c, options, examples, development, log):
     """Scores the NF4-rounded weights at the end of a training run and writes generations.json."""
     from tokenizers import Tokenizer
     begin = time.time()
     tokenizer = Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
     model = build({k: v.float().cpu() for k, v in weights.items()}, c)
     model = model.to("cpu" if options.toy else "cuda", torch.float32 if options.toy else torch.bfloat16).eval()
-    figures, records, book = score(model, tokenizer, examples, handbook_samples(options.handbook)[:2 if options.toy else None])
+    figures, records, book = score(model, tokenizer, [(c, t[:1], k) for c, t, k in examples], handbook_samples(options.handbook)[:2 if options.toy else None], development[:3] if options.toy else development)
     log(event="answers", weights="nf4", took=round(time.time() - begin, 1), **figures)
     (options.out / "generations.json").write_text(json.dumps({"figures": figures, "handbook": book, "samples": records}, indent=1, ensure_ascii=False))
     for r in book:

@@ -2,6 +2,8 @@
 
 QLoRA (Dettmers et al. 2023, arXiv 2305.14314), sections 3 and 4; 8-bit dynamic map of arXiv 2110.02861.
 """
+import json
+
 import torch
 
 code = torch.tensor([-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
@@ -33,3 +35,27 @@ def round_trip(weight):
     coded = torch.bucketize(centred / nested, (table[1:] + table[:-1]) / 2)
     absmax = (table[coded] * nested).reshape(n, -1)[:, :absmax.shape[1]] + offset
     return (code.to(weight.device)[index] * absmax[..., None]).reshape(weight.shape)
+
+
+def quantise(name, weight):
+    """The tensors that bitsandbytes stores for a matrix [rows, cols]: packed codes, nested scales and the quantisation state as JSON bytes."""
+    block = weight.float().reshape(-1, 64)
+    absmax = block.abs().amax(-1)
+    index = torch.bucketize(block / absmax.clamp_min(1e-30)[:, None], threshold).reshape(-1).to(torch.uint8)
+    offset = absmax.mean()
+    centred = torch.nn.functional.pad(absmax - offset, (0, -len(absmax) % 256)).reshape(-1, 256)
+    nested = centred.abs().amax(-1)
+    table = dynamic_map()
+    coded = torch.bucketize(centred / nested.clamp_min(1e-30)[:, None], (table[1:] + table[:-1]) / 2).reshape(-1)[:len(absmax)].to(torch.uint8)
+    state = {"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": list(weight.shape), "nested_blocksize": 256, "nested_dtype": "float32",
+             "nested_offset": offset.item()}
+    return {name: (index[0::2] << 4 | index[1::2])[:, None], name + ".absmax": coded, name + ".nested_absmax": nested, name + ".nested_quant_map": table,
+            name + ".quant_map": code.clone(), name + ".quant_state.bitsandbytes__nf4": torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)}
+
+
+def quantised(weights):
+    """A state dict in that form: decoder matrices NF4, embedding and norms bf16."""
+    out = {}
+    for name, w in weights.items():
+        out |= quantise(name, w.cpu()) if w.dim() == 2 and "embed" not in name else {name: w.bfloat16().cpu()}
+    return out

@@ -14,7 +14,9 @@ dictionaries = ("dict-gcide", "wordnet-base", "dict-foldoc", "dict-jargon", "dic
 
 
 def prompt(context, question):
-    """context: list of (title, text)."""
+    """context: list of (title, text); without one the words of examples/evaluate --no-passages."""
+    if not context:
+        return f"<|im_start|>system\nAnswer the question.<|im_end|>\n<|im_start|>user\nQuestion: {question}<|im_end|>\n<|im_start|>assistant\n"
     listed = "\n\n".join(f"[{i}] {title}\n{text}" for i, (title, text) in enumerate(context, 1))
     return (f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{listed}\n\nQuestion: {question}<|im_end|>\n"
             f"<|im_start|>assistant\n")
@@ -32,8 +34,8 @@ def read(path, split, part=0, parts=1):
 class Samples:
     """An endless, seeded source of samples over a share of the corpus."""
 
-    def __init__(self, documents, seed):
-        self.rng = random.Random(seed)
+    def __init__(self, documents, seed, refusals=0.1):
+        self.rng, self.refusals = random.Random(seed), refusals
         self.documents = [d for d in documents if d["source"] not in dictionaries or self.rng.random() < 0.5]
         self.split = [None] * len(self.documents)
         self.mixer = mixture.Mixer(self.rng)
@@ -193,9 +195,9 @@ class Samples:
             for attempt in range(3 * most_turns):
                 p = first if attempt == 0 else rng.choice(context)
                 draw = rng.random()
-                if attempt == 0 and left and draw < 0.12:
+                if attempt == 0 and left and draw < 1.2 * self.refusals:
                     made = self.name(first, rng.choice(left)), refusal
-                elif draw < 0.1:
+                elif draw < self.refusals:
                     q = self.unanswered(context)
                     made = (q, refusal) if q else None
                 else:

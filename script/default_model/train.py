@@ -10,16 +10,20 @@ Writes bf16 shards in the layout of transformers, log.jsonl, and the generations
 import argparse, json, math, pathlib, tempfile, time
 
 import numpy as np
+import safetensors.torch
 import torch
 
-import batches, evaluate, samples
+import batches, evaluate, mix, nf4, samples
 from model import Llama, create_block_mask, document_mask, rope_table, shape, toy
 from optimiser import Optimiser
 
-plan = dict(rows=64, rate=3e-3, warmup=100, text_until=0.25, decay_from=0.5, nf4_from=0.85, floor=0.03, text_share=0.15, decay=0.05)
+# The base sees text alone; the instructed model goes on from its weights.
+shared = dict(rows=64, decay=0.05, text_share=0.1)
+phases = dict(base=dict(rate=3e-3, warmup=100, decay_from=0.5, nf4_from=0.85, floor=0.05),
+              instruct=dict(rate=2.5e-3, warmup=60, decay_from=0.4, nf4_from=0.85, floor=0.02))
 
 
-def rate_at(step, progress):
+def rate_at(plan, step, progress):
     fall = 1.0 if progress < plan["decay_from"] else plan["floor"] + (1 - plan["floor"]) * (1 - progress) / (1 - plan["decay_from"])
     return plan["rate"] * min(1.0, (step + 1) / plan["warmup"]) * max(fall, 0.0)
 
@@ -27,6 +31,7 @@ def rate_at(step, progress):
 class Run:
     def __init__(self, options):
         self.options, self.device = options, "cpu" if options.toy else "cuda"
+        self.hints = dict(synonyms=options.synonyms, pairs=options.pairs)
         self.log_file, self.start = open(options.out / "log.jsonl", "w"), time.time()
 
     def log(self, **values):
@@ -63,7 +68,6 @@ class Run:
 
     def save(self):
         """bf16 weights in shards below 15 MB, so that any of them can be moved around."""
-        import safetensors.torch
         shards, size = [{}], 0
         for name, tensor in self.optimiser.state().items():
             if size + tensor.nbytes > 14.5e6:
@@ -76,16 +80,20 @@ class Run:
             index |= {name: file for name in shard}
         (self.options.out / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
 
+    def save_base(self):
+        """The base in its NF4 form: one file."""
+        safetensors.torch.save_file(nf4.quantised(self.optimiser.state()), self.options.out / "base.safetensors", metadata={"format": "pt"})
+
     def held_out(self, tokenizer, corpus):
         """Rows of validation text, rows of validation samples, and 300 plain samples for generation."""
         documents = list(samples.read(corpus, "valid"))
         stream = batches.text_stream(tokenizer, documents, 1)
         rows = min(self.rows * 4, (len(stream) - 1) // 2048)
         text = np.stack([stream[i * 2048:i * 2048 + 2049] for i in range(rows)])
-        source = samples.Samples(documents, 77)
-        made = [source.sample() for _ in range(60 if self.options.toy else 1200)]
+        source = mix.Mix(documents, 77, **self.hints)
+        made = [source.sample() for _ in range(60 if self.options.toy else 1000)]
         packed = batches.pack(batches.encode(tokenizer, made, samples.prompt), tokenizer.token_to_id("<|pad|>"))
-        return (text, np.full(text.shape, 100, np.uint8)), packed, made[:20 if self.options.toy else 300]
+        return (text, np.full(text.shape, 100, np.uint8)), packed, made[:20 if self.options.toy else 250], source.book.tests()
 
     def train(self):
         options, device = self.options, self.device
@@ -93,14 +101,14 @@ class Run:
         tokenizer_file = str(options.tokenizer / "tokenizer.json")
         tokenizer = Tokenizer.from_file(tokenizer_file)
         self.begin = tokenizer.token_to_id("<|begin_of_text|>")
-        self.rows = 2 if options.toy else plan["rows"]
+        self.rows = 2 if options.toy else shared["rows"]
         folder = tempfile.mkdtemp()
-        supply = batches.Supply(str(options.corpus), tokenizer_file, folder, options.workers, options.seed)
+        supply = batches.Supply(str(options.corpus), tokenizer_file, self.hints, folder, options.workers, options.seed)
         torch.manual_seed(options.seed)
         torch.set_float32_matmul_precision("high")
         c = toy if options.toy else shape
         self.model = Llama(c).to(device)
-        self.optimiser = Optimiser(self.model, plan["decay"])
+        self.optimiser = Optimiser(self.model, shared["decay"])
         self.model.tables = rope_table(2048, c, device)
         self.make_mask = create_block_mask
         if options.toy:
@@ -116,18 +124,36 @@ class Run:
             p.grad = None
         parameters = sum(p.numel() for p in self.model.parameters())
         self.log(event="compiled", parameters=parameters)
-        text, packed, self.examples = self.held_out(tokenizer, options.corpus)
+        text, packed, self.examples, self.tests = self.held_out(tokenizer, options.corpus)
         self.log(event="validation", text_rows=len(text[0]), sample_rows=len(packed[0]))
         self.log(event="text", tokens=supply.load_text())
-        begin, step, tokens, saved, running = time.time(), 0, 0, time.time(), []
-        while (progress := (time.time() - begin) / options.seconds) < 1 and not (options.toy and step >= options.steps):
+        for phase, seconds in (("base", options.base_seconds), ("instruct", options.seconds)):
+            self.phase(phase, seconds, supply, text, packed)
+            figures = {}
+            for name, quantised in (("bf16", False), ("nf4", True)):
+                self.optimiser.quantised = quantised
+                self.optimiser.publish()
+                a, b = self.validate(text, packed)
+                figures[name] = {"text_loss": a, "text_perplexity": math.exp(a), "answer_loss": b, "answer_perplexity": math.exp(b)}
+            self.log(event="final", phase=phase, **figures)
+            self.save_base() if phase == "base" else self.save()
+        supply.close()
+        weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        del self.optimiser
+        evaluate.main_from_training(weights, c, options, self.examples, self.tests, self.log)
+
+    def phase(self, phase, seconds, supply, text, packed):
+        """Trains for `seconds`: text rows alone (base), or answer rows and some text (instruct)."""
+        options, plan = self.options, phases[phase]
+        begin, step, tokens, running = time.time(), 0, 0, []
+        while (progress := (time.time() - begin) / seconds) < 1 and not (options.toy and step >= options.steps):
             if options.toy:
                 progress = step / options.steps
-            if progress < plan["text_until"]:
+            if phase == "base":
                 rows = supply.text_rows(self.rows)
                 weight = np.full(rows.shape, 100, np.uint8)
             else:
-                count = max(1, round(self.rows * plan["text_share"]))
+                count = max(1, round(self.rows * shared["text_share"]))
                 more = supply.text_rows(count)
                 rows, weight = supply.answer_rows(self.rows - count)
                 rows = np.concatenate((rows, more))
@@ -135,43 +161,32 @@ class Run:
             self.optimiser.quantised = progress >= plan["nf4_from"]
             s, n = self.loss(self.batch(rows, weight))
             s.backward()
-            rate = rate_at(step, progress)
+            rate = rate_at(plan, step, progress)
             self.optimiser.step(rate, 1 / n)
             running.append((s.detach() / n))
             step += 1; tokens += rows.shape[0] * (batches.row - 1)
             if step % (5 if options.toy else 100) == 0:
-                self.log(step=step, stage=1 if progress < plan["text_until"] else 2, loss=round(torch.stack(running).mean().item(), 4),
-                         rate=round(rate, 6), tokens=tokens, tokens_per_second=round(tokens / (time.time() - begin)), nf4=self.optimiser.quantised,
-                         epochs=supply.epochs, answer_rows=supply.made, repeated=supply.repeated)
+                self.log(phase=phase, step=step, loss=round(torch.stack(running).mean().item(), 4), rate=round(rate, 6), tokens=tokens,
+                         tokens_per_second=round(tokens / (time.time() - begin)), nf4=self.optimiser.quantised, epochs=supply.epochs,
+                         answer_rows=supply.made, repeated=supply.repeated)
                 running = []
                 if not math.isfinite(s.item()):
                     raise SystemExit("the loss is not finite")
             if step % (20 if options.toy else 500) == 0:
                 a, b = self.validate(text, packed)
-                self.log(step=step, valid_text=round(a, 4), valid_answer=round(b, 4))
-            if time.time() - saved > 90:
-                self.save(); saved = time.time()
-        supply.close()
-        self.save()
-        figures = {}
-        for name, quantised in (("bf16", False), ("nf4", True)):
-            self.optimiser.quantised = quantised
-            self.optimiser.publish()
-            a, b = self.validate(text, packed)
-            figures[name] = {"text_loss": a, "text_perplexity": math.exp(a), "answer_loss": b, "answer_perplexity": math.exp(b)}
-        self.log(event="final", **figures)
-        weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        del self.optimiser
-        evaluate.main_from_training(weights, c, options, self.examples, self.log)
+                self.log(phase=phase, step=step, valid_text=round(a, 4), valid_answer=round(b, 4))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--corpus", type=pathlib.Path, required=True)
     parser.add_argument("--tokenizer", type=pathlib.Path, required=True)
+    parser.add_argument("--synonyms", type=pathlib.Path, help="of synonyms.py; without it questions are reworded by the hand-made thesaurus alone")
+    parser.add_argument("--pairs", type=pathlib.Path, help="of pairs.py")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--handbook", type=pathlib.Path, default=pathlib.Path("examples/data/handbook"))
-    parser.add_argument("--seconds", type=float, default=450, help="length of the training loop")
+    parser.add_argument("--seconds", type=float, default=285, help="length of the instruction training")
+    parser.add_argument("--base-seconds", type=float, default=175, help="length of the base's training before it")
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--toy", action="store_true")
