@@ -66,7 +66,10 @@ inline json settings_of(run_options const& o, std::string const& documents_hash)
   } else s["url"] = o.remote.url, s["url_model"] = o.remote.model;
   if (!o.needs_documents()) return s;
   s["passage_limit"] = o.passages, s["documents"] = documents_hash;
-  if (o.source == passage_source::retrieved) s["retrieval"] = o.retrieval, s["abstain_below"] = o.abstain;
+  if (o.source == passage_source::retrieved) {
+    smalti::retrieve_options const how;  // the library's: an answer to other passages is another answer
+    s["retrieval"] = o.retrieval, s["abstain_below"] = o.abstain, s["candidates"] = how.candidates, s["fusion"] = how.fuse.constant;
+  }
   return s;
 }
 
