@@ -153,7 +153,7 @@ int compare_two(model_pair& p) {
   for (auto const& file : p.texts) texts.emplace_back(smalti::mapped_file(file).text()), bytes += texts.back().size();
   smalti::thread_pool threads(p.a.threads);
   p.a.context = p.b.context = p.window.window;  // the caches hold one window
-  auto a = load_model(p.a, threads), b = load_model(p.b, threads);
+  auto a = load_model(p.a, smalti::on_cpu{threads}), b = load_model(p.b, smalti::on_cpu{threads});
   progress bar("comparing", "tokens");
   stopwatch watch;
   auto d = compare_models(a, b, texts, p.window, [&](long long done) { stop_if_interrupted(), bar.update(done); });
