@@ -75,6 +75,8 @@ SMALTI_D uint2 load_once_8(void const* p) {
   asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p));
   return v;
 }
+/// The line of 128 bytes at p on its way into L2, where later writes of others are seen.
+SMALTI_D void prefetch(void const* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 /// A word of shared memory at a fixed distance from `address`: the distance costs no instruction.
 template <int Distance>
 SMALTI_D uint32_t load_shared(uint32_t address) {

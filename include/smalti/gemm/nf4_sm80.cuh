@@ -249,7 +249,7 @@ struct nf4_warp {
 
   /// The dense terms: a few more columns of K, with weights that are 16-bit already.
   SMALTI_D void add_terms(nf4_operand<X, Scales> const& of, int n_all, int m) {
-    constexpr int ahead = tiles <= 2 ? 4 : 1;                                 // steps of 16 columns on their way: latency binds
+    constexpr int ahead = tiles == 1 ? 4 : 1;                                 // steps of 16 columns on their way: latency binds
     int const g = ptx::lane() / 4, q = ptx::lane() % 4;
     for (int one = 0; one < of.terms; ++one) {
       dense_term<X> const& l = of.dense[one];
