@@ -51,18 +51,19 @@ std::string indented(std::string_view text, std::size_t limit) {
   return out + (text.size() > limit ? " …\n" : "\n");
 }
 
+template <class Where>
 class session {
  public:
-  session(smalti::on_cpu const& where, ask_options const& o)
+  session(smalti::on_cpu const& where, Where const& there, ask_options const& o)
       : where_(where), o_(o), encoder_(smalti::sentence_encoder::load(o.encoder)), store_(up_to_date_store(where, encoder_, o)),
-        model_(load_model(o.model, where)), layout_(smalti::chat_template::load(o.model.directory)) {}
+        model_(load_model(o.model, there)), layout_(smalti::chat_template::load(o.model.directory)) {}
 
   void ask(std::string const& question) {
     smalti::retrieval_seconds spent;
     auto const found = smalti::retrieve(where_, store_, encoder_, question, {.k = o_.passages, .per_document = 2, .filter = {.categories = o_.categories}}, &spent);
     if (!o_.as_json) show_passages(question, found);
     bool streamed = false;
-    smalti::chat_generator<smalti::on_cpu> const generator{model_, layout_, {.max_tokens = o_.max_tokens}, [&](std::string_view piece) {
+    smalti::chat_generator<Where> const generator{model_, layout_, {.max_tokens = o_.max_tokens}, [&](std::string_view piece) {
       if (!o_.as_json) say(streamed ? piece : "\n  " + std::string(piece));
       return streamed = true, interrupted() == 0;
     }};
@@ -106,7 +107,7 @@ class session {
   ask_options const& o_;
   smalti::sentence_encoder encoder_;
   smalti::store store_;
-  smalti::language_model<smalti::on_cpu> model_;
+  smalti::language_model<Where> model_;
   smalti::chat_template layout_;
 };
 
@@ -115,7 +116,7 @@ class session {
 int main(int argc, char** argv) {
   CLI::App app("Answers questions from a folder of Markdown documents: retrieves passages, lets a model answer from them with citations.", "ask");
   ask_options o;
-  add_model(app, o.model), add_context(app, o.model);
+  add_model(app, o.model), add_context(app, o.model), add_device(app, o.model);
   app.add_option("--encoder", o.encoder, "Sentence encoder, a directory (all-MiniLM-L6-v2)")->required()->type_name("DIR");
   app.add_option("--documents", o.documents, "Folder of .md files with a front matter of id, title, category, tags")->required()->type_name("DIR");
   app.add_option("--index", o.index, "File to keep the embedded documents in; without it they are embedded at every start")->type_name("FILE");
@@ -131,13 +132,15 @@ int main(int argc, char** argv) {
              "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
   return run(app, argc, argv, [&] {
     smalti::thread_pool threads(o.model.threads);
-    session s(smalti::on_cpu{threads}, o);
-    bool const asked = !o.questions.empty();
-    if (!asked) o.questions.assign(std::begin(samples), std::end(samples));
-    for (auto const& q : o.questions) s.ask(q);
-    if (asked || o.as_json || !::isatty(STDIN_FILENO) || !::isatty(STDOUT_FILENO)) return 0;
-    for (std::string line; say("\nYour question (Ctrl-D ends): "), std::getline(std::cin, line);)
-      if (line.find_first_not_of(" \t") != std::string::npos) s.ask(line);
-    return say("\n"), 0;
+    return on_device(o.model, threads, [&](auto const& where) {
+      session s(smalti::on_cpu{threads}, where, o);  // the encoder stays on the host
+      bool const asked = !o.questions.empty();
+      if (!asked) o.questions.assign(std::begin(samples), std::end(samples));
+      for (auto const& q : o.questions) s.ask(q);
+      if (asked || o.as_json || !::isatty(STDIN_FILENO) || !::isatty(STDOUT_FILENO)) return 0;
+      for (std::string line; say("\nYour question (Ctrl-D ends): "), std::getline(std::cin, line);)
+        if (line.find_first_not_of(" \t") != std::string::npos) s.ask(line);
+      return say("\n"), 0;
+    });
   });
 }

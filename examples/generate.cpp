@@ -14,7 +14,7 @@ struct request {
   generate_options options;
   std::optional<std::string> prompt;
   std::string system, layout = "auto";
-  bool chat = false, as_json = false, quiet = false;
+  bool chat = false, as_json = false, quiet = false, profile = false;
 };
 
 char const* const footer = R"(The prompt is --prompt, or else all of standard input without its last line end. The text goes to standard output while it
@@ -23,11 +23,12 @@ is made, speeds to standard error.
 Examples:
   generate --model DIR --prompt "The net present value" --max-tokens 64
   generate --model DIR --chat --system "Answer briefly." --prompt "What is a left join?"
+  generate --model DIR --device cuda --profile --prompt "The net present value"
   generate --model DIR --chat --temperature 0.7 --top-p 0.9 --seed 1 < question.txt
   generate --model BASE --adapter domain --adapter instructions --weights nf4 --json --prompt "How is WACC calculated?")";
 
 void add_options(CLI::App& app, request& r) {
-  add_model(app, r.model), add_context(app, r.model);
+  add_model(app, r.model), add_context(app, r.model), add_device(app, r.model);
   app.add_option("--prompt", r.prompt, "The text to go on from; without it, standard input")->type_name("TEXT");
   auto* const chat = app.add_flag("--chat", r.chat, "Put the prompt into the model's chat template as the user's turn");
   app.add_option("--system", r.system, "With --chat: the system's turn before it")->type_name("TEXT")->needs(chat);
@@ -37,6 +38,7 @@ void add_options(CLI::App& app, request& r) {
   app.add_option("--stop", r.options.stop, "End before this text; may be given several times")->type_name("TEXT")->allow_extra_args(false);
   app.add_flag("--ignore-stop", r.options.ignore_stop_ids, "Go on to --max-tokens whatever the model says (for timing)");
   app.add_flag("--json", r.as_json, "One JSON object: text, ids, log probabilities, why it ended, timings");
+  app.add_flag("--profile", r.profile, "With --device cuda: where the time of a prefill and of a decode step goes, on standard error");
   app.add_flag("--quiet", r.quiet, "No speeds on standard error");
   add_sampling(app, r.options.sampling);
 }
@@ -80,10 +82,39 @@ json as_json(request const& r, std::string const& prompt, generation const& g, d
                        {"decode_tokens_per_second", per_second(steps(g), g.decode_seconds)}}}};
 }
 
-int generate_text(request const& r) {
+#if defined(__CUDACC__)
+/// Operations by time: calls, time of one, share of the whole and of what the board's memory or tensor cores allow, and a bar.
+void show_profile(std::string const& title, std::vector<profile_row> const& rows, double passes) {
+  double all = 0;
+  for (auto const& p : rows) all += p.seconds;
+  remark(print("\n%s: %.3f ms in operations that run one after the other\n%-18s %6s %9s %7s %7s", title.c_str(), 1e3 * all / passes, "operation", "calls", "us each", "time", "limit"));
+  auto const limits = board_limits();
+  for (auto const& p : rows)
+    remark(print("%-18s %6.0f %9.2f %6.1f%% %6.1f%%  %s", p.name.c_str(), p.calls / passes, 1e6 * p.seconds / p.calls, 100 * p.seconds / all,
+                 100 * p.share(limits.bytes_per_second, limits.flops_per_second), std::string(std::size_t(40 * p.seconds / all + 0.5), '#').c_str()));
+}
+
+void profile(language_model<on_cuda>& model, std::vector<int> const& prompt) {
+  decoder_sequence<on_cuda> sequence(model.model, model.cache);
+  sequence.advance(prompt), sequence.truncate(0);
+  auto const watch = [&](std::string const& title, std::span<int const> tokens, int passes) {
+    pass_profile watched(model.model.where(), model.model.state());
+    for (int i = 0; i < passes; ++i) {
+      int const length = sequence.length();
+      sequence.advance(tokens), watched.end(), sequence.truncate(length);
+    }
+    show_profile(title, watched.rows(), passes);
+  };
+  watch("prefill of " + std::to_string(prompt.size()) + " tokens", prompt, 3);
+  sequence.advance(prompt);
+  if (sequence.room() > 0) watch("decode step after them", std::span(prompt).last(1), 8);
+}
+#endif
+
+template <class Where>
+int generate_text(request const& r, Where const& where) {
   stopwatch watch;
-  thread_pool threads(r.model.threads);
-  auto model = load_model(r.model, threads);
+  auto model = load_model(r.model, where);
   double const load_seconds = watch.seconds();
   auto const prompt = prompt_text(r);
   auto const ids = prompt_ids(r, model.text, prompt);
@@ -96,6 +127,10 @@ int generate_text(request const& r) {
   if (!r.quiet)
     remark(print("load %s · prefill %d tokens, %s · decode %zu tokens, %s · ended by %s", duration_text(load_seconds).c_str(), g.prompt_tokens,
                  rate_text(g.prompt_tokens, g.prefill_seconds, "tokens").c_str(), g.ids.size(), rate_text(steps(g), g.decode_seconds, "tokens").c_str(), name_of_end(g.why)));
+#if defined(__CUDACC__)
+  if constexpr (std::is_same_v<Where, on_cuda>)
+    if (r.profile) profile(model, ids);
+#endif
   stop_if_interrupted();
   return 0;
 }
@@ -107,5 +142,9 @@ int main(int argc, char** argv) {
   add_footer(app, footer);
   request r;
   add_options(app, r);
-  return run(app, argc, argv, [&] { return generate_text(r); });
+  return run(app, argc, argv, [&] {
+    if (r.profile && r.model.device != "cuda") throw CLI::ValidationError("--profile", "it watches a device; expected --device cuda with it");
+    thread_pool threads(r.model.threads);
+    return on_device(r.model, threads, [&](auto const& where) { return generate_text(r, where); });
+  });
 }

@@ -4,7 +4,11 @@
 #include <optional>
 #include <string>
 #include <vector>
-#include <smalti/decoder.hpp>
+#if defined(__CUDACC__)
+  #include <smalti/decoder.cuh>
+#else
+  #include <smalti/decoder.hpp>
+#endif
 #include "program.hpp"
 
 namespace examples {
@@ -13,8 +17,16 @@ struct model_options {
   std::string directory;
   std::string weights = "as-stored";
   std::vector<std::string> adapters;
+  std::string device = "cpu";
   int context = 0, threads = 1;
 };
+
+inline constexpr bool has_cuda =
+#if defined(__CUDACC__)
+    true;
+#else
+    false;
+#endif
 
 inline void add_model(CLI::App& app, model_options& o) {
   app.add_option("--model", o.directory, "Hugging Face directory: config.json, tokenizer.json, model.safetensors or shards")->required()->type_name("DIR");
@@ -46,11 +58,29 @@ inline smalti::weight_kind weight_kind_named(std::string const& name) {
   return as_stored;
 }
 
+inline void add_device(CLI::App& app, model_options& o) {
+  app.add_option("--device", o.device, has_cuda ? "Where the language model runs: cpu or cuda" : "Where the language model runs: cpu (cuda: in a program built with nvcc)")
+      ->check(one_of({"cpu", "cuda"}))->type_name("NAME")->capture_default_str();
+}
+
+/// Calls f(where) for the device that was asked for; `threads` serve the host.
+template <class F>
+int on_device(model_options const& o, smalti::thread_pool& threads, F&& f) {
+  if (o.device == "cpu") return f(smalti::on_cpu{threads});
+#if defined(__CUDACC__)
+  smalti::device_stream const board;
+  return f(board.where());
+#else
+  throw CLI::ValidationError("--device", "this program was built without CUDA; expected cpu");
+#endif
+}
+
 /// The model with its adapters attached. Throws what load_decoder, load_adapter and attach throw.
-inline smalti::language_model<smalti::on_cpu> load_model(model_options const& o, smalti::on_cpu const& where) {
+template <class Where>
+smalti::language_model<Where> load_model(model_options const& o, Where const& where) {
   progress bar("loading " + o.directory, "layers");
   smalti::load_options const load{.weights = weight_kind_named(o.weights), .progress = [&](int done, int total) { stop_if_interrupted(), bar.update(done, total); }};
-  auto model = smalti::load_decoder(o.directory, load, where, o.context);
+  auto model = smalti::load_decoder<Where>(o.directory, load, where, o.context);
   for (auto const& directory : o.adapters) model.attach(smalti::load_adapter(directory));
   return model;
 }

@@ -5,7 +5,8 @@ usage: alone.py {g++|clang++|nvcc} BUILD_FOLDER [--fresh]
 
 .hpp files go through g++ and clang++, and, in the layers that device code may include, through nvcc; .cuh files go
 through nvcc for sm_80 and for compute_90a. clang++ sees the headers alone, bodies and all, as a .cuh does through nvcc; g++, which
-builds src/ anyway, and nvcc see the .hpp in the compiled mode. A header whose text and whose includes are what they were when it last passed
+builds src/ anyway, and nvcc see the .hpp in the compiled mode; so does nvcc the .cuh of the decoder, whose bodies are most of the kernels
+that there are. A header whose text and whose includes are what they were when it last passed
 is not compiled again. Two compilers run at a time.
 """
 import concurrent.futures
@@ -61,6 +62,8 @@ def main():
     def check(path):
         name = path.relative_to(INCLUDE).as_posix()
         command = COMMANDS[compiler] + (GENCODES[path.suffix] if compiler == "nvcc" else []) + [f"-I{INCLUDE}"]
+        if path.suffix == ".cuh" and name.startswith("decoder"):
+            command.append("-DSMALTI_COMPILED")
         digest = hashlib.sha256((version + " ".join(command)).encode())
         for part in sorted(includes_of(path, set())):
             digest.update(part.as_posix().encode() + part.read_bytes())

@@ -14,6 +14,7 @@
 #include "../core/error.hpp"
 #include "../math/sampling.hpp"
 #include "../text/tokenizer.hpp"
+#include "ops_cpu.hpp"
 
 namespace smalti {
 
@@ -69,6 +70,14 @@ concept sequence_model = requires(S s, std::span<int const> tokens, S const c) {
   { c.is_stop(1) } -> std::convertible_to<bool>;
 };
 
+/// A sequence that draws tokens beside its model, without bringing logits to the host: `draws(options)` says whether it can do what
+/// is asked; then each `draw()` gives the next token and goes on with it.
+template <class S>
+concept drawing_model = sequence_model<S> && requires(S s, sampling_options const& o) {
+  { s.draws(o) } -> std::convertible_to<bool>;
+  { s.draw() } -> std::same_as<chosen_token>;
+};
+
 /// Generates from `prompt` (not empty). Throws model.20 (empty prompt), model.21 (it does not fit), and what the model throws.
 template <sequence_model Sequence>
 generation generate(Sequence& sequence, tokenizer const& text, std::span<int const> prompt, generate_options const& options = {},
@@ -97,17 +106,25 @@ generation generate(Sequence& sequence, tokenizer const& text, std::span<int con
     out.text += piece;
     if (!piece.empty() && on_piece && !on_piece(piece)) out.why = finish::cancelled;
   };
-  while (int(out.ids.size()) < options.max_tokens) {
+  bool drawn = false;
+  if constexpr (drawing_model<Sequence>) drawn = sequence.draws(options.sampling);
+  auto const next = [&]() -> chosen_token {
+    if constexpr (drawing_model<Sequence>)
+      if (drawn) return sequence.draw();
     std::vector<float> scores(logits.begin(), logits.end());  // sampling rewrites them
     int const id = pick(scores, history);
+    return {id, detail::log_probability(logits, id)};
+  };
+  while (int(out.ids.size()) < options.max_tokens) {
+    auto const [id, log_probability] = next();
     if (!options.ignore_stop_ids && sequence.is_stop(id)) { out.why = finish::stop_token; break; }
     out.ids.push_back(id), history.push_back(id);
-    out.log_probability.push_back(detail::log_probability(logits, id));
+    out.log_probability.push_back(log_probability);
     emit(filter.push(stream.push(id)));
     if (filter.stopped()) out.why = finish::stop_text;
     if (out.why != finish::length) break;
     if (int(out.ids.size()) == options.max_tokens || sequence.room() < 1) break;
-    logits = sequence.advance(std::span(&history.back(), 1));
+    if (!drawn) logits = sequence.advance(std::span(&history.back(), 1));
   }
   if (out.why != finish::stop_text && out.why != finish::cancelled) {
     emit(filter.push(stream.finish()));

@@ -63,6 +63,7 @@ struct language_model {
 /// Throws io.*, text.*, model.*, quant.1, gemm.5.
 template <class Where = on_cpu>
 language_model<Where> load_decoder(std::string const& directory, load_options const& options = {}, Where const& where = {}, int context = 0) {
+  backend<Where>::check_room(where, load_decoder_config(directory), options, context);
   auto model = decoder<Where>::load(directory, where, options);
   auto text = tokenizer::load(directory);
   auto const& c = model.config();

@@ -54,8 +54,18 @@ class decoder {
   /// id, sequence or adapter that is not there) before anything is written.
   template <class Cache>
   view<float, 2> forward(Cache& cache, std::span<batch_entry const> entries, logits wanted = logits::last);
+  /// The same with `after(where, logits, batch)` at the end of the pass, part of what a device repeats; `tag` names it.
+  template <class Cache, class After>
+  view<float, 2> forward(Cache& cache, std::span<batch_entry const> entries, logits wanted, void const* tag, After&& after);
+  /// The next step of the sequences of the last pass, for whose batch the backend has the tokens: `after` has put them there and moved
+  /// the batch on by one. Throws model.25.
+  template <class Cache, class After>
+  view<float, 2> repeat(Cache& cache, std::span<int const> sequences, void const* tag, After&& after);
   /// Those logits for the host, row-major; until the next pass. On a device: copied, after the pass has ended.
   std::span<float> read(view<float, 2> logits) { return backend<Where>::read(where_, batch_, logits); }
+
+  /// What the backend keeps for this model beside weights (on a device: device_batch).
+  typename backend<Where>::batch& state() { return batch_; }
 
   // ------------------------------------------------------------------------------------------------ adapters
 
@@ -85,6 +95,8 @@ class decoder {
   template <class Cache>
   ragged_batch prepare(Cache& cache, std::span<batch_entry const> entries);
 
+  template <class Cache, class After>
+  view<float, 2> pass(Cache& cache, logits wanted, void const* tag, After& after);
   void head(Where const& where, view<float, 2> out, logits wanted);
 
   /// cos and sin for `length` positions of at most `room`. Dynamic scaling depends on the length itself once that passes the trained one.
@@ -164,22 +176,48 @@ std::size_t decoder<Where>::weight_bytes() const {
 template <class Where>
 template <class Cache>
 view<float, 2> decoder<Where>::forward(Cache& cache, std::span<batch_entry const> entries, logits wanted) {
-  ragged_batch plan = prepare(cache, entries);
-  int const longest = *std::max_element(plan.kv_used.begin(), plan.kv_used.end());
-  backend<Where>::begin(where_, batch_, std::move(plan));
+  return forward(cache, entries, wanted, nullptr, [](auto const&...) {});
+}
+
+template <class Where>
+template <class Cache, class After>
+view<float, 2> decoder<Where>::forward(Cache& cache, std::span<batch_entry const> entries, logits wanted, void const* tag, After&& after) {
+  backend<Where>::begin(where_, batch_, prepare(cache, entries));
+  auto const out = pass(cache, wanted, tag, after);
+  for (auto const& e : entries) cache.advance(e.sequence, int(e.tokens.size()));
+  return out;
+}
+
+template <class Where>
+template <class Cache, class After>
+view<float, 2> decoder<Where>::repeat(Cache& cache, std::span<int const> sequences, void const* tag, After&& after) {
+  for (int s : sequences) cache.reserve(s, 1);
+  std::vector<int> pages;
+  for (int s : sequences) pages.insert(pages.end(), cache.pages_of(s).begin(), cache.pages_of(s).end());
+  backend<Where>::go_on(where_, batch_, std::move(pages));
+  auto const out = pass(cache, logits::last, tag, after);
+  for (int s : sequences) cache.advance(s, 1);
+  return out;
+}
+
+template <class Where>
+template <class Cache, class After>
+view<float, 2> decoder<Where>::pass(Cache& cache, logits wanted, void const* tag, After& after) {
   int const m = batch_.rows(), rows_out = wanted == logits::none ? 0 : wanted == logits::all ? m : batch_.count();
   work_.reserve(config_, m, rows_out);
-  auto const& rope = table_for(longest, cache.capacity());
+  auto const& rope = table_for(*std::max_element(batch_.kv_used.begin(), batch_.kv_used.end()), cache.capacity());
   auto const x = row_major(work_.x.data(), m, config_.hidden);                                         // (M, hidden)
   auto const out = row_major(work_.logits.data(), rows_out, config_.vocabulary);                       // (rows, vocabulary)
   // What the pass depends on beside the contents of memory: the same key, the same launches.
-  std::array<void const*, 5> const key = {x.at, work_.logits.data(), cache.keys(0).at, &rope, reinterpret_cast<void const*>(std::uintptr_t(wanted))};
+  auto const number = [](auto n) { return reinterpret_cast<void const*>(std::uintptr_t(n)); };
+  std::array<void const*, 14> const key = {work_.x.data(), work_.last.data(), work_.h.data(), work_.qkv.data(), work_.a.data(), work_.g.data(), work_.logits.data(), cache.keys(0).at,
+                                           cache.values(0).at, number(cache.page_size()), number(cache.max_pages()), rope.cos.data(), number(int(wanted)), tag};
   backend<Where>::run(where_, batch_, key, [&](Where const& on) {
     require(embed(on, x, embedding_, batch_, config_.embedding_multiplier));
     for (int l = 0; l < config_.layers; ++l) smalti::forward(on, config_, layers_[std::size_t(l)], l, work_, cache, batch_, rope);
     if (wanted != logits::none) head(on, out, wanted);
+    after(on, out, batch_);
   });
-  for (auto const& e : entries) cache.advance(e.sequence, int(e.tokens.size()));
   return out;
 }
 
@@ -224,12 +262,12 @@ void decoder<Where>::head(Where const& where, view<float, 2> out, logits wanted)
   auto x = row_major(work_.x.data(), batch_.rows(), config_.hidden);                                   // (M, hidden)
   auto const h = row_major(work_.h.data(), count, config_.hidden);                                     // (rows, hidden)
   auto const read = [](auto v) { return view<std::remove_pointer_t<decltype(v.at)> const, 2>(v); };
-  if (wanted == logits::last) {
+  if (wanted == logits::last && count < batch_.rows()) {  // otherwise each row is its sequence's last
     auto const last = row_major(work_.last.data(), count, config_.hidden);                             // (rows, hidden)
     require(last_rows(where, last, read(x), batch_));
     x = last;
   }
-  require(normalise(where, h, read(x), norm_, config_.norm_eps));
+  require(normalise(where, h, read(x), norm_, config_.norm_eps, batch_));
   require(project_head(where, out, read(h), head_ ? *head_ : embedding_, batch_, 1 / config_.logits_divisor));
 }
 
@@ -286,13 +324,14 @@ template <class Where>
 void decoder<Where>::refresh() {
   std::vector<bool> on;
   for (auto const& a : adapters_) on.push_back(a.on);
-  each_linear([&](linear_type& g) { smalti::refresh(where_, g, on); });
+  each_linear([&](linear_type& g) { refresh_adapters(where_, g, on); });
+  backend<Where>::forget(batch_);
 }
 
 template <class Where>
 void decoder<Where>::update(int number, float sign, weight_kind quantised_become) {
   entry(number);
-  each_linear([&](linear_type& g) { smalti::update(where_, g, number, sign, quantised_become); });
+  each_linear([&](linear_type& g) { update_weights(where_, g, number, sign, quantised_become); });
   activate(number, false);
 }
 

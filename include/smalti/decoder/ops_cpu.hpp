@@ -17,6 +17,12 @@ namespace smalti {
 template <class Where>
 struct backend;
 
+/// A token that a backend drew for a sequence, and its log-probability under the model's own distribution (temperature 1).
+struct chosen_token {
+  int id;
+  float log_probability;
+};
+
 /// Which rows of a batch belong to which sequence. Rows are tokens, all sequences one after another.
 struct ragged_batch {
   std::vector<int> token;         ///< (M) ids
@@ -47,9 +53,14 @@ struct backend<on_cpu> {
   static constexpr int least_positions = 256;  ///< of a rope table that has to grow
 
   static cache make_cache(decoder_config const& c, int sequences, int tokens) { return cache::contiguous(c, sequences, tokens); }
+  /// Before anything is loaded: whether there is room. The host's memory is the system's affair.
+  template <class Options>
+  static void check_room(on_cpu const&, decoder_config const&, Options const&, int) {}
   static rope make_rope(on_cpu const&, rope_table t) { return t; }
   /// What `forward` is to compute from now on.
   static void begin(on_cpu const&, batch& to, ragged_batch from) { to = std::move(from); }
+  /// Weights or adapters have moved.
+  static void forget(batch&) {}
   /// Calls f(where): a backend that can repeat a pass without the host's help does.
   template <class Key, class F>
   static void run(on_cpu const& where, batch&, Key const&, F&& f) { f(where); }
@@ -57,12 +68,17 @@ struct backend<on_cpu> {
   static std::span<float> read(on_cpu const&, batch&, view<float, 2> logits) { return {logits.at, std::size_t(logits.size())}; }
 };
 
+/// Says which groups are multiplied after the attention that is about to run. (A device prefetches.)
+inline void announce(on_cpu const&, ragged_batch&, linear_group const&, linear_group const&) {}
+/// Says which group multiplies the output of the norm that is about to run.
+inline void announce(on_cpu const&, ragged_batch&, linear_group const&) {}
+
 /// Where a group's product q, k, v goes: a matrix each.
 template <class T>
 struct query_key_value {
   view<T, 2> q, k, v;  ///< (M, H·D), (M, Hkv·D), (M, Hkv·D)
 };
-inline query_key_value<float> split(on_cpu const&, float* at, int m, decoder_config const& c) {
+inline query_key_value<float> projections_of(on_cpu const&, float* at, int m, decoder_config const& c) {
   index const q = c.q_width(), kv = c.kv_width();
   return {row_major(at, m, q), row_major(at + m * q, m, kv), row_major(at + m * (q + kv), m, kv)};
 }
@@ -71,7 +87,7 @@ inline query_key_value<float> split(on_cpu const&, float* at, int m, decoder_con
 status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, ragged_batch const& batch, float scale);
 
 /// y = x · weight / √(mean(x²) + eps), rows of the model's width.
-inline status normalise(on_cpu const& where, view<float, 2> y, view<float const, 2> x, buffer<float> const& weight, float eps) {
+inline status normalise(on_cpu const& where, view<float, 2> y, view<float const, 2> x, buffer<float> const& weight, float eps, ragged_batch const&) {
   return rms_norm(where, y, x, std::span<float const>(weight.data(), weight.size()), eps);
 }
 /// y (B, hidden): the last row of each sequence.
@@ -133,7 +149,7 @@ status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2>
 status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table);
 
 /// RMSNorm over each head of x (M, heads·D), in place.
-status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buffer<float> const& weight, float eps);
+status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buffer<float> const& weight, float eps, ragged_batch const& batch);
 
 /// o (M, H·D): q and k turn, k and v go into the cache, and q attends to what is there.
 template <class T>
@@ -226,9 +242,9 @@ SMALTI_INLINE status rotate(on_cpu const& where, view<float, 2> x, int head_dim,
   return apply_rope(where, view<float, 3>{x.at, {x.extent[0], x.extent[1] / head_dim, head_dim}, {x.stride[0], head_dim, 1}}, positions, table);
 }
 
-SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buffer<float> const& weight, float eps) {
+SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buffer<float> const& weight, float eps, ragged_batch const& batch) {
   view<float, 2> const heads = row_major(x.at, x.size() / head_dim, head_dim);
-  return normalise(where, heads, view<float const, 2>(heads), weight, eps);
+  return normalise(where, heads, view<float const, 2>(heads), weight, eps, batch);
 }
 
 }  // namespace smalti

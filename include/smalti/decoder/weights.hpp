@@ -58,9 +58,9 @@ linear_group load_linear(on_cpu const& where, checkpoint const& c, std::vector<m
 buffer<float> load_vector(on_cpu const& where, checkpoint const& c, std::string const& name, int n);
 
 /// After adapters were added or switched: `on` says which of them every row passes.
-void refresh(on_cpu const& where, linear_group& g, std::vector<bool> const& on);
+void refresh_adapters(on_cpu const& where, linear_group& g, std::vector<bool> const& on);
 /// Makes adapter `number` part of the weights that it changes (sign 1) or takes it out (−1); see with_update.
-void update(on_cpu const& where, linear_group& g, int number, float sign, weight_kind quantised_become);
+void update_weights(on_cpu const& where, linear_group& g, int number, float sign, weight_kind quantised_become);
 
 namespace detail {
 /// A weight that bitsandbytes stored in 4 bits: codes, scales and the JSON of its state. Throws io.8, io.9 (keys, shapes),
@@ -187,14 +187,14 @@ SMALTI_INLINE linear_group load_linear(on_cpu const& where, checkpoint const& c,
 }
 SMALTI_INLINE buffer<float> load_vector(on_cpu const&, checkpoint const& c, std::string const& name, int n) { return to_float(c.at(name), {n}); }
 
-SMALTI_INLINE void refresh(on_cpu const&, linear_group& g, std::vector<bool> const& on) {
+SMALTI_INLINE void refresh_adapters(on_cpu const&, linear_group& g, std::vector<bool> const& on) {
   for (auto& l : g.parts) {
     l.active.clear();
     for (std::size_t a = 0; a < on.size(); ++a)
       if (on[a] && l.adapters[a].rank > 0) l.active.push_back(&l.adapters[a]);
   }
 }
-SMALTI_INLINE void update(on_cpu const& where, linear_group& g, int number, float sign, weight_kind quantised_become) {
+SMALTI_INLINE void update_weights(on_cpu const& where, linear_group& g, int number, float sign, weight_kind quantised_become) {
   for (auto& l : g.parts)
     if (lora const& a = l.adapters[std::size_t(number)]; a.rank > 0) l.weight = with_update(where, std::move(l.weight), a, sign, quantised_become);
 }

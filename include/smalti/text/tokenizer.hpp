@@ -25,7 +25,7 @@ struct encode_options {
   bool begins = true;          ///< false: this text continues another one, so no leading space is invented where a file does so once
 };
 
-struct decode_options {
+struct detokenise_options {
   bool skip_special = true;
 };
 
@@ -45,7 +45,7 @@ class tokenizer {
   std::vector<int> encode(std::string_view text, encode_options options = {}) const;
 
   /// Ids that are not in the vocabulary are passed over. Valid UTF-8; incomplete characters appear as U+FFFD.
-  std::string decode(std::span<int const> ids, decode_options options = {}) const;
+  std::string decode(std::span<int const> ids, detokenise_options options = {}) const;
 
   /// One more than the highest id, added tokens included; a model may have more rows (padding).
   int vocabulary_size() const;
@@ -64,7 +64,7 @@ class tokenizer {
 /// the decoded whole. Keeps a reference to the tokenizer.
 class token_stream {
  public:
-  explicit token_stream(tokenizer const& t, decode_options options = {}) : tokenizer_(&t), options_(options) {}
+  explicit token_stream(tokenizer const& t, detokenise_options options = {}) : tokenizer_(&t), options_(options) {}
 
   /// The text that has become certain with this token; often empty.
   std::string push(int id);
@@ -77,7 +77,7 @@ class token_stream {
   std::string hand_out(std::string const& text);
 
   tokenizer const* tokenizer_;
-  decode_options options_;
+  detokenise_options options_;
   std::vector<int> ids_;   // context, then what was not handed out
   std::size_t known_ = 0;  // tokens of context
 };
@@ -160,7 +160,7 @@ SMALTI_INLINE std::vector<int> tokenizer::encode(std::string_view text, encode_o
   return ids;
 }
 
-SMALTI_INLINE std::string tokenizer::decode(std::span<int const> ids, decode_options options) const {
+SMALTI_INLINE std::string tokenizer::decode(std::span<int const> ids, detokenise_options options) const {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (int id : ids)

@@ -1,0 +1,75 @@
+#pragma once
+// Products of a decoder on a device: a group's weights of whatever kind, its adapters in the same sums (Hu et al. 2021, eq. 3), and
+// what is to happen on the way out. Compiled by device_products.cuh.
+
+#include "../gemm/cuda.cuh"
+#include "../gemm/dense.cuh"
+#include "device_kernels.cuh"
+#include "device_weights.cuh"
+
+#if defined(__CUDACC__)
+namespace smalti::detail {
+
+inline void mark(device_batch& batch, char const* name, device_linear const& g, index m) {
+  if (!batch.before) return;
+  double bytes = double(bytes_of(g)) + double(g.adapters(batch.per_row()).a.at.bytes()), flops = 0;
+  for (auto const& s : g.adapters(batch.per_row()).of) bytes += double(s.b.bytes());
+  for (auto const& p : g.parts) flops += 2. * double(m) * p.n * p.k, bytes += 2. * double(m) * p.n;
+  mark(batch, name, bytes + 2. * double(m) * g.parts[0].k, flops);
+}
+
+/// What a product adds for adapters: columns of t = x · Aᵀ.
+inline view<bf16 const, 2> share_of(device_adapters const& a, std::size_t product, bf16 const* t, int m) {
+  if (!t || a.of[product].rank == 0) return {nullptr, {m, 0}, {0, 1}};
+  return {t + a.of[product].first, {m, a.of[product].rank}, {a.rank, 1}};                                                     // (M, rank of the share)
+}
+
+/// y (M, N) = e(x · Wᵀ + t · Bᵀ).
+template <class Y>
+status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, device_weight const& w, view<bf16 const, 2> t, bf16 const* b, device_epilogue const& e, device_batch& batch) {
+  int const n = rows_of(w), rank = int(t.extent[1]);
+  auto const added = product(t, row_major(b, n, rank));
+  return std::visit([&](auto const& held) -> status {
+    using W = std::remove_cvref_t<decltype(held)>;
+    if constexpr (std::is_same_v<W, device_nf4>) {
+      launch_options const how{.programmatic = true};
+      auto const run = [&](auto const& sum) {  // gemm for bf16 alone: it would compile f16, too, where y is float
+        nf4_terms<0> const* const single = nullptr;
+        return held.nested() ? nf4_run<Y, bf16, nested_scales>(where, y, sum, single, e, how) : nf4_run<Y, bf16, plain_scales>(where, y, sum, single, e, how);
+      };
+      return rank ? run(product(x, held) + added) : run(product(x, held));
+    } else {
+      if constexpr (std::is_same_v<W, device_dense<bf16>>) {
+        bool const adds = e.residual.at && static_cast<void const*>(e.residual.at) == static_cast<void const*>(y.at);
+        if (x.extent[0] > few_tokens && batch.tall && !e.bias && (adds || !e.residual.at)) {
+          status s = batch.tall(where, borrow_activations(x), borrow(held.rows()), y.at, dtype_of<Y>, y.stride[0], e.scale, adds ? 1.f : 0.f);
+          if (s && rank) s = batch.tall(where, borrow_activations(t), borrow(row_major(b, n, rank)), y.at, dtype_of<Y>, y.stride[0], e.scale, 1.f);
+          return s;
+        }
+      }
+      return rank ? gemm(where, y, product(x, held) + added, e, overlapped) : gemm(where, y, product(x, held), e, overlapped);
+    }
+  }, w);
+}
+
+/// t (M, rank) = x · Aᵀ of the adapters that the batch's rows pass; null where there are none.
+status adapter_input(on_cuda const& where, bf16 const*& t, view<bf16 const, 2> x, device_linear const& g, device_batch& batch);
+
+/// y (M, Σ N) = e(group of x), column by column of the group.
+template <class Y>
+status multiply_group(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, device_linear const& g, device_epilogue e, device_batch& batch) {
+  bf16 const* t;
+  if (status s = adapter_input(where, t, x, g, batch); !s) return s;
+  e.bias = g.bias.data();
+  auto const& a = g.adapters(batch.per_row());
+  for (std::size_t p = 0; p < g.products.size(); ++p) {
+    int const n = rows_of(g.products[p]);
+    view<Y, 2> const part{y.at, {y.extent[0], n}, {y.stride[0], 1}};
+    if (status s = multiply(where, part, x, g.products[p], share_of(a, p, t, int(x.extent[0])), t ? a.of[p].b.data() : nullptr, e, batch); !s) return s;
+    y.at += n, e.bias = e.bias ? e.bias + n : nullptr;
+  }
+  return {};
+}
+
+}  // namespace smalti::detail
+#endif
