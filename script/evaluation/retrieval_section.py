@@ -39,11 +39,12 @@ def swept(lines):
     names = [n for n in ("bm25", "dense", "fused") if n in lines[0]["rankings"]]
     rows = []
     for line in sorted(lines, key=lambda x: (x["chunk"], x["overlap"])):
-        row = [size(line), line["passages"], f"{line['index_bytes'] / 1e6:.1f}"]
+        fresh = line["embedded"]["passages"]
+        row = [size(line), line["passages"], f"{line['index_bytes'] / 1e6:.1f}"] + ([f"{duration(line['seconds']['embed'])} for {fresh}" if fresh else "–"] if "dense" in names else [])
         for name in names:
             row += [value(line, name, m) for m in ("hit@5", "recall@5", "mrr", "ndcg@10")]
         rows.append(row)
-    return table(["words/overlap", "passages", "index, MB", *(f"{n} {m}" for n in names for m in ("hit@5", "recall@5", "MRR", "nDCG@10"))], rows)
+    return table(["words/overlap", "passages", "index, MB", *(["embedding"] if "dense" in names else []), *(f"{n} {m}" for n in names for m in ("hit@5", "recall@5", "MRR", "nDCG@10"))], rows)
 
 
 def covered():
@@ -114,7 +115,8 @@ def section():
         parts += [f"The {len(misses)} questions without a right page among the first five:\n",
                   table(["", "question", "wanted", "found"], [[x["id"].replace("documentation-", ""), x["question"], ", ".join(x["documents"]), ", ".join(x["found"])] for x in misses])]
     parts += ["### Size of passages\n",
-              "Words of a passage at most, and words repeated of the one before. The encoder reads 256 tokens, about 150 words of these manuals: of longer passages it sees the beginning alone, BM25 all.\n",
+              "Words of a passage at most, and words repeated of the one before. The encoder reads 256 tokens, about 150 words of these manuals: of longer passages it sees the beginning alone, BM25 all. "
+              "Embedding: time for the passages that no size before had, – where the cache had all; one core, shared with other work, some of it standing still meanwhile.\n",
               f"![recall@5 over the size of passages]({PLOT.relative_to(ROOT / 'docs').as_posix()})\n"]
     for name, lines in groups.items():
         note = ""
