@@ -64,9 +64,12 @@ def from_idle(f, calls=101):
     return statistics.median(times)
 
 
-def gemm_rate(n=8192):
-    """TFLOP/s of cuBLAS in bf16 at the settled clock: what the power limit leaves the tensor cores."""
+def gemm_rate(n=8192, eight_bits=False):
+    """TFLOP/s of cuBLAS in bf16, or in e4m3, at the settled clock: what the power limit leaves the tensor cores."""
     a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    if eight_bits:
+        a8, b8, one = a.to(torch.float8_e4m3fn), b.to(torch.float8_e4m3fn).t(), torch.ones((), device="cuda")
+        return 2 * n**3 / settled(lambda: torch._scaled_mm(a8, b8, one, one, out_dtype=torch.bfloat16, use_fast_accum=True)) / 1e9
     return 2 * n**3 / settled(lambda: a @ b) / 1e9
 
 

@@ -25,7 +25,7 @@ if(SMALTI_HAVE_CUDA)
   set(SMALTI_COMMIT "" CACHE STRING "What result lines call this state of the sources; empty: git describe")
   add_custom_target(smalti_commit BYPRODUCTS ${PROJECT_BINARY_DIR}/bench/commit.h
     COMMAND ${CMAKE_COMMAND} -DFOLDER=${PROJECT_SOURCE_DIR} -DOUT=${PROJECT_BINARY_DIR}/bench/commit.h -DCOMMIT=${SMALTI_COMMIT} -P ${c_abi}/commit.cmake)
-  add_library(smalti_attention_c SHARED EXCLUDE_FROM_ALL ${c_abi}/attention.cu ${c_abi}/decode.cu)
+  add_library(smalti_attention_c SHARED EXCLUDE_FROM_ALL ${c_abi}/attention.cu ${c_abi}/decode.cu ${c_abi}/fp8.cu)
   add_dependencies(smalti_attention_c smalti_commit)
   target_compile_options(smalti_attention_c PRIVATE "SHELL:-include ${PROJECT_BINARY_DIR}/bench/commit.h")
   target_include_directories(smalti_attention_c INTERFACE ${c_abi})

@@ -18,6 +18,7 @@ namespace smalti::c_abi {
 template <int Dtype, int Mask, int Engine>
 status run(smalti_attention_problem const& c);     // instance.cu
 status decode(smalti_attention_problem const& c);  // decode.cu
+status fp8(smalti_attention_problem const& c);     // fp8.cu
 
 /// run of a dtype and mask, both engines.
 #define SMALTI_ENGINES(dtype, mask) {run<dtype, mask, smalti_common>, run<dtype, mask, smalti_best>}
@@ -26,6 +27,7 @@ constexpr decltype(&run<0, 0, 0>) table[2][2][2] = {{SMALTI_ENGINES(smalti_bf16,
 
 status call(smalti_attention_problem const& c) {
   if (c.engine == smalti_decode) return decode(c);
+  if (c.dtype == smalti_e4m3 && c.engine == smalti_best && (c.mask == smalti_full || c.mask == smalti_causal)) return fp8(c);
   if (c.dtype < 0 || c.dtype > 1 || c.mask < 0 || c.mask > 1 || (c.engine != smalti_common && c.engine != smalti_best))
     return {"c_abi", "no such dtype, mask or engine"};
   return table[c.dtype][c.mask][c.engine == smalti_best](c);

@@ -3,7 +3,7 @@ import ctypes
 
 import torch
 
-DTYPES = {torch.bfloat16: 0, torch.float16: 1}
+DTYPES = {torch.bfloat16: 0, torch.float16: 1, torch.float8_e4m3fn: 2}
 MASKS = {"full": 0, "causal": 1}
 ENGINES = {"sm_90a": 90, "sm_80": 80, "decode": 1}  # 90: whatever the library thinks best on this board; Library.engine() tells
 
@@ -16,13 +16,13 @@ class Problem(ctypes.Structure):
                [(n, ctypes.c_void_p) for n in ("q", "k", "v", "o", "lse")] + \
                [(f"stride_{n}", ctypes.c_longlong * 3) for n in "qkvo"] + \
                [("scale", ctypes.c_float), ("stream", ctypes.c_void_p), ("ticket", ctypes.c_void_p), ("workspace", ctypes.c_void_p),
-                ("workspace_bytes", ctypes.c_size_t), ("launch", ctypes.c_int)]
+                ("workspace_bytes", ctypes.c_size_t), ("launch", ctypes.c_int)] + [(f"scale_{n}", ctypes.c_void_p) for n in "qkv"]
 
 
 class Library:
     def __init__(self, path):
         self.c = ctypes.CDLL(path)
-        for name in ("smalti_attention", "smalti_attention_kernel", "smalti_commit", "smalti_toolkit"):
+        for name in ("smalti_attention", "smalti_attention_kernel", "smalti_quantise_e4m3", "smalti_commit", "smalti_toolkit"):
             getattr(self.c, name).restype = ctypes.c_char_p
         self.c.smalti_decode_workspace.restype = ctypes.c_size_t
         self.commit, self.toolkit = self.c.smalti_commit().decode(), self.c.smalti_toolkit().decode()
@@ -47,6 +47,23 @@ class Library:
         p.tensors += (self.workspace,)
         p.workspace = self.workspace.data_ptr()
         return p
+
+    def eight_bits(self, q, k, v, o, mask):
+        """As problem, with q, k, v (bf16) quantised to e4m3 first, a scale for each head. Also the codes times their scales, (B, H, N, D) in fp32."""
+        p = self.problem(q, k, v, o, mask, "sm_90a")
+        (B, H, N, D), (_, Hkv, M, Dv) = q.shape, v.shape
+        codes = [torch.empty(shape, device="cuda", dtype=torch.float8_e4m3fn) for shape in ((B, H, N, D), (B, Hkv, M, D), (B, Hkv, Dv, -(-M // 16) * 16))]
+        scales = [torch.empty(B, heads, 1, 1, device="cuda") for heads in (H, Hkv, Hkv)]
+        refusal = self.c.smalti_quantise_e4m3(ctypes.byref(p), *(ctypes.c_void_p(x.data_ptr()) for x in codes + scales))
+        if refusal is not None:
+            raise RuntimeError(refusal.decode())
+        p.dtype, (p.q, p.k, p.v), (p.scale_q, p.scale_k, p.scale_v) = DTYPES[torch.float8_e4m3fn], (x.data_ptr() for x in codes), (x.data_ptr() for x in scales)
+        p.stride_q, p.stride_k, p.stride_v = ((ctypes.c_longlong * 3)(*x.stride()[:3]) for x in codes)
+        p.tensors = (o, *codes, *scales)
+        at = torch.arange(M, device="cuda")
+        slots = (at & ~15) + ((at >> 1 & 3) << 2) + ((at >> 3 & 1) << 1) + (at & 1)  # quant/e4m3.hpp: e4m3_slot
+        plain = [codes[0].float() * scales[0], codes[1].float() * scales[1], (codes[2].float()[..., slots] * scales[2]).transpose(2, 3)]
+        return p, plain
 
     def engine(self, p):
         """The engine that the call would run: sm_90a or sm_80; None where it would be refused."""
