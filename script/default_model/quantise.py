@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """bf16 shards -> the shipped directory in bitsandbytes' NF4 form with double quantisation, checked after writing.
 
-    quantise.py --weights DIR --tokenizer DIR --out models/NAME [--corpus corpus.jsonl.xz --report FILE]
+    quantise.py --weights DIR --tokenizer DIR --out models/NAME-instruct --base models/NAME-base [--corpus corpus.jsonl.xz --report FILE]
+
+train.py has written the base in this form already; it gets the same configuration beside it.
 
 The linear layers of the decoder are quantised; embedding (which is the output layer too) and norms stay bf16. The check loads the
 directory with transformers and bitsandbytes on the CPU and compares its logits with those of the dequantised weights.
@@ -36,6 +38,7 @@ def main():
     parser.add_argument("--weights", type=pathlib.Path, required=True)
     parser.add_argument("--tokenizer", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--base", type=pathlib.Path, help="folder for the base model")
     parser.add_argument("--corpus", type=pathlib.Path)
     parser.add_argument("--report", type=pathlib.Path)
     options = parser.parse_args()
@@ -55,7 +58,14 @@ def main():
     small.save_pretrained(options.out)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(options.tokenizer / file, options.out / file)
-    for file in options.out.iterdir():
+    # The same bytes as the training machine wrote for the base, which has no bitsandbytes.
+    safetensors.torch.save_file(nf4.quantised(weights), options.out / "model.safetensors", metadata={"format": "pt"})
+    if options.base:
+        options.base.mkdir(parents=True, exist_ok=True)
+        for file in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(options.out / file, options.base / file)
+        shutil.copy(options.weights / "base.safetensors", options.base / "model.safetensors")
+    for file in [*options.out.iterdir(), *(options.base.iterdir() if options.base else ())]:
         file.chmod(0o644)      # safetensors writes through a private temporary file
 
     # What was written must load, and must be the weights that training rounded.
@@ -65,6 +75,8 @@ def main():
     ids = torch.tensor([tokenizer.encode("A transaction is a group of statements that the database carries out completely or not at all.").ids])
     with torch.no_grad():
         a, b = loaded(ids).logits.float(), exact(ids).logits
+    if options.base:
+        AutoModelForCausalLM.from_pretrained(options.base, device_map={"": "cpu"}, dtype=torch.bfloat16)
     report = {"parameters": sum(v.numel() for v in weights.values()), "bytes": sum(f.stat().st_size for f in options.out.iterdir()),
               "logits_relative_error_bf16_compute": ((a - b).norm() / b.norm()).item(),
               "top1_agreement": (a.argmax(-1) == b.argmax(-1)).float().mean().item()}
