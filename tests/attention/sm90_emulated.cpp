@@ -70,6 +70,11 @@ TEST_CASE("Hopper's engine, emulated: a causal mask with a window, three warpgro
   emulate<attention_tile{192, 64, 2, 12}, 64>({.queries = 230, .keys = 260, .d = 64}, causal{30} & window{70});
 }
 
+TEST_CASE("Hopper's engine, emulated: warpgroups behind the sequence's end, and above a diagonal") {
+  emulate<attention_tile{192, 64, 2, 12}, 64>({.queries = 230, .keys = 330, .d = 64}, full{});
+  emulate<attention_tile{192, 80, 3, 12}, 64>({.queries = 390, .keys = 390, .d = 64}, causal{});
+}
+
 TEST_CASE("Hopper's engine, emulated: half precision, values of another width, O stored without the copy engine") {
   emulate<attention_tile{128, 80, 2, 8}, 192, 128, f16>({.queries = 70, .keys = 90, .d = 192, .dv = 128}, causal{20});
 }

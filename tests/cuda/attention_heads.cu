@@ -1,4 +1,5 @@
 // Hopper's engine at every pair of head dimensions, in bf16 and f16.
+//   test_cuda_attention_heads_cuda "[small]"  the cases for a sanitizer (script/sanitize_cuda)
 
 #include "attention_common.cuh"
 
@@ -23,6 +24,22 @@ TEST_CASE("head dimensions, bf16") {
 TEST_CASE("head dimensions, f16") {
   if (!on_hopper()) return;
   shapes<64, 64, f16>(), shapes<128, 128, f16>(), shapes<256, 256, f16>();
+}
+
+/// More items than the board has processors; rows behind the sequence's end; a diagonal inside a block; rows without a key; packed sequences.
+template <int D, int Dv, class T>
+void small() {
+  on_cuda const w{nullptr, sm_90a};
+  using engine = hopper<D, Dv>;
+  check<engine, T>(w, "several items a block", {1, 140, 70, 70, 90, D, Dv}, causal{20});
+  check<engine, T>(w, "a diagonal, idle rows", {1, 2, 1, 400, 410, D, Dv}, causal{10});
+  check<engine, T>(w, "rows without a key", {1, 2, 2, 200, 100, D, Dv}, causal{-70});
+  device_array<int> const qs(std::vector<int>{0, 1, 90, 90, 200}), ks(std::vector<int>{0, 77, 170, 170, 300}), at(std::vector<int>{76, 4, 0, 20});
+  check<engine, T>(w, "packed", {1, 4, 2, 200, 300, D, Dv}, causal{}, {.lengths = {.count = 4, .q_starts = qs.at, .kv_starts = ks.at, .positions = at.at}});
+}
+TEST_CASE("small shapes, for a sanitizer", "[.][small]") {
+  if (!on_hopper()) return;
+  small<64, 64, bf16>(), small<128, 128, bf16>(), small<256, 256, bf16>(), small<192, 128, bf16>(), small<128, 128, f16>();
 }
 
 }  // namespace smalti::test

@@ -49,8 +49,9 @@ attention_sm90_kernel(__grid_constant__ detail::sm90_plan<E> const plan, __grid_
 
 namespace detail {
 
+/// masked: later blocks may have more keys. processors: of the board.
 template <int D, int Dv, attention_tile T, class E>
-status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> const& p) {
+status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> const& p, bool masked, int processors) {
   auto const& l = p.lengths;
   if (!(p.scale > 0.f) || p.q.extent[3] != D || p.v.extent[3] != Dv || p.k.size() == 0)
     return {"attn.12", "the sm_90a engine needs scale > 0, its head dimensions and a key"};
@@ -67,7 +68,11 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
   plan.blocks = int(blocks);
   index const keys = p.pages.pages ? index(p.pages.max_pages) * p.pages.page_size : p.k.extent[2];
   index const kv_bytes = max(keys, index(1)) * (D + Dv) * index(sizeof(E));  // of one key head
-  plan.section = int(min(max(index(8 << 20) / kv_bytes, index(1)) * p.group(), index(plan.slices)));
+  auto const sharing = [&](int megabytes) { return int(min(max((index(megabytes) << 20) / kv_bytes, index(1)) * p.group(), index(plan.slices))); };
+  plan.last_first = masked;
+  // blocks of different lengths, and few: a larger last section has enough short ones to fill what the longest leave uneven
+  bool const level = masked && plan.items() < 11 * processors;
+  plan.section = sharing(8), plan.tail = (plan.slices - (level ? sharing(48) : 1)) / plan.section * plan.section;
   return {};
 }
 
@@ -77,25 +82,26 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
 /// Asynchronous, allocates nothing. Errors: attn.1-5 (tile), attn.6-9, 11-15 (operands), attn.18, cuda; nothing is written then.
 template <int D, int Dv = D, class Table = tuned_sm90, class E, attention_variant Variant = full>
 status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Variant const& variant = {}) {
-  using Tuning = std::conditional_t<std::is_same_v<Table, tuned_sm90> && !keeps_all<Variant>, tuned_sm90_masked, Table>;
+  using Tuning = std::conditional_t<std::is_same_v<Table, tuned_sm90> && has_weight<Variant>, tuned_sm90_weights, Table>;
   constexpr attention_shape S{D, sizeof(E), Dv};
   constexpr attention_tile T = Tuning{}(S, sm_90a);
   if (auto s = p.check(); !s) return s;
   if (auto s = explain(fits_wgmma(T, S, sm_90a)); !s) return s;
   if (p.slices() == 0 || p.q.extent[2] == 0) return {};
   detail::sm90_plan<E> plan{};
-  if (auto s = detail::make_plan<D, Dv, T>(plan, where, p); !s) return s;
-
   int device = 0, processors = 0;
+  cudaError_t e = cudaGetDevice(&device);
+  if (e == cudaSuccess) e = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
+  if (auto s = explain(e); !s) return s;
+  if (auto s = detail::make_plan<D, Dv, T>(plan, where, p, !keeps_all<Variant>, processors); !s) return s;
+
   auto* const kernel = attention_sm90_kernel<D, Dv, Tuning, E, Variant>;
   using storage = detail::sm90_storage<T, D, Dv, E>;
   constexpr int smem = sizeof(storage);
   static_assert(smem <= sm_90a.smem);
   cudaFuncAttributes code{};
-  cudaError_t e = cudaFuncGetAttributes(&code, kernel);
+  e = cudaFuncGetAttributes(&code, kernel);
   if (e == cudaSuccess && code.binaryVersion < 90) return {"attn.18", "this program holds no sm_90a code for this board"};
-  if (e == cudaSuccess) e = cudaGetDevice(&device);
-  if (e == cudaSuccess) e = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
   if (e == cudaSuccess) e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem);
   if (e == cudaSuccess) {
     kernel<<<min(plan.items(), processors), 128 + 32 * T.warps, smem, where.stream>>>(plan, variant);

@@ -14,6 +14,7 @@ template <attention_tile T, int D, int Dv, class E, class Variant>
 struct sm90_consumer {
   using storage = sm90_storage<T, D, Dv, E>;
   static constexpr bool take_turns = storage::groups > 2;   // on the tensor cores: three warpgroups gain, two do not
+  static constexpr bool apart = rows_apart(T, storage::shape);  // masks and tiles to skip are those of our own rows
   static constexpr bool exponentials_first = Dv > 128;      // before the wait for O: gains where that is long
   sm90_plan<E> const& plan;
   Variant const& variant;
@@ -31,6 +32,7 @@ struct sm90_consumer {
   sm90_walk<T, Variant> walk{};
   struct { int j; bool masked; } tile{}, next{};  // whose scores are under way · the walk's
   bool accumulate = false;        // whether o holds anything of its item yet
+  int skipped = 0;                // tiles of this item whose V is still to be handed back unused
 
   SMALTI_D int row() const { return 64 * group + 16 * (ptx::warp() % 4); }  // of this warp, in the block
   SMALTI_D void release(uint64_t* empty) const { ptx::mbarrier_arrive_if(ptx::lane() == 0, empty); }
@@ -57,12 +59,39 @@ struct sm90_consumer {
                         ptx::uniform(w.row_q), 0, ptx::uniform(w.position)};
       ptx::sync_warp();  // all lanes have read it
       if (u.head < 0) return false;
-      item = {u.head, u.batch, u.row_q + u.q0, u.seq_q - u.q0}, walk = {variant, u};
-      if (advance()) return true;
+      item = {u.head, u.batch, u.row_q + u.q0, u.seq_q - u.q0}, walk = {variant, u, apart ? 64 * group : 0, apart ? 64 : T.q};
+      if (advance()) return skip(), true;
       store_nothing();
     }
   }
   SMALTI_D void end_item() { release(&smem.q_empty[q.stage]), q.advance(); }
+  SMALTI_D bool idle() const { return item.rows <= 64 * group; }  // all our rows are behind the sequence's end
+  SMALTI_D void skip_keys() {
+    my_turn(), your_turn();
+    ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap), ptx::sync_warp();  // all lanes have seen it, before one lets it go
+    release(&smem.k_empty[k.stage]), k.advance();
+  }
+  SMALTI_D void skip_values() {
+    ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap), ptx::sync_warp();
+    release(&smem.v_empty[v.stage]), v.advance();
+  }
+  /// On a causal mask's diagonal an item begins with tiles that the block's last rows need and ours do not. Their K is handed back at
+  /// once, their V behind that of the item before; so they may not be more than the buffers. Never the last tile, nor one whose
+  /// values have to be cleared by all.
+  SMALTI_D void skip() {
+    if constexpr (apart && masks_interval<Variant>) {
+      if (idle() || (!plan.whole && (walk.j + 1) * T.kv > walk.seq_kv)) return;
+      int const needed = max(walk.end_of(variant, walk.q0 + walk.own + walk.rows - 1) - 1, walk.first);
+      for (; walk.j > needed && skipped < T.stages; --walk.j, ++skipped) skip_keys();
+      next = {walk.j, walk.masked(variant)};
+    }
+  }
+  /// What is left of an item in which we have no rows, after its first tile.
+  SMALTI_D void pass() {
+    do skip_keys(), skip_values();
+    while (advance());
+    release(&smem.q_empty[q.stage]);
+  }
 
   // ---------------------------------------------------------------- the products
 
@@ -206,6 +235,7 @@ struct sm90_consumer {
     bool const more = advance();  // under the products
     ptx::wgmma_wait<late ? 0 : 1>(), ptx::pin(s.x);
     release(&smem.k_empty[k.stage]), k.advance();
+    ptx::mbarrier_arrive_if(ptx::lane() == 0 && !more, &smem.q_empty[q.stage]);  // Q's last use: the next may come, long before our end
     auto const before = softmax;
     if (Fresh) softmax = {};
     bool const moved = probabilities();
@@ -216,6 +246,7 @@ struct sm90_consumer {
     if constexpr (Fresh) {
       if (any) store(before);
       out = item;
+      for (; apart && skipped > 0; --skipped) skip_values();
       clear_values();
     } else if (moved) {
       SMALTI_UNROLL for (int r = 0; r < 2; ++r) o.map(r, [f = softmax.decay[r]](float x) { return f * x; });
@@ -228,9 +259,11 @@ struct sm90_consumer {
     if (take_turns && group == 0) ptx::barrier_arrive(2, 256);  // the first turn is ours
     if (!next_item()) return;
     do {
-      if (step<true>())
-        while (step<false>()) {}
-      end_item();
+      if (step<true>()) {
+        if (apart && idle()) pass();
+        else while (step<false>()) {}
+      }
+      q.advance();
     } while (next_item());
     ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
     start_output();

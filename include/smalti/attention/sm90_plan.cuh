@@ -25,18 +25,21 @@ struct sm90_plan {
   int rows;                 ///< of a block of queries
   int slices, blocks;       ///< batch × heads · blocks of queries of each; packed queries: heads · blocks of all sequences
   int section;              ///< slices whose K and V share the L2 cache
+  int tail;                 ///< from this slice on, a multiple of `section`, all are one section
+  bool last_first;          ///< the last blocks have the most keys
   int copy_rows;            ///< rows of K and V that one copy fetches: a tile's, or what divides both a tile and a page
   bool whole;               ///< what lies behind a sequence's last key reads as zero
   unsigned* ticket;         ///< work counter, 0 between launches; null: a fixed round of items for each block
 
   SMALTI_HD int items() const { return slices * blocks; }
 
-  /// Section by section; within one, the last blocks (the longest under a causal mask) of every slice first. The block may lie
-  /// behind its sequence's end: packed sequences get q_starts[b] / rows + b as their first block, which leaves room for every one.
+  /// Section by section; within one, the longest blocks of every slice first. The block may lie behind its sequence's end: packed
+  /// sequences get q_starts[b] / rows + b as their first block, which leaves room for every one.
   SMALTI_D sm90_work item(int i) const {
     auto const& p = problem;
-    int const s = i / (section * blocks), rest = i % (section * blocks), width = min(section, slices - s * section);
-    int const slice = s * section + rest % width, block = blocks - 1 - rest / width, H = p.heads();
+    bool const late = i >= tail * blocks;
+    int const begin = late ? tail : i / (section * blocks) * section, width = late ? slices - tail : section, rest = i - begin * blocks;
+    int const slice = begin + rest % width, block = last_first ? blocks - 1 - rest / width : rest / width, H = p.heads();
     int b = slice / H, first = block;
     if (p.lengths.q_starts) {
       int last = p.batch() - 1;
@@ -74,33 +77,38 @@ struct ring_at {
   }
 };
 
-/// Which tiles of keys a block of queries visits, last first. Producer and consumers must agree on it. A mask that is an interval of
-/// keys, as most are, is two numbers an item; only others are asked at every tile.
+/// Which tiles of keys a block of queries visits, last first. Producer and consumers must agree on it; a warpgroup asks about masks
+/// for its own rows alone. A mask that is an interval of keys, as most are, is two numbers an item; only others are asked at every tile.
 template <attention_tile T, class Variant>
 struct sm90_walk {
   int q0 = 0, seq_kv = 0;          ///< first query's position · keys
+  int own = 0, rows = T.q;         ///< the rows whose masks count: from q0 + own on
   int first = 0, j = -1;           ///< below this tile the mask keeps nothing · the tile to visit; < 0: no more
   int whole_begin, whole_end;      ///< tiles that need no mask, where the mask is an interval
 
   sm90_walk() = default;
-  SMALTI_D sm90_walk(Variant const& variant, sm90_work const& w) : q0(w.position + w.q0), seq_kv(w.seq_kv) {
-    auto const low = keys_of(variant, q0), high = keys_of(variant, q0 + T.q - 1);
-    first = max(low.begin, 0) / T.kv, j = ceil_div(max(min(seq_kv, high.end), 0), T.kv);
+  SMALTI_D sm90_walk(Variant const& variant, sm90_work const& w, int own = 0, int rows = T.q) : q0(w.position + w.q0), seq_kv(w.seq_kv), own(own), rows(rows) {
+    first = max(keys_of(variant, q0).begin, 0) / T.kv, j = end_of(variant, q0 + T.q - 1);
+    auto const low = keys_of(variant, q0 + own), high = keys_of(variant, q0 + own + rows - 1);
     whole_begin = ceil_div(max(high.begin, 0), T.kv), whole_end = max(min(seq_kv, low.end), 0) / T.kv;
   }
+  /// Behind the last tile with a key that this query keeps.
+  SMALTI_D int end_of(Variant const& variant, int query) const { return ceil_div(max(min(seq_kv, keys_of(variant, query).end), 0), T.kv); }
   SMALTI_D explicit operator bool() const { return j >= 0; }
   SMALTI_D void advance(Variant const& variant) {
     for (--j; j >= first; --j)
-      if (masks_interval<Variant> || covers(variant) != cover::none) return;
+      if (masks_interval<Variant> || covers(variant, 0, T.q) != cover::none) return;
     j = -1;
   }
   SMALTI_D bool masked(Variant const& variant) const {
     if constexpr (masks_interval<Variant>) return j < whole_begin || j >= whole_end;
-    return (j + 1) * T.kv > seq_kv || covers(variant) != cover::all;
+    return (j + 1) * T.kv > seq_kv || covers(variant, own, rows) != cover::all;
   }
 
  private:
-  SMALTI_D cover covers(Variant const& variant) const { return variant.covers(q0, q0 + T.q, j * T.kv, min((j + 1) * T.kv, seq_kv)); }
+  SMALTI_D cover covers(Variant const& variant, int from, int count) const {
+    return variant.covers(q0 + from, q0 + from + count, j * T.kv, min((j + 1) * T.kv, seq_kv));
+  }
 };
 
 }  // namespace smalti::detail

@@ -62,12 +62,14 @@ struct sm90_producer {
     for (; i < plan.items(); i = plan.ticket ? int(atomicAdd(plan.ticket, 1u) + gridDim.x) : i + gridDim.x) {
       auto const w = plan.item(i);
       if (w.q0 >= w.seq_q) continue;
-      if (storage::q_stages == 1) fetch_last_v();  // Q has to wait until that tile was used
-      fetch_q(w);
       auto const& p = plan.problem;
       keys const of{w.row_kv, w.head / p.group(), p.lengths.kv_starts ? 0 : w.batch, w.seq_kv};
       sm90_walk<T, Variant> walk{variant, w};
-      for (walk.advance(variant); walk; walk.advance(variant)) {  // in the order of use: K of a tile, then V of the tile before it
+      walk.advance(variant);
+      // Q may have to wait until that tile was used, or, behind items without any, until somebody who waits for V has gone on
+      if (storage::q_stages == 1 || !walk) fetch_last_v();
+      fetch_q(w);
+      for (; walk; walk.advance(variant)) {  // in the order of use: K of a tile, then V of the tile before it
         fetch_k(of, walk.j);
         fetch_last_v();
         last_of = of, last = walk.j;

@@ -14,9 +14,11 @@ SMALTI_HD constexpr int registers_wgmma(attention_tile t, attention_shape s) { r
 /// block is what the launch gave it: more, and they wait for ever.
 struct register_shares { int copying, computing; };
 SMALTI_HD constexpr register_shares shares_wgmma(attention_tile t, attention_shape s) {
-  if (t.warps == 8) return {40, 232};
+  if (t.warps == 8) return registers_wgmma(t, s) <= 184 ? register_shares{56, 224} : register_shares{40, 232};
   return registers_wgmma(t, s) <= 124 ? register_shares{56, 152} : register_shares{32, 160};
 }
+/// Whether a warpgroup has registers left to keep in mind which of a block's tiles its own 64 rows need.
+SMALTI_HD constexpr bool rows_apart(attention_tile t, attention_shape s) { return registers_wgmma(t, s) <= 184; }
 
 /// Shared memory of a block with so many buffers for Q: panels of 64 columns, unpadded (the copy engine swizzles); and 1 KiB for
 /// barriers and what the block works on.
@@ -53,10 +55,10 @@ struct tuned_sm90 {
   }
 };
 
-/// Where a mask cuts tiles, smaller blocks of queries waste less at its edge.
-struct tuned_sm90_masked {
+/// For variants that rewrite weights: dropout's random numbers need registers that the rows above leave nobody (C7511: products in turn).
+struct tuned_sm90_weights {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
-    if (s.head_dim == 128) return {.q = 128, .kv = 128, .stages = 2, .warps = 8};  // H200 · 13.0 · 2026-11 · causal 580, at S 1024 432 (above: 376)
+    if (s.head_dim <= 64) return {.q = 128, .kv = 128, .stages = 2, .warps = 8};
     return tuned_sm90{}(s, a);
   }
 };
