@@ -16,19 +16,26 @@ struct launch_order {
 namespace detail {
 
 #if defined(__CUDACC__)
-/// Errors: cuda; nothing has run then.
+/// Blocks of x in clusters of `cluster` (sm_90a). Errors: cuda; nothing has run then.
 template <class... P>
-status launch(on_cuda const& where, launch_order order, void (*kernel)(P...), dim3 grid, int threads, std::size_t smem, std::type_identity_t<P>... given) {
+status launch_clusters(on_cuda const& where, launch_order order, int cluster, void (*kernel)(P...), dim3 grid, int threads, std::size_t smem, std::type_identity_t<P>... given) {
   if (smem > 48 << 10)
     if (auto s = explain(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(smem))); !s) return (void)cudaGetLastError(), s;
-  cudaLaunchAttribute early = {};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization, early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attribute[2] = {};
+  unsigned attributes = 0;
+  if (cluster > 1) attribute[attributes].id = cudaLaunchAttributeClusterDimension, attribute[attributes++].val.clusterDim = {unsigned(cluster), 1, 1};
+  if (order.programmatic && where.device >= sm_90a)
+    attribute[attributes].id = cudaLaunchAttributeProgrammaticStreamSerialization, attribute[attributes++].val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t how = {};
   how.gridDim = grid, how.blockDim = dim3(unsigned(threads)), how.dynamicSmemBytes = smem, how.stream = where.stream;
-  how.attrs = &early, how.numAttrs = order.programmatic && where.device >= sm_90a;
+  how.attrs = attribute, how.numAttrs = attributes;
   cudaError_t const e = cudaLaunchKernelEx(&how, kernel, given...);
   if (e != cudaSuccess) (void)cudaGetLastError();
   return explain(e);
+}
+template <class... P>
+status launch(on_cuda const& where, launch_order order, void (*kernel)(P...), dim3 grid, int threads, std::size_t smem, std::type_identity_t<P>... given) {
+  return launch_clusters(where, order, 1, kernel, grid, threads, smem, given...);
 }
 #endif
 

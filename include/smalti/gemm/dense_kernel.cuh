@@ -46,14 +46,14 @@ namespace detail {
 inline constexpr int row_warps = 8;  ///< of a block; they share K
 
 #if defined(__CUDACC__)
-/// What a warp reads at once: 16 rows × 4 units of 64 bytes, two rows a lane.
-template <class X, class W>
+/// What a warp reads at once: 16 rows × Units of 64 bytes, two rows a lane.
+template <class X, class W, int Units>
 struct row_batch {
-  static constexpr int each = 16 / int(sizeof(W)), unit = 4 * each, units = 4, columns = units * unit;
-  uint4 w[units][2];
+  static constexpr int each = 16 / int(sizeof(W)), unit = 4 * each, units = Units, columns = Units * unit;
+  uint4 w[Units][2];
 
   SMALTI_D void fetch(W const* row0, W const* row1, int first, int k) {
-    SMALTI_UNROLL for (int u = 0; u < units; ++u) {
+    SMALTI_UNROLL for (int u = 0; u < Units; ++u) {
       int const c = first + u * unit + ptx::lane() % 4 * each;
       bool const there = c < k;
       w[u][0] = there ? ptx::load_once_16(row0 + c) : uint4{}, w[u][1] = there ? ptx::load_once_16(row1 + c) : uint4{};
@@ -62,28 +62,32 @@ struct row_batch {
 };
 
 /// x for one batch, in the order of W's words: [unit][half of an INT8 unit].
-template <class X, class W>
+template <class X, class W, int Units>
 struct row_tokens {
-  using batch = row_batch<X, W>;
   static constexpr int halves = 2 / int(sizeof(W));
-  uint4 x[batch::units][halves];
+  uint4 x[Units][halves];
 
-  /// from: this lane's token, less its column; a token that is not there may be null.
+  /// from: this lane's token.
   SMALTI_D void fetch(X const* from, int first, int k) {
-    SMALTI_UNROLL for (int u = 0; u < batch::units; ++u) {
+    using batch = row_batch<X, W, Units>;
+    SMALTI_UNROLL for (int u = 0; u < Units; ++u) {
       int const c = first + u * batch::unit + ptx::lane() % 4 * batch::each;
       SMALTI_UNROLL for (int h = 0; h < halves; ++h) x[u][h] = c < k ? *reinterpret_cast<uint4 const*>(from + c + 8 * h) : uint4{};
     }
   }
 };
 
-/// acc += W · xᵀ.
+/// acc[t] += W · x[t]ᵀ for Tiles tiles of tokens.
 template <class X, class W>
 struct row_multiplier {
-  SMALTI_D void operator()(float (&acc)[4], row_batch<X, W> const& a, row_tokens<X, W> const& b) const {
-    SMALTI_UNROLL for (int u = 0; u < row_batch<X, W>::units; ++u) {
-      uint4 const a0 = a.w[u][0], a1 = a.w[u][1], v = b.x[u][0];
-      ptx::mma_m16n8k16<X>(acc, {a0.x, a1.x, a0.y, a1.y}, v.x, v.y), ptx::mma_m16n8k16<X>(acc, {a0.z, a1.z, a0.w, a1.w}, v.z, v.w);
+  template <int Units, int Tiles>
+  SMALTI_D void operator()(float (*acc)[4], row_batch<X, W, Units> const& a, row_tokens<X, W, Units> const (&b)[Tiles]) const {
+    SMALTI_UNROLL for (int u = 0; u < Units; ++u) {
+      uint4 const a0 = a.w[u][0], a1 = a.w[u][1];
+      SMALTI_UNROLL for (int t = 0; t < Tiles; ++t) {
+        uint4 const v = b[t].x[u][0];
+        ptx::mma_m16n8k16<X>(acc[t], {a0.x, a1.x, a0.y, a1.y}, v.x, v.y), ptx::mma_m16n8k16<X>(acc[t], {a0.z, a1.z, a0.w, a1.w}, v.z, v.w);
+      }
     }
   }
 };
@@ -91,15 +95,18 @@ template <class X>
 struct row_multiplier<X, int8_t> {
   ptx::byte_widener<X> widen;
 
-  SMALTI_D void step(float (&acc)[4], uint32_t a0, uint32_t a1, uint32_t b0, uint32_t b1) const {
-    uint32_t p[2], q[2];
-    widen(p, a0), widen(q, a1);
-    ptx::mma_m16n8k16<X>(acc, {p[0], q[0], p[1], q[1]}, b0, b1);
-  }
-  SMALTI_D void operator()(float (&acc)[4], row_batch<X, int8_t> const& a, row_tokens<X, int8_t> const& b) const {
-    SMALTI_UNROLL for (int u = 0; u < row_batch<X, int8_t>::units; ++u) {
-      uint4 const a0 = a.w[u][0], a1 = a.w[u][1], v = b.x[u][0], w = b.x[u][1];
-      step(acc, a0.x, a1.x, v.x, v.y), step(acc, a0.y, a1.y, v.z, v.w), step(acc, a0.z, a1.z, w.x, w.y), step(acc, a0.w, a1.w, w.z, w.w);
+  template <int Units, int Tiles>
+  SMALTI_D void operator()(float (*acc)[4], row_batch<X, int8_t, Units> const& a, row_tokens<X, int8_t, Units> const (&b)[Tiles]) const {
+    SMALTI_UNROLL for (int u = 0; u < Units; ++u) {
+      uint32_t const a0[4] = {a.w[u][0].x, a.w[u][0].y, a.w[u][0].z, a.w[u][0].w}, a1[4] = {a.w[u][1].x, a.w[u][1].y, a.w[u][1].z, a.w[u][1].w};
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
+        uint32_t p[2], q[2];
+        widen(p, a0[i]), widen(q, a1[i]);
+        SMALTI_UNROLL for (int t = 0; t < Tiles; ++t) {
+          uint4 const v = b[t].x[u][i / 2];
+          ptx::mma_m16n8k16<X>(acc[t], {p[0], q[0], p[1], q[1]}, i % 2 ? v.z : v.x, i % 2 ? v.w : v.y);
+        }
+      }
     }
   }
 };
@@ -130,8 +137,9 @@ SMALTI_D void add_row_terms(float (&acc)[Tiles][4], row_operand<X, W> const& of,
 template <int Tiles, class X, class W, class Y, epilogue Out>
 __global__ void __launch_bounds__(32 * row_warps, 2) rows_kernel(__grid_constant__ row_problem<X, W, Y> const p, __grid_constant__ Out const out) {
 #if defined(__CUDA_ARCH__)
-  using batch = row_batch<X, W>;
-  constexpr int tokens = 8 * Tiles;
+  // With two tiles of tokens registers are short: INT8 takes half a batch, 16-bit weights one tile after the other.
+  constexpr int tokens = 8 * Tiles, units = Tiles == 2 && sizeof(W) == 1 ? 2 : 4, together = sizeof(W) == 1 ? Tiles : 1;
+  using batch = row_batch<X, W, units>;
   __shared__ float part[2][row_warps][tokens][17];
   int const pair = p.pair, rows = 16 >> pair, groups = ceil_div(p.n, rows), batches = ceil_div(p.k, batch::columns), warp = ptx::warp(), g = ptx::lane() / 4;
   int const token0 = blockIdx.x * tokens;
@@ -148,6 +156,9 @@ __global__ void __launch_bounds__(32 * row_warps, 2) rows_kernel(__grid_constant
   SMALTI_UNROLL for (int t = 0; t < Tiles; ++t) x[t] = p.x + min(token0 + 8 * t + g, p.m - 1) * p.row_x;
 
   row_multiplier<X, W> const multiply;
+  if (index(min(tokens, p.m - token0)) * p.k <= 48 << 10)                          // all of x into L1 at once: not a wait for each batch
+    for (int token = token0; token < min(token0 + tokens, p.m); ++token)
+      for (int c = 8 * ptx::thread(); c < p.k; c += 8 * 32 * row_warps) ptx::touch_16(p.x + token * p.row_x + c);
   int const never = blockDim.z - 1;                                           // 0, which the compiler cannot know
 
   for (int turn = 0; group < groups; group += gridDim.y, turn ^= 1) {
@@ -161,13 +172,11 @@ __global__ void __launch_bounds__(32 * row_warps, 2) rows_kernel(__grid_constant
       int const next = last ? group + int(gridDim.y) : group;
       // Loads in flight share scoreboards: x waited for behind the next batch would wait for memory. So x comes first, out of L1, and
       // the next batch is made to depend on its arrival.
-      row_tokens<X, W> tokens_now;
-      tokens_now.fetch(x[0], b * batch::columns, p.k);
-      if (next < groups) fetch(next, (last ? warp : b + row_warps) + int(tokens_now.x[batch::units - 1][row_tokens<X, W>::halves - 1].w & never));
-      multiply(acc[0], now, tokens_now);
-      SMALTI_UNROLL for (int t = 1; t < Tiles; ++t) {
-        tokens_now.fetch(x[t], b * batch::columns, p.k);
-        multiply(acc[t], now, tokens_now);
+      SMALTI_UNROLL for (int t = 0; t < Tiles; t += together) {
+        row_tokens<X, W, units> here[together];
+        SMALTI_UNROLL for (int j = 0; j < together; ++j) here[j].fetch(x[t + j], b * batch::columns, p.k);
+        if (t == 0 && next < groups) fetch(next, (last ? warp : b + row_warps) + int(here[together - 1].x[units - 1][0].w & never));
+        multiply(acc + t, now, here);
       }
     }
     SMALTI_UNROLL for (int t = 0; t < Tiles; ++t)

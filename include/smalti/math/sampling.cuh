@@ -15,7 +15,7 @@ class sampling_workspace {
   /// Throws quant.5, cuda.
   sampling_workspace(on_cuda const& where, int rows, int vocabulary)
       : rows_(rows), vocabulary_(vocabulary), best_(std::size_t(rows) * detail::argmax_blocks), ticket_(std::size_t(rows)),
-        seen_(std::size_t(rows) * std::size_t(ceil_div(vocabulary, 32))), list_(std::size_t(rows) * detail::sample_list) {
+        seen_(std::size_t(rows) * std::size_t(ceil_div(vocabulary, 32))), list_(std::size_t(rows) * detail::sample_blocks * detail::sample_list) {
     if (rows) detail::require_cuda(cudaMemsetAsync(ticket_.data(), 0, ticket_.bytes(), where.stream), "sampling workspace");
     if (rows) detail::require_cuda(cudaMemsetAsync(seen_.data(), 0, seen_.bytes(), where.stream), "sampling workspace");
   }
@@ -28,13 +28,13 @@ class sampling_workspace {
   device_buffer<uint64_t> best_;    // (rows, argmax_blocks)
   device_buffer<unsigned> ticket_;  // (rows), 0 between calls
   device_buffer<unsigned> seen_;    // (rows, ⌈vocabulary / 32⌉), 0 between calls
-  device_buffer<uint64_t> list_;    // (rows, sample_list)
+  device_buffer<uint64_t> list_;    // (rows, sample_blocks, sample_list)
 };
 
 namespace detail {
 template <class X>
 status check_logits(view<X, 2> const& logits, int const* ids, sampling_workspace const& w) {
-  if (logits.extent[0] > w.rows() || logits.extent[1] > w.vocabulary() || (logits.extent[1] > 1 && logits.stride[1] != 1))
+  if (logits.extent[0] > w.rows() || logits.extent[0] > 65535 || logits.extent[1] > w.vocabulary() || (logits.extent[1] > 1 && logits.stride[1] != 1))
     return {"math.5", "sampling: more rows or logits than the workspace was made for, or logits that are not contiguous"};
   if (missing(logits) || (!ids && logits.extent[0] > 0)) return {"math.4", "an operand is null"};
   return {};
@@ -83,7 +83,9 @@ status sample(on_cuda const& where, int* ids, view<X, 2> logits, sampling_state*
   if (seen.at)
     if (auto s = detail::launch(where, order, detail::penalise_kernel<X, sampling_state, seen_tokens>, dim3(rows), 256, 0, logits, states, seen, workspace.memory()); !s) return s;
   if (auto s = argmax(where, ids, logits, workspace, order); !s) return s;
-  return detail::launch(where, order, detail::sample_kernel<X, sampling_state>, dim3(rows), detail::sample_threads, 0, view<X const, 2>(logits), ids, states, workspace.memory());
+  int const blocks = where.device >= sm_90a && logits.extent[1] > 8 * detail::sample_threads ? detail::sample_blocks : 1;
+  return detail::launch_clusters(where, order, blocks, detail::sample_kernel<X, sampling_state>, dim3(unsigned(blocks), rows), detail::sample_threads, 0, view<X const, 2>(logits), ids,
+                                 states, workspace.memory());
 }
 
 }  // namespace smalti
