@@ -1,6 +1,6 @@
 // A whole model on a device, in the shape of Llama 3.1 8B with weights made in place: prefill, decode, memory, and with --profile where
 // the time goes. Lines of JSON, one a case.
-//   decoder_cuda [--commit HASH] [--date DAY] [--quick] [--profile] [--tune]
+//   decoder_cuda [--commit HASH] [--date DAY] [--quick] [--profile]
 
 #include <algorithm>
 #include <cmath>
@@ -18,7 +18,7 @@ void must(cudaError_t e) { if (e != cudaSuccess) std::fprintf(stderr, "CUDA: %s\
 
 struct program {
   std::string commit, date, command = "decoder_cuda";
-  bool quick = false, profile = false, tune = false;
+  bool quick = false, profile = false;
 } options;
 
 on_cuda const gpu = [] {
@@ -153,20 +153,6 @@ void show_profile(model_type& m, int batch, int context) {
     std::fprintf(stderr, "%-18s %4d calls %8.2f us each %5.1f %% of the limit\n", r.name.c_str(), r.calls / 3, r.seconds / r.calls * 1e6, 100 * r.share(4.23e12, 788e12));
 }
 
-/// A step with shares of prefetched weights, to choose them.
-void tune() {
-  for (bool four : {false, true}) {
-    auto m = model_type::from(llama_8b(), random_source{}, gpu, {.weights = weight_kind::nf4, .head = four ? weight_kind::nf4 : weight_kind::bf16});
-    for (int batch : {1, 4, 16})
-      for (int norm : {0, 1, 2, 4})
-        for (int ahead : {0, 2, 4, 8}) {
-          if ((batch == 16 || four) && norm > 0 && norm != 2) continue;
-          m.state().norm_share = norm, m.state().ahead_share = ahead, m.state().forget();
-          std::fprintf(stderr, "%s head, batch %2d, norm 1/%d, attention 1/%d: %.1f us\n", four ? "nf4" : "bf16", batch, norm, ahead, 1e6 * step_seconds(m, batch, 512));
-        }
-  }
-}
-
 void measure() {
   std::size_t left = 0, all = 0;
   must(cudaMemGetInfo(&left, &all));
@@ -216,13 +202,12 @@ int main(int count, char** word) {
     std::string const w = word[i];
     if (w == "--quick") o.quick = true;
     else if (w == "--profile") o.profile = true;
-    else if (w == "--tune") o.tune = true;
     else if (i + 1 < count && w == "--commit") o.commit = word[++i];
     else if (i + 1 < count && w == "--date") o.date = word[++i];
-    else return std::fprintf(stderr, "decoder_cuda [--commit HASH] [--date DAY] [--quick] [--profile] [--tune]\n"), 2;
+    else return std::fprintf(stderr, "decoder_cuda [--commit HASH] [--date DAY] [--quick] [--profile]\n"), 2;
   }
   try {
-    o.tune ? smalti::bench::tune() : smalti::bench::measure();
+    smalti::bench::measure();
   } catch (std::exception const& e) {
     return std::fprintf(stderr, "decoder_cuda: %s\n", e.what()), 1;
   }

@@ -236,12 +236,14 @@ TEST_CASE("tokens drawn on the device are those of its logits, and generation en
   auto const again = generate(model, prompt, {.max_tokens = 40});
   CHECK(drawn.ids == again.ids);
   CHECK(drawn.log_probability == again.log_probability);
-  decoder_sequence<on_cuda> sequence(model.model, model.cache);
-  auto row = sequence.advance(prompt);
-  for (std::size_t i = 0; i < drawn.ids.size(); ++i) {
-    CHECK(greedy(row) == drawn.ids[i]);
-    CHECK(detail::log_probability(row, drawn.ids[i]) == Approx(drawn.log_probability[i]).margin(1e-4));
-    row = sequence.advance(std::span(&drawn.ids[i], 1));
+  {
+    decoder_sequence<on_cuda> sequence(model.model, model.cache);
+    auto row = sequence.advance(prompt);
+    for (std::size_t i = 0; i < drawn.ids.size(); ++i) {
+      CHECK(greedy(row) == drawn.ids[i]);
+      CHECK(detail::log_probability(row, drawn.ids[i]) == Approx(drawn.log_probability[i]).margin(1e-4));
+      row = sequence.advance(std::span(&drawn.ids[i], 1));
+    }
   }
   auto const full = generate(model, prompt, {.max_tokens = 1000, .ignore_stop_ids = true});
   CHECK(full.ids.size() == 256 - prompt.size() + 1);  // the cache of 200 tokens is two pages of 128

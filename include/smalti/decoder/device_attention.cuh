@@ -38,7 +38,7 @@ status attend_cached(on_cuda const& where, query_key_value<bf16> const& x, atten
   if (batch.queries() == 1 && split && where.device >= sm_90a && rope.dim == D && p.pages.page_size % few_keys == 0) {
     auto const& b = batch.at();
     few_attention const few{x.q.at, x.k.at, x.v.at, x.q.stride[0], p.o.at, p.o.stride[2], cache.keys(layer), cache.values(layer), b.kv_used, b.pages,
-                            p.pages.page_size, p.pages.max_pages, rope.angles(), p.scale * 1.4426950408889634f, window_width, {batch.ahead[0], batch.ahead[1], batch.ahead[2]}};
+                            p.pages.page_size, p.pages.max_pages, rope.angles(), p.scale * 1.4426950408889634f, window_width};
     status result;
     if (dispatch<1, 2, 3, 4, 8>(group, [&]<int G> { result = launch_few<D, G>(where, few, p.heads_kv(), batch.count(), split); })) return result;
   }

@@ -46,12 +46,6 @@ struct batch_integers {
   int* pages;                               ///< (B, max_pages)
 };
 
-/// Device memory that a later kernel will read: `take` bytes of each `period`, worth bringing into L2 while little else is read.
-struct memory_ahead {
-  void const* at = nullptr;
-  unsigned bytes = 0, period = 1, take = 0;
-};
-
 /// A captured pass.
 class pass_graph {
  public:
@@ -94,10 +88,6 @@ class device_batch {
   T* lend(purpose p, std::size_t count) { return static_cast<T*>(lend_bytes(p, count * sizeof(T))); }
   std::size_t bytes() const;
 
-  memory_ahead after_norm[2]; ///< what the next norm may prefetch
-  memory_ahead ahead[3];      ///< what attention may prefetch for the products after it
-  int norm_share = 2;         ///< of the weights after a norm one step in so many is prefetched; 0: none
-  int ahead_share = 4;        ///< of gate and up one step in so many is prefetched; 0: nothing is
   tall_product tall;          ///< empty: the library's own kernels, 64 rows at a time
   bool graphs = true;         ///< false: every pass is launched kernel by kernel
   std::function<void(char const* name, double bytes, double flops)> before = {};  ///< profiling: called before each operation of an eager pass

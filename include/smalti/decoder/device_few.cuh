@@ -21,16 +21,7 @@ struct few_attention {
   rope_angles rope;            ///< all D columns turn
   float scale;                 ///< of the scores, times log2 e
   int window;                  ///< keys that a query sees, its own included; 0: all
-  memory_ahead ahead[3];       ///< of the products that follow
 };
-
-/// Asks L2 for memory ahead; thread `own` of `all`.
-#if defined(__CUDACC__)
-SMALTI_D void prefetch_ahead(memory_ahead const& m, unsigned own, unsigned all) {
-  unsigned const lines = m.take / 128, count = lines ? m.bytes / m.period * lines : 0;
-  for (unsigned line = own; line < count; line += all) ptx::prefetch(static_cast<char const*>(m.at) + index(line / lines) * m.period + line % lines * 128);
-}
-#endif
 
 inline constexpr int few_threads = 256, few_keys = 8;  ///< of a block · that a warp reads at a time
 
@@ -98,8 +89,6 @@ __global__ void __launch_bounds__(few_threads) decoder_attend_few_kernel(__grid_
   int group = first + rank * warps + warp;
   rows now;
   fetch(now, group);
-  unsigned const own_line = ((blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x) * few_threads + threadIdx.x, all_lines = gridDim.z * gridDim.y * gridDim.x * few_threads;
-  SMALTI_UNROLL for (int i = 0; i < 3; ++i) prefetch_ahead(p.ahead[i], own_line, all_lines);
   float cosine[8], sine[8];                                                   // of this lane's columns; the second half of a head adds, the first subtracts
   index const angle = index(min(position, p.rope.positions - 1)) * (D / 2) + c % (D / 2);
   SMALTI_UNROLL for (int i = 0; i < 8; ++i) cosine[i] = p.rope.cos[angle + i], sine[i] = p.rope.sin[angle + i] * (c < D / 2 ? -1.f : 1.f);
@@ -211,16 +200,11 @@ __global__ void __launch_bounds__(few_threads) decoder_attend_few_kernel(__grid_
   ptx::cluster_sync();                                                        // nobody leaves while others read its sums
 }
 
-/// y (M, n) = RMSNorm of x by the first M blocks, n ≤ 8192; the others ask for the weights that multiply y.
-static __global__ void __launch_bounds__(1024)
-decoder_norm_kernel(view<bf16, 2> const y, view<float const, 2> const x, float const* weight, float eps, __grid_constant__ memory_ahead const first, __grid_constant__ memory_ahead const second) {
+/// y (M, n) = RMSNorm of x, a block a row, n ≤ 8192 in eights: what rms_norm does, with all of a row in flight at once.
+static __global__ void __launch_bounds__(1024) decoder_norm_kernel(view<bf16, 2> const y, view<float const, 2> const x, float const* weight, float eps) {
   __shared__ float meet[32];
-  int const m = int(x.extent[0]), n = int(x.extent[1]), row = blockIdx.x, c = 8 * int(threadIdx.x);
+  int const n = int(x.extent[1]), row = blockIdx.x, c = 8 * int(threadIdx.x);
   ptx::launch_dependents();
-  if (row >= m) {
-    unsigned const own = (row - m) * blockDim.x + threadIdx.x, all = (gridDim.x - m) * blockDim.x;
-    return prefetch_ahead(first, own, all), prefetch_ahead(second, own, all);
-  }
   float4 w[2] = {}, v[2] = {};
   bool const mine = c < n;
   if (mine) w[0] = *reinterpret_cast<float4 const*>(weight + c), w[1] = *reinterpret_cast<float4 const*>(weight + c + 4);
@@ -238,7 +222,7 @@ decoder_norm_kernel(view<bf16, 2> const y, view<float const, 2> const x, float c
     *reinterpret_cast<uint4*>(&y(row, c)) = {ptx::pack<bf16>(v[0].x * by * w[0].x, v[0].y * by * w[0].y), ptx::pack<bf16>(v[0].z * by * w[0].z, v[0].w * by * w[0].w),
                                              ptx::pack<bf16>(v[1].x * by * w[1].x, v[1].y * by * w[1].y), ptx::pack<bf16>(v[1].z * by * w[1].z, v[1].w * by * w[1].w)};
 }
-inline constexpr int norm_rows = 4, norm_columns = 8192, norm_helpers = 64;  ///< of x, at most · blocks that prefetch
+inline constexpr int norm_rows = 8, norm_columns = 8192;  ///< at most: with 16 rows rms_norm is faster (H200)
 
 inline constexpr int input_rows = 16;  ///< of x, at most
 inline constexpr int input_loads = 8;  ///< of 16 bytes by a thread: K ≤ 16384
@@ -275,12 +259,13 @@ decoder_input_kernel(bf16* t, int rank, view<bf16 const, 2> const x, bf16 const*
   t[index(row) * rank + r] = bf16(of_row && of_row[row] != of_column[r] ? 0.f : sum);
 }
 
-/// How many blocks share a sequence's keys; 0: more sequences than this kernel is for.
+/// How many blocks share a sequence's keys; 0: more sequences than this kernel is for. Processors that attention leaves alone begin the
+/// next product, so it takes at most half of them, unless that would leave a sequence's keys to one block (H200, 8 KV heads, 512 keys).
 inline int few_split(int heads_kv, int batch) {
-  int const processors = multiprocessors();
-  for (int split : {8, 4, 2, 1})
-    if (split * heads_kv * batch <= processors) return split;
-  return 0;
+  int const processors = multiprocessors(), items = heads_kv * batch;
+  for (int split : {8, 4, 2})
+    if (split * items <= (split > 2 ? processors / 2 : processors)) return split;
+  return items <= processors ? 1 : 0;
 }
 
 template <int D, int G>

@@ -55,27 +55,6 @@ inline query_key_value<bf16> projections_of(on_cuda const&, bf16* at, int m, dec
   return {{at, {m, q}, {row, 1}}, {at + q, {m, kv}, {row, 1}}, {at + q + kv, {m, kv}, {row, 1}}};
 }
 
-namespace detail {
-/// One step in `share` of a product's codes, from step `phase` on; 0: all of them in one piece.
-inline memory_ahead codes_of(device_linear const& g, std::size_t i, int share, int phase) {
-  auto const* const w = i < g.products.size() ? std::get_if<device_nf4>(&g.products[i]) : nullptr;
-  if (!w || w->code.bytes() > 1u << 31) return {};
-  unsigned const bytes = unsigned(w->code.bytes()), step = nf4_panel::code_bytes;
-  return share ? memory_ahead{w->code.data() + phase * step, bytes, share * step, step} : memory_ahead{w->code.data(), bytes, bytes, bytes};
-}
-}  // namespace detail
-
-/// All of o, and a share of the codes of gate and up, evenly: what memory can bring while a few sequences attend and o is multiplied.
-inline void announce(on_cuda const&, device_batch& batch, device_linear const& o, device_linear const& gate_up) {
-  bool const any = batch.ahead_share > 0;
-  batch.ahead[0] = any ? detail::codes_of(o, 0, 0, 0) : memory_ahead{};
-  for (std::size_t i = 0; i < 2; ++i) batch.ahead[i + 1] = any ? detail::codes_of(gate_up, i, batch.ahead_share, 0) : memory_ahead{};
-}
-/// A share of what a norm's output is multiplied by, other steps than those of the other announcement.
-inline void announce(on_cuda const&, device_batch& batch, device_linear const& g) {
-  for (std::size_t i = 0; i < 2; ++i) batch.after_norm[i] = batch.norm_share ? detail::codes_of(g, i, batch.norm_share, batch.norm_share - 1) : memory_ahead{};
-}
-
 status embed(on_cuda const& where, view<float, 2> y, device_weight const& table, device_batch& batch, float scale);
 status normalise(on_cuda const& where, view<bf16, 2> y, view<float const, 2> x, device_buffer<float> const& weight, float eps, device_batch& batch);
 status normalise_heads(on_cuda const& where, view<bf16, 2> x, int head_dim, device_buffer<float> const& weight, float eps, device_batch& batch);

@@ -39,10 +39,9 @@ SMALTI_INLINE status embed(on_cuda const& where, view<float, 2> y, device_weight
 }
 SMALTI_INLINE status normalise(on_cuda const& where, view<bf16, 2> y, view<float const, 2> x, device_buffer<float> const& weight, float eps, device_batch& batch) {
   detail::mark(batch, "RMSNorm", double(y.size()) * 6);
-  memory_ahead const next[2] = {std::exchange(batch.after_norm[0], {}), std::exchange(batch.after_norm[1], {})};
   index const m = x.extent[0], n = x.extent[1];
-  if (next[0].take && m <= detail::norm_rows && n <= detail::norm_columns && n % 8 == 0)
-    return detail::launch(where, detail::overlapped, detail::decoder_norm_kernel, dim3(unsigned(m + detail::norm_helpers)), int(round_up(n / 8, index(32))), 0, y, x, weight.data(), eps, next[0], next[1]);
+  if (m <= detail::norm_rows && n <= detail::norm_columns && n % 8 == 0)
+    return detail::launch(where, detail::overlapped, detail::decoder_norm_kernel, dim3(unsigned(m)), int(round_up(n / 8, index(32))), 0, y, x, weight.data(), eps);
   return rms_norm(where, y, x, weight.data(), eps, detail::overlapped);
 }
 SMALTI_INLINE status normalise_heads(on_cuda const& where, view<bf16, 2> x, int d, device_buffer<float> const& weight, float eps, device_batch& batch) {

@@ -46,18 +46,15 @@ void forward(Where const& where, decoder_config const& c, decoder_layer<Where> c
   auto const g = matrix(w.g, c.ffn);                                                                     // (M, ffn)
   auto const qkv = projections_of(where, w.qkv.data(), m, c);
 
-  announce(where, batch, l.qkv);
   require(normalise(where, h, read(x), l.attention_norm, c.norm_eps, batch));
   require(project(where, qkv, read(h), l.qkv, batch));
   if (c.qk_norm) {
     require(normalise_heads(where, qkv.q, c.head_dim, l.q_norm, c.norm_eps, batch));
     require(normalise_heads(where, qkv.k, c.head_dim, l.k_norm, c.norm_eps, batch));
   }
-  announce(where, batch, l.o, l.gate_up);
   require(attend(where, a, qkv, cache, number, batch, rope, c.softmax_scale, c.window[std::size_t(number)]));
   require(add_linear(where, x, read(a), l.o, batch, c.residual_multiplier));
 
-  announce(where, batch, l.gate_up);
   require(normalise(where, h, read(x), l.mlp_norm, c.norm_eps, batch));
   require(swiglu(where, g, read(h), l.gate_up, batch));
   require(add_linear(where, x, read(g), l.down, batch, c.residual_multiplier));

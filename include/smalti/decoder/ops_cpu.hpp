@@ -68,11 +68,6 @@ struct backend<on_cpu> {
   static std::span<float> read(on_cpu const&, batch&, view<float, 2> logits) { return {logits.at, std::size_t(logits.size())}; }
 };
 
-/// Says which groups are multiplied after the attention that is about to run. (A device prefetches.)
-inline void announce(on_cpu const&, ragged_batch&, linear_group const&, linear_group const&) {}
-/// Says which group multiplies the output of the norm that is about to run.
-inline void announce(on_cpu const&, ragged_batch&, linear_group const&) {}
-
 /// Where a group's product q, k, v goes: a matrix each.
 template <class T>
 struct query_key_value {
