@@ -55,12 +55,4 @@ struct tuned_sm90 {
   }
 };
 
-/// For variants that rewrite weights: dropout's random numbers need registers that the rows above leave nobody (C7511: products in turn).
-struct tuned_sm90_weights {
-  SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
-    if (s.head_dim <= 64) return {.q = 128, .kv = 128, .stages = 2, .warps = 8};
-    return tuned_sm90{}(s, a);
-  }
-};
-
 }  // namespace smalti
