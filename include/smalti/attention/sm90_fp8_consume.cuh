@@ -12,7 +12,6 @@ namespace smalti::detail {
 template <attention_tile T, int D, class Out, class Variant>
 struct fp8_consumer {
   using storage = fp8_storage<T, D, Out>;
-  static constexpr bool take_turns = false;
   fp8_plan<Out> const& plan;
   Variant const& variant;
   storage& smem;
@@ -37,11 +36,6 @@ struct fp8_consumer {
   SMALTI_D static float power(float factor) { return leaves_scores<Variant> ? factor : 1.4426950408889634f; }
   SMALTI_D fp8_work const& item() const { return smem.item[q.stage]; }
   SMALTI_D static place place_of(fp8_work const& w) { return {w.head, w.batch, w.row_q + w.q0, w.seq_q - w.q0, w.factor, w.scale}; }
-
-  // Without turns both warpgroups multiply at the same time and then do their softmax at the same time. Each hands the tensor cores on when
-  // its products are done, not when they are issued.
-  SMALTI_D void my_turn() const { if (take_turns) ptx::barrier_sync(2 + group, 256); }
-  SMALTI_D void your_turn() const { if (take_turns) ptx::barrier_arrive(3 - group, 256); }
 
   // ---------------------------------------------------------------- which tile
 
@@ -193,7 +187,6 @@ struct fp8_consumer {
   SMALTI_D bool step() {
     bool const any = !Fresh || this->any;
     ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
-    my_turn();
     start_scores();
     if (any) ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
     start_output();
@@ -205,7 +198,6 @@ struct fp8_consumer {
     if (Fresh) softmax = {};
     bool const moved = probabilities();
     ptx::wgmma_wait<0>(), ptx::pin(part.x), ptx::pin(p);
-    your_turn();
     if (any) release(&smem.v_empty[v.stage]), v.advance();
     pack();
     promote();
@@ -224,7 +216,6 @@ struct fp8_consumer {
   }
 
   SMALTI_D void run() {
-    if (take_turns && group == 0) ptx::barrier_arrive(2, 256);  // the first turn is ours
     if (!next_item()) return;
     do {
       if (step<true>())
