@@ -12,15 +12,14 @@ void emulate(sizes n, Variant const& variant, attention_lengths lengths = {}) {
   static_assert(require_fit<T, attention_shape{D, 2, Dv}, sm_80>::ok);
   operands<E> x(n);
   x.problem.lengths = lengths;
-  using engine = detail::sm80_engine<T, D, Dv, E>;
+  using engine = detail::sm80_engine<T, D, Dv, E, Variant>;
   for (int slice = 0; slice < x.problem.slices(); ++slice) {
     auto const a = x.problem.slice(slice);
     for (int q0 = 0; q0 < a.seq_q; q0 += T.q) {
       auto smem = std::make_unique<typename engine::storage>();
       std::memset(static_cast<void*>(smem.get()), 0xff, sizeof *smem);  // NaN
       ptx::run_block(T.warps, [&] {
-        engine e{a, *smem, q0};
-        attend(e, variant);
+        engine{a, variant, *smem, q0}.run();
       });
     }
   }
@@ -45,6 +44,8 @@ TEST_CASE("the sm_80 engine, emulated") {
   emulate<attention_tile{32, 32, 2, 2}, 64>({.heads = 2, .queries = 40, .keys = 70, .d = 64}, causal{30});
   emulate<attention_tile{16, 16, 3, 1}, 64>({.queries = 50, .keys = 90, .d = 64}, causal{} & window{20});
   emulate<attention_tile{32, 16, 2, 2}, 32>({.queries = 32, .keys = 48, .d = 32}, causal{-5});
+  emulate<attention_tile{64, 32, 2, 2}, 64>({.queries = 90, .keys = 110, .d = 64}, causal{20});
+  emulate<attention_tile{32, 16, 3, 1}, 32>({.queries = 61, .keys = 133, .d = 32}, causal{72} & window{20});
 }
 
 TEST_CASE("the sm_80 engine, emulated: half precision, values of another width") {

@@ -51,7 +51,6 @@ inline uint32_t smem_address(void const* p) { return uint32_t(static_cast<char c
 inline int warpgroup() { return me.thread / 128; }
 template <int> void registers_raise_to() {}
 template <int> void registers_lower_to() {}
-inline void sync_warp() { me.warp->sync.arrive_and_wait(); }
 
 template <class T>
 T from_lane(T x, int lane_of) {  // every lane names its own
@@ -61,11 +60,6 @@ T from_lane(T x, int lane_of) {  // every lane names its own
   return x;
 }
 inline int uniform(int x) { return from_lane(x, 0); }
-inline bool any(bool x) {
-  int all = int(x);
-  for (int step = 1; step < 32; step *= 2) all |= from_lane(all, lane() ^ step);
-  return all;
-}
 
 // ---------------------------------------------------------------- barriers
 
@@ -158,7 +152,6 @@ inline void transpose_quad(uint32_t (&x)[4]) {
   sync_warp();
 }
 inline void know(float) {}
-inline float exp2_approx(float x) { return std::exp2(x); }
 
 // ---------------------------------------------------------------- warpgroup matrix multiply
 

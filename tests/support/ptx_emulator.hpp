@@ -1,8 +1,10 @@
 #pragma once
 // The functions of cuda/ptx.cuh over host threads: one std::thread a lane, one std::barrier a warp. Semantics from
 // the PTX ISA (ldmatrix, mma.m16n8k16, cp.async). A copy lands only when waited for, so a missing wait is a wrong answer.
+#include <algorithm>
 #include <atomic>
 #include <barrier>
+#include <cmath>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -39,6 +41,16 @@ inline float shfl_xor(float v, int mask) {
   me.warp->sync.arrive_and_wait();
   return r;
 }
+inline void sync_warp() { me.warp->sync.arrive_and_wait(); }
+inline bool any(bool x) {
+  me.warp->f[lane()] = x, sync_warp();
+  bool const r = std::any_of(me.warp->f, me.warp->f + 32, [](float f) { return f != 0; });
+  sync_warp();
+  return r;
+}
+inline float exp2_approx(float x) { return std::exp2(x); }
+inline float divide_approx(float a, float b) { return a / b; }
+inline void copy_16(void* to, void const* from) { std::memcpy(to, from, 16); }
 inline void cp_async_16(void* to, void const* from, bool valid) {
   me.groups.back().push_back([=] { valid ? std::memcpy(to, from, 16) : std::memset(to, 0, 16); });
 }

@@ -1,5 +1,5 @@
 #pragma once
-// The one attention loop. Every engine runs it: FlashAttention-2 (Dao 2023), Algorithm 1.
+// The attention loop as the paper writes it, FlashAttention-2 (Dao 2023), Algorithm 1. The host runs it; devices pipeline its steps.
 
 #include "../math/online_softmax.hpp"
 #include "compose.hpp"

@@ -38,9 +38,9 @@ SMALTI_HD constexpr misfit fits(attention_tile t, attention_shape s, arch a) {
     return t.q < 1 || t.q > host_rows || t.stages != 1 || t.warps != 1 || t.split < 0 ? misfit::q_rows : misfit::none;
   }
   if (s.elem_bytes != 2 || s.head_dim % 16 != 0 || s.values() % 16 != 0) return misfit::head_dim;
-  if (t.warps < 1 || t.q != 16 * t.warps) return misfit::q_rows;  // one m16 row block per warp
-  // f32 accumulators a thread holds: S is 16×Bk and O is 16×Dv, over 32 lanes.
-  if ((16 * t.kv + 16 * s.values()) / 32 > 160) return misfit::registers;
+  if (t.warps < 1 || t.q < 16 || t.q % (16 * t.warps) != 0) return misfit::q_rows;  // whole m16 row blocks for each warp
+  // f32 accumulators a thread holds: S and O of its rows, over 32 lanes.
+  if (t.q / t.warps * (t.kv + s.values()) / 32 > 192) return misfit::registers;
   if (t.stages < 1 || smem_bytes(t, s) > a.smem) return misfit::shared_memory;
   return misfit::none;
 }
@@ -48,11 +48,11 @@ SMALTI_HD constexpr misfit fits(attention_tile t, attention_shape s, arch a) {
 constexpr status explain(misfit m) {
   switch (m) {
     case misfit::none: return {};
-    case misfit::q_rows: return {"attn.1", "tile.q must be 16 * tile.warps; on the host 1 to 256, with one stage and warp"};
+    case misfit::q_rows: return {"attn.1", "tile.q must be a multiple of 16 * tile.warps; on the host 1 to 256, with one stage and warp"};
     case misfit::kv_rows: return {"attn.2", "tile.kv must be a multiple of 16"};
     case misfit::head_dim: return {"attn.3", "head dimensions must be multiples of 16 in 16-bit elements; on the host, positive"};
     case misfit::shared_memory: return {"attn.4", "Q + stages * (K + V) exceeds the block's shared memory"};
-    case misfit::registers: return {"attn.5", "S and O accumulators exceed 160 registers a thread"};
+    case misfit::registers: return {"attn.5", "S and O accumulators exceed 192 registers a thread"};
   }
   return {"attn.0", "unknown misfit"};
 }
@@ -61,17 +61,17 @@ constexpr status explain(misfit m) {
 template <attention_tile T, attention_shape S, arch A>
 struct require_fit {
   static constexpr misfit why = fits(T, S, A);
-  static_assert(why != misfit::q_rows, "attn.1: tile.q must be 16 * tile.warps; on the host 1 to 256, with one stage and warp");
+  static_assert(why != misfit::q_rows, "attn.1: tile.q must be a multiple of 16 * tile.warps; on the host 1 to 256, with one stage and warp");
   static_assert(why != misfit::kv_rows, "attn.2: tile.kv must be a multiple of 16");
   static_assert(why != misfit::head_dim, "attn.3: head dimensions must be multiples of 16 in 16-bit elements; on the host, positive");
   static_assert(why != misfit::shared_memory, "attn.4: Q + stages * (K + V) exceeds the block's shared memory");
-  static_assert(why != misfit::registers, "attn.5: S and O accumulators exceed 160 registers a thread");
+  static_assert(why != misfit::registers, "attn.5: S and O accumulators exceed 192 registers a thread");
   static constexpr bool ok = why == misfit::none;
 };
 
 /// Tiles that devices sweep, and those of the host.
 inline constexpr auto attention_space =
-    sweep<attention_tile>(/*q*/ axis{64, 128}, /*kv*/ axis{32, 64, 128}, /*stages*/ axis{1, 2, 3}, /*warps*/ axis{4, 8});
+    sweep<attention_tile>(/*q*/ axis{64, 128, 256}, /*kv*/ axis{32, 48, 64, 128}, /*stages*/ axis{1, 2, 3}, /*warps*/ axis{4, 8});
 inline constexpr auto attention_space_host =
     sweep<attention_tile>(/*q*/ axis{32, 64, 128, 256}, /*kv*/ axis{64, 128, 256, 512}, /*stages*/ axis{1}, /*warps*/ axis{1}, /*split*/ axis{0, 1024});
 
@@ -88,10 +88,9 @@ struct tuned {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
     // EPYC (Zen 3), one thread, busy · g++ 12 · 2026-11 · f32, causal 1024², D 128: 72 GFLOP/s, seven others 48–67; bf16: all 50–71, noise
     if (a.of == arch::family::cpu) return {.q = 128, .kv = 256, .split = 1024};
-    if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 64, .stages = 2, .warps = 8};  // H200 · 13.0 · 2026-11 · 191, 178
-    if (a >= sm_90a && s.head_dim <= 128) return {.q = 64, .kv = 128, .stages = 1, .warps = 4};  // H200 · 13.0 · 2026-11 · 215, 201
-    if (s.head_dim <= 128) return {.q = 64, .kv = 64, .stages = 2, .warps = 4};
-    return {.q = 64, .kv = 32, .stages = 1, .warps = 4};
+    if (a >= sm_90a && s.head_dim <= 128) return {.q = 128, .kv = 48, .stages = 3, .warps = 4};  // H200 · 13.0 · 2026-11 · 370, 325
+    if (s.head_dim <= 128) return {.q = 128, .kv = 32, .stages = 2, .warps = 4};
+    return {.q = 64, .kv = 32, .stages = 2, .warps = 4};
   }
 };
 

@@ -15,7 +15,17 @@ SMALTI_D int thread() { return threadIdx.x; }
 SMALTI_D int lane() { return threadIdx.x % 32; }
 SMALTI_D int warp() { return threadIdx.x / 32; }
 SMALTI_D void sync_block() { __syncthreads(); }
+SMALTI_D void sync_warp() { __syncwarp(); }
+SMALTI_D bool any(bool x) { return __any_sync(~0u, x); }  ///< over the warp
 SMALTI_D float shfl_xor(float v, int mask) { return __shfl_xor_sync(~0u, v, mask); }
+SMALTI_D float exp2_approx(float x) {  // not exp2f: that spends two more instructions on denormal results
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+SMALTI_D float divide_approx(float a, float b) { return __fdividef(a, b); }  ///< b below 2^126
+/// 16 bytes in one access each.
+SMALTI_D void copy_16(void* to, void const* from) { *static_cast<uint4*>(to) = *static_cast<uint4 const*>(from); }
 
 /// 16 bytes, global → shared, asynchronously; zeros when !valid (gmem must still be a valid address).
 SMALTI_D void cp_async_16(void* smem, void const* gmem, bool valid) {

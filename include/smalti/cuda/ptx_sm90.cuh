@@ -96,15 +96,6 @@ SMALTI_D void transpose_quad(uint32_t (&x)[4]) {
 /// the wait up and the arithmetic that should overlap with the products behind it; it never sleeps.
 SMALTI_D void know(float x) { asm volatile("{ .reg .pred p; setp.lt.f32 p, %0, 0f00000000; @p nanosleep.u32 20; }" ::"f"(x) : "memory"); }
 
-SMALTI_D void sync_warp() { __syncwarp(); }
-SMALTI_D bool any(bool x) { return __any_sync(~0u, x); }  ///< over the warp
-
-SMALTI_D float exp2_approx(float x) {  // not exp2f: that spends two more instructions on denormal results
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
 // ---------------------------------------------------------------- warpgroup matrix multiply (wgmma)
 
 /// A shared-memory operand laid out as TMA's 128-byte swizzle leaves it: panels of rows of 128 bytes (64 bf16), groups of
