@@ -309,7 +309,7 @@ void sweep(int only) {
 }  // namespace smalti::bench
 
 int main(int count, char** word) {
-  std::string commit, date, command = "nf4_cuda";
+  std::string commit, date, command = "build/cuda/bench/nf4_cuda";
   int only = 0;
   auto const number = [&](int i) { return count > i ? std::atoi(word[i]) : 0; };
   if (count > 1 && !std::strcmp(word[1], "sweep")) return smalti::bench::sweep(number(2)), 0;

@@ -4,8 +4,33 @@
 
 #include "gemm_nf4_common.cuh"
 
+#include <smalti/gemm/nf4_dense.cuh>
+
 namespace smalti::test {
 namespace {
+
+constexpr auto wide = nf4_strategy::wide;
+
+/// A dense product that is only right: one thread an output.
+template <class X, class Y>
+__global__ void plain_product_kernel(X const* x, index row_x, X const* w, index row_w, Y* y, index row_y, int n, int k, float alpha, float beta) {
+  int const j = blockIdx.x * blockDim.x + threadIdx.x, i = blockIdx.y;
+  if (j >= n) return;
+  float sum = 0;
+  for (int c = 0; c < k; ++c) sum = fmaf(float(x[i * row_x + c]), float(w[j * row_w + c]), sum);
+  Y& to = y[i * row_y + j];
+  to = Y(beta == 0 ? alpha * sum : alpha * sum + beta * float(to));
+}
+struct plain_dense {
+  status operator()(on_cuda const& where, activations const& x, weight_view const& w, void* y, dtype type, index row_y, float alpha, float beta) const {
+    auto const run = [&](auto* to) {
+      plain_product_kernel<<<dim3((w.n + 127) / 128, unsigned(x.rows)), 128, 0, where.stream>>>(static_cast<bf16 const*>(x.at), x.row_stride, static_cast<bf16 const*>(w.at),
+                                                                                                w.row_stride, to, row_y, w.n, w.k, alpha, beta);
+      return explain(cudaGetLastError());
+    };
+    return type == dtype::f32 ? run(static_cast<float*>(y)) : run(static_cast<bf16*>(y));
+  }
+};
 
 TEST_CASE("NF4 product: shapes of every kind, small", "[small]") {
   for (product_case c : {product_case{32, 128, 1}, {40, 256, 3, 16}, {160, 512, 5}, {256, 1152, 8, 32}, {129, 640, 16}, {65, 64, 2}, {97, 192, 9, 8}, {512, 1536, 33},
@@ -82,6 +107,103 @@ TEST_CASE("NF4 product: dependent launches in a graph give what single launches 
     CHECK(std::memcmp(got.data(), expected.data(), got.size() * 2) == 0);
   }
   cudaGraphExecDestroy(exec), cudaGraphDestroy(graph), cudaStreamDestroy(stream);
+}
+
+TEST_CASE("NF4 product, wide: any count of tokens, small", "[small]") {
+  for (int m : {1, 3, 16, 17, 33, 63, 65, 127, 129, 200, 257}) {
+    check<bf16>({.n = 131, .k = 320, .m = m, .strategy = wide});
+    check<bf16>({.n = 200, .k = 1024, .m = m, .rank = 16, .nested = false, .row_y = 205, .strategy = wide});
+  }
+  check<f16>({.n = 96, .k = 192, .m = 70, .rank = 6, .strategy = wide});
+  check<bf16>({.n = 1, .k = 64, .m = 40, .strategy = wide});
+  check<bf16>({.n = 70, .k = 512, .m = 19, .block = 128, .strategy = wide});
+}
+
+TEST_CASE("NF4 product, wide: the shapes of models") {
+  for (product_case c : {product_case{768, 3072, 1000, 16}, {1024, 4096, 64, 64}, {49155, 256, 65}, {49155, 128, 257}, {6144, 4096, 17}, {4096, 4096, 32, 16}, {4096, 14336, 64, 16},
+                         {4096, 14336, 129}, {6144, 4096, 200, 128}, {28672, 4096, 48}, {2048, 1024, 2100}}) {
+    c.strategy = wide;
+    check<bf16>(c);
+  }
+  check<f16>({.n = 1024, .k = 4096, .m = 256, .rank = 16, .strategy = wide});
+}
+
+TEST_CASE("NF4 product, wide: all tiles agree", "[small]") {
+  if (!(gpu.device >= sm_90a)) return;
+  for (auto t : {nf4_wide_tile{1, 1}, nf4_wide_tile{2, 8}, nf4_wide_tile{2, 2}, nf4_wide_tile{1, 4}})
+    for (int m : {16, 32, 64, 100, 150}) check<bf16>({.n = 460, .k = 1088, .m = m, .rank = 16, .strategy = wide, .wide = t});
+  for (auto t : {nf4_wide_tile{4, 1}, nf4_wide_tile{3, 2}, nf4_wide_tile{4, 4}})
+    for (int m : {9, 30, 60}) check<bf16>({.n = 460, .k = 1088, .m = m, .strategy = wide, .wide = t});
+}
+
+TEST_CASE("NF4 product: without wgmma every count of tokens works, 64 at a time", "[small]") {
+  for (int m : {65, 130, 257}) check<bf16>({.n = 131, .k = 320, .m = m, .rank = 8, .strategy = nf4_strategy::few});
+}
+
+TEST_CASE("NF4 product, wide: epilogues and the SwiGLU pair", "[small]") {
+  for (product_case c : {product_case{200, 512, 33}, {77, 320, 70}, {330, 1024, 260}})
+    for (int split : {1, 2}) {
+      INFO("N " << c.n << " K " << c.k << " M " << c.m << " split " << split);
+      c.strategy = wide, c.wide = {2, split};
+      check_epilogues(c);
+    }
+}
+
+TEST_CASE("NF4 weights dequantised from panels are those of the file", "[small]") {
+  for (auto [n, k, block, nested] : {std::tuple{1, 64, 64, true}, {33, 192, 64, false}, {131, 512, 128, true}, {64, 4096, 64, true}}) {
+    auto const there = upload(gpu, random_nf4(n, k, block, nested, unsigned(n)));
+    auto const packed = pack(gpu, there);
+    device_array<bf16> whole(std::size_t(n * k)), got(std::size_t(n * (k + 8)));
+    device_array<f16> whole_half(std::size_t(n * k)), got_half(std::size_t(n * k));
+    got.poison(), got_half.poison();
+    require_ok(dequantise(gpu, there, row_major(whole.at, n, k)));
+    require_ok(dequantise(gpu, packed, view<bf16, 2>{got.at, {n, k}, {k + 8, 1}}));
+    require_ok(dequantise(gpu, there, row_major(whole_half.at, n, k)));
+    require_ok(dequantise(gpu, packed, row_major(got_half.at, n, k)));
+    require_cuda(cudaDeviceSynchronize());
+    auto const a = whole.host(), b = got.host();
+    for (int i = 0; i < n * (k + 8); ++i) REQUIRE(b[std::size_t(i)].bits == (i % (k + 8) < k ? a[std::size_t(i / (k + 8) * k + i % (k + 8))].bits : 0xffff));
+    auto const c = whole_half.host(), d = got_half.host();
+    REQUIRE(std::memcmp(c.data(), d.data(), c.size() * 2) == 0);
+    REQUIRE(dequantise(gpu, packed, row_major(got.at, n, k + 1)).id == std::string("quant.4"));
+    REQUIRE(dequantise(gpu, packed, view<bf16, 2>{got.at + 1, {n, k}, {k + 8, 1}}).id == std::string("gemm.11"));
+  }
+}
+
+TEST_CASE("NF4 product: weights dequantised first", "[small]") {
+  product_case const c{131, 320, 70, 16};
+  operands<bf16> const a(c, 7), other(c, 9);
+  auto const terms = row_major(a.t.at, c.m, c.rank);
+  auto const b = row_major(a.b.at, c.n, c.rank);
+  std::size_t const least = scratch_bytes(a.w, 1, 2);
+  for (std::size_t bytes : {least, scratch_bytes(a.w, 33, 2), scratch_bytes(a.w, c.m, 2)}) {
+    device_array<unsigned char> scratch(bytes);
+    scratch.poison();
+    dequantise_first const how{plain_dense{}, scratch.at, bytes};
+    device_array<bf16> y(std::size_t(c.m * c.n));
+    device_array<float> sums(std::size_t(c.m * c.n));
+    auto const to = row_major(y.at, c.m, c.n);
+    auto const bare = oracle(a.file, a.x.at, a.row_x, c.m, {}, {}, 0, 0, decoding::whole);
+    y.poison(), sums.poison();
+    require_ok(gemm(gpu, to, product(a.view_x(c), a.w), identity{}, how));
+    require_ok(gemm(gpu, row_major(sums.at, c.m, c.n), product(a.view_x(c), a.w), identity{}, how));
+    require_cuda(cudaDeviceSynchronize());
+    compare(y.host(), c.n, c, bare, 10, [](double v, int, int) { return v; });
+    compare(sums.host(), c.n, c, bare, 10, [](double v, int, int) { return v; });
+    y.poison();
+    require_ok(gemm(gpu, to, 2.f * product(a.view_x(c), a.w) + 0.5f * product(terms, b), silu{}, how));
+    require_cuda(cudaDeviceSynchronize());
+    compare(y.host(), c.n, c, oracle(a.file, a.x.at, a.row_x, c.m, a.t.at, a.b.at, c.rank, 0.25, decoding::whole), 20, [](double v, int, int) { return 2 * v / (1 + std::exp(-2 * v)); });
+    y.poison();
+    require_ok(gemm_swiglu(gpu, to, product(a.view_x(c), a.w), product(a.view_x(c), other.w), identity{}, how));
+    require_cuda(cudaDeviceSynchronize());
+    compare_gated(y.host(), c, bare, oracle(other.file, a.x.at, a.row_x, c.m, {}, {}, 0, 0, decoding::whole));
+    y.poison();
+    CHECK(gemm(gpu, to, product(a.view_x(c), a.w), silu{}, dequantise_first{plain_dense{}, scratch.at, scratch_bytes(a.w)}).id == std::string("gemm.21"));
+    CHECK(gemm(gpu, to, product(a.view_x(c), a.w), identity{}, dequantise_first{plain_dense{}, scratch.at + 16, bytes}).id == std::string("gemm.21"));
+    CHECK(gemm(gpu, to, product(a.view_x(c), a.w), identity{}, dequantise_first{plain_dense{}, nullptr, bytes}).id == std::string("gemm.21"));
+    for (auto v : y.host()) REQUIRE(v.bits == 0xffff);
+  }
 }
 
 TEST_CASE("NF4 product: what cannot run is refused by name and writes nothing", "[small]") {

@@ -23,7 +23,9 @@ struct product_case {
 
   launch_options how() const { return {.tile = tile, .strategy = strategy, .wide_tile = wide}; }
   /// The kernel for many tokens, unless they are so few that it multiplies sums by absmax, too.
-  bool rounds() const { return gpu.device >= sm_90a && !tile.panels && m > (strategy == nf4_strategy::wide ? 16 : strategy == nf4_strategy::few ? 1 << 30 : nf4_few_tokens); }
+  bool rounds() const {
+    return gpu.device >= sm_90a && !tile.panels && (strategy == nf4_strategy::wide ? m > 16 : strategy == nf4_strategy::tuned && nf4_many_tokens(m, n));
+  }
   decoding weights() const { return rounds() ? decoding::split : decoding::levels; }
 };
 

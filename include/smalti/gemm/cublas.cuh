@@ -1,6 +1,8 @@
 #pragma once
-// cuBLAS as the dense product of a strategy. Whoever includes this links it (CUDA Toolkit, cuBLAS library, §2.8.12 cublasGemmEx).
+// cuBLAS as the dense product of a strategy. Whoever includes this links it (CUDA Toolkit, cuBLAS library, §2.8.12 cublasGemmEx); where
+// the toolkit has come without it, there is nothing here.
 
+#if __has_include(<cublas_v2.h>)
 #include <cublas_v2.h>
 #include "../cuda/where.cuh"
 #include "terms.hpp"
@@ -31,3 +33,4 @@ struct cublas_dense {
 };
 
 }  // namespace smalti
+#endif

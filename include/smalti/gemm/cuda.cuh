@@ -116,7 +116,7 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
       return {"gemm.15", "the halves of a pair must share x and keep their scales alike"};
   }
   if (m > 1 && y.stride[0] < n) return {"gemm.11", "rows of y must not overlap"};
-  bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && m > nf4_few_tokens);
+  bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m, n));
   if (wide && where.device.has(feature::wgmma) && !how.tile.panels) {
     nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors());
     return with_nf4_wide_config(choice.tokens, [&]<class Config>() { return nf4_wide_launch<Config>(where, p, choice.tile, processors(), how.programmatic, out); });

@@ -31,13 +31,16 @@ __global__ void __launch_bounds__(256) nf4_dequantise_panels_kernel(nf4_panels<S
   index const all = index(nf4_panel::panels(w.n)) * steps;
   for (index at = blockIdx.x * index(8) + ptx::warp(); at < all; at += gridDim.x * index(8)) {
     index const row0 = at / steps * nf4_panel::rows, column0 = at % steps * nf4_panel::step;
+    uint4 codes[4];                                                           // [half of the step][tile of the panel]
+    float scale[4][2];
+    SMALTI_UNROLL for (int part = 0; part < 4; ++part) codes[part] = ptx::load_once_16(w.code + at * nf4_panel::code_bytes + 512 * part + 16 * lane);
+    SMALTI_UNROLL for (int i = 0; i < 8; ++i) scale[i / 2][i % 2] = nf4_scale(w, row0 + 16 * (i / 2 % 2) + 8 * (i % 2) + g, column0 + nf4_panel::half * (i / 4));
     SMALTI_UNROLL for (int part = 0; part < 4; ++part) {
       int const half = part / 2, tile = part % 2;
-      uint4 const c = ptx::load_once_16(w.code + at * nf4_panel::code_bytes + 512 * part + 16 * lane);
-      uint32_t const words[4] = {c.x, c.y, c.z, c.w};
+      uint32_t const words[4] = {codes[part].x, codes[part].y, codes[part].z, codes[part].w};
       SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
         index const row = row0 + 16 * tile + 8 * r + g;
-        float const s = nf4_scale(w, row, column0 + nf4_panel::half * half);
+        float const s = scale[part][r];
         SMALTI_UNROLL for (int p = 0; p < 2; ++p) {
           uint32_t x[4];                                                      // groups of columns 4p … 4p + 3
           SMALTI_UNROLL for (int i = 0; i < 4; ++i) {

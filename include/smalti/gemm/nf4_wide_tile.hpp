@@ -56,16 +56,17 @@ auto with_nf4_wide_config(int tokens, F&& f) {
   return f.template operator()<nf4_wide_256>();
 }
 
-/// Clocks of one processor that a tile costs, by a model; 0: it does not fit. work.panels counts those of both halves.
+/// Clocks of one processor that a tile costs, by a model (H200 · CUDA 13.0 · 2026-11 · nf4_cuda wide); 0: it does not fit. work.panels counts those of both halves.
 template <class Config>
 constexpr double nf4_wide_cost(nf4_wide_tile t, nf4_work w, int processors) {
   constexpr int tokens = Config::tokens;
   int const steps = ceil_div(w.k, Config::columns), slots = ceil_div(w.panels / w.halves, 2) * w.halves;
   if (t.split > 1 && (steps < 4 * t.split || tokens * (64 * t.groups + 4) * 4 > 140000)) return 0;
   int const tiles = ceil_div(slots, t.groups) * ceil_div(w.m, tokens), waves = ceil_div(tiles * t.split, t.split > 2 ? processors * 10 / 11 : processors);
-  double const each = max(2.1 * tokens, 140.) * Config::columns / 64;             // 64 rows: products, or decoding and memory
-  double const sums = t.split > 1 ? 1200. + 1.2 * tokens * t.groups * 4 + 200. * t.split : 10. * tokens;
-  return 3000. + waves * (900. + ceil_div(steps, t.split) * max(t.groups * each, 300. * Config::columns / 64) + sums);
+  // A step of 64 columns: what a warpgroup waits for whoever works beside it, and what each of them takes of the tensor cores and of shared memory.
+  double const step = 300. + 0.95 * tokens + t.groups * (125. + 1.3 * tokens);
+  double const sums = t.split > 1 ? 4700. + 1.2 * tokens * t.groups * 4 + 200. * t.split : 10. * tokens;
+  return 3000. + waves * (900. + ceil_div(steps, t.split) * (Config::columns / 64) * step + sums);
 }
 
 /// The cheapest way to cut, `tokens` of the kernel with it.
