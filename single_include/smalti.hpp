@@ -338,8 +338,8 @@ class buffer {
 // ---------------------------------------------------------------- smalti/core/dtype.hpp
 #ifndef SMALTI_HAS_CORE_DTYPE_HPP
 #define SMALTI_HAS_CORE_DTYPE_HPP
-// Storage types of 16 bits with round-to-nearest-even conversion (IEEE 754-2019 §4.3.1), the same on host and device,
-// and run-time names of element types. (The builtin and not std::bit_cast, which device code may not call without a flag.)
+// Storage types of 16 and 8 bits with round-to-nearest-even conversion (IEEE 754-2019 §4.3.1; 8 bits: Micikevicius et al. 2022,
+// "FP8 formats for deep learning"), the same on host and device, and run-time names of element types. (The builtin and not std::bit_cast, which device code may not call without a flag.)
 
 
 namespace smalti {
@@ -369,6 +369,22 @@ SMALTI_HD constexpr uint16_t f32_to_bf16(float f) {
   if ((x & 0x7fffffff) > 0x7f800000) return uint16_t(x >> 16 | 0x40);  // rounding must not turn NaN into infinity
   return uint16_t((x + 0x7fff + (x >> 16 & 1)) >> 16);
 }
+SMALTI_HD constexpr float e4m3_to_f32(uint8_t b) {
+  uint32_t const sign = uint32_t(b & 0x80) << 24, exponent = b >> 3 & 15, mantissa = b & 7;
+  if ((b & 0x7f) == 0x7f) return __builtin_bit_cast(float, sign | 0x7fc00000);
+  if (exponent) return __builtin_bit_cast(float, sign | (exponent + 120) << 23 | mantissa << 20);
+  return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, float(mantissa) * 0.001953125f) | sign);  // subnormal: mantissa · 2^-9
+}
+SMALTI_HD constexpr uint8_t f32_to_e4m3(float f) {
+  uint32_t const bits = __builtin_bit_cast(uint32_t, f), sign = bits >> 24 & 0x80, x = bits & 0x7fffffff;
+  if (x > 0x7f800000) return 0x7f;                   // NaN; its sign is lost, as the hardware's conversion loses it
+  if (x >= 0x43e00000) return uint8_t(sign | 0x7e);  // from 448 on, infinity too: saturates
+  if (x < 0x3c800000) {                              // below 2^-6: subnormal, the sum rounds for us
+    float const shifted = __builtin_bit_cast(float, x) + 16384.f;
+    return uint8_t(sign | (__builtin_bit_cast(uint32_t, shifted) - 0x46800000));
+  }
+  return uint8_t(sign | (x - 0x3c000000 + 0x7ffff + (x >> 20 & 1)) >> 20);
+}
 }  // namespace detail
 
 /// The upper half of a float: 8 exponent bits, 7 of mantissa. Same bits as __nv_bfloat16.
@@ -388,7 +404,18 @@ struct f16 {
   SMALTI_HD constexpr explicit operator float() const { return detail::f16_to_f32(bits); }
   friend SMALTI_HD constexpr bool operator==(f16 a, f16 b) { return float(a) == float(b); }
 };
-static_assert(sizeof(bf16) == 2 && sizeof(f16) == 2);
+
+/// 4 exponent bits and 3 of mantissa: ±448, steps of 2^-9 around 0, one NaN of either sign and no infinity, so what lies beyond
+/// saturates. Same bits as __nv_fp8_e4m3, and as F8_E4M3 of safetensors ("e4m3fn").
+struct e4m3 {
+  uint8_t bits;
+  e4m3() = default;
+  SMALTI_HD constexpr explicit e4m3(float f) : bits(detail::f32_to_e4m3(f)) {}
+  SMALTI_HD constexpr explicit operator float() const { return detail::e4m3_to_f32(bits); }
+  friend SMALTI_HD constexpr bool operator==(e4m3 a, e4m3 b) { return float(a) == float(b); }
+};
+inline constexpr float e4m3_max = 448;
+static_assert(sizeof(bf16) == 2 && sizeof(f16) == 2 && sizeof(e4m3) == 1);
 
 /// Element types known at run time: those of safetensors files.
 enum class dtype : uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean, f8_e4m3, f8_e5m2, u16, u32, u64 };
@@ -412,6 +439,7 @@ template <> inline constexpr dtype dtype_of<double> = dtype::f64;
 template <> inline constexpr dtype dtype_of<float> = dtype::f32;
 template <> inline constexpr dtype dtype_of<f16> = dtype::f16;
 template <> inline constexpr dtype dtype_of<bf16> = dtype::bf16;
+template <> inline constexpr dtype dtype_of<e4m3> = dtype::f8_e4m3;
 template <> inline constexpr dtype dtype_of<int64_t> = dtype::i64;
 template <> inline constexpr dtype dtype_of<int32_t> = dtype::i32;
 template <> inline constexpr dtype dtype_of<int8_t> = dtype::i8;
@@ -1493,7 +1521,7 @@ attention_kernels<T> const& attention_kernels_for(arch device) {
 // ---------------------------------------------------------------- smalti/attention/mainloop.hpp
 #ifndef SMALTI_HAS_ATTENTION_MAINLOOP_HPP
 #define SMALTI_HAS_ATTENTION_MAINLOOP_HPP
-// The one attention loop. Every engine runs it: FlashAttention-2 (Dao 2023), Algorithm 1.
+// The attention loop as the paper writes it, FlashAttention-2 (Dao 2023), Algorithm 1. The host runs it; devices pipeline its steps.
 
 // ---------------------------------------------------------------- smalti/math/online_softmax.hpp
 #ifndef SMALTI_HAS_MATH_ONLINE_SOFTMAX_HPP
@@ -2010,9 +2038,9 @@ SMALTI_HD constexpr misfit fits(attention_tile t, attention_shape s, arch a) {
     return t.q < 1 || t.q > host_rows || t.stages != 1 || t.warps != 1 || t.split < 0 ? misfit::q_rows : misfit::none;
   }
   if (s.elem_bytes != 2 || s.head_dim % 16 != 0 || s.values() % 16 != 0) return misfit::head_dim;
-  if (t.warps < 1 || t.q != 16 * t.warps) return misfit::q_rows;  // one m16 row block per warp
-  // f32 accumulators a thread holds: S is 16×Bk and O is 16×Dv, over 32 lanes.
-  if ((16 * t.kv + 16 * s.values()) / 32 > 160) return misfit::registers;
+  if (t.warps < 1 || t.q < 16 || t.q % (16 * t.warps) != 0) return misfit::q_rows;  // whole m16 row blocks for each warp
+  // f32 accumulators a thread holds: S and O of its rows, over 32 lanes.
+  if (t.q / t.warps * (t.kv + s.values()) / 32 > 192) return misfit::registers;
   if (t.stages < 1 || smem_bytes(t, s) > a.smem) return misfit::shared_memory;
   return misfit::none;
 }
@@ -2020,11 +2048,11 @@ SMALTI_HD constexpr misfit fits(attention_tile t, attention_shape s, arch a) {
 constexpr status explain(misfit m) {
   switch (m) {
     case misfit::none: return {};
-    case misfit::q_rows: return {"attn.1", "tile.q must be 16 * tile.warps; on the host 1 to 256, with one stage and warp"};
+    case misfit::q_rows: return {"attn.1", "tile.q must be a multiple of 16 * tile.warps; on the host 1 to 256, with one stage and warp"};
     case misfit::kv_rows: return {"attn.2", "tile.kv must be a multiple of 16"};
     case misfit::head_dim: return {"attn.3", "head dimensions must be multiples of 16 in 16-bit elements; on the host, positive"};
     case misfit::shared_memory: return {"attn.4", "Q + stages * (K + V) exceeds the block's shared memory"};
-    case misfit::registers: return {"attn.5", "S and O accumulators exceed 160 registers a thread"};
+    case misfit::registers: return {"attn.5", "S and O accumulators exceed 192 registers a thread"};
   }
   return {"attn.0", "unknown misfit"};
 }
@@ -2033,17 +2061,17 @@ constexpr status explain(misfit m) {
 template <attention_tile T, attention_shape S, arch A>
 struct require_fit {
   static constexpr misfit why = fits(T, S, A);
-  static_assert(why != misfit::q_rows, "attn.1: tile.q must be 16 * tile.warps; on the host 1 to 256, with one stage and warp");
+  static_assert(why != misfit::q_rows, "attn.1: tile.q must be a multiple of 16 * tile.warps; on the host 1 to 256, with one stage and warp");
   static_assert(why != misfit::kv_rows, "attn.2: tile.kv must be a multiple of 16");
   static_assert(why != misfit::head_dim, "attn.3: head dimensions must be multiples of 16 in 16-bit elements; on the host, positive");
   static_assert(why != misfit::shared_memory, "attn.4: Q + stages * (K + V) exceeds the block's shared memory");
-  static_assert(why != misfit::registers, "attn.5: S and O accumulators exceed 160 registers a thread");
+  static_assert(why != misfit::registers, "attn.5: S and O accumulators exceed 192 registers a thread");
   static constexpr bool ok = why == misfit::none;
 };
 
 /// Tiles that devices sweep, and those of the host.
 inline constexpr auto attention_space =
-    sweep<attention_tile>(/*q*/ axis{64, 128}, /*kv*/ axis{32, 64, 128}, /*stages*/ axis{1, 2, 3}, /*warps*/ axis{4, 8});
+    sweep<attention_tile>(/*q*/ axis{64, 128, 256}, /*kv*/ axis{32, 48, 64, 128}, /*stages*/ axis{1, 2, 3}, /*warps*/ axis{4, 8});
 inline constexpr auto attention_space_host =
     sweep<attention_tile>(/*q*/ axis{32, 64, 128, 256}, /*kv*/ axis{64, 128, 256, 512}, /*stages*/ axis{1}, /*warps*/ axis{1}, /*split*/ axis{0, 1024});
 
@@ -2060,10 +2088,9 @@ struct tuned {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
     // EPYC (Zen 3), one thread, busy · g++ 12 · 2026-11 · f32, causal 1024², D 128: 72 GFLOP/s, seven others 48–67; bf16: all 50–71, noise
     if (a.of == arch::family::cpu) return {.q = 128, .kv = 256, .split = 1024};
-    if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 64, .stages = 2, .warps = 8};  // H200 · 13.0 · 2026-11 · 191, 178
-    if (a >= sm_90a && s.head_dim <= 128) return {.q = 64, .kv = 128, .stages = 1, .warps = 4};  // H200 · 13.0 · 2026-11 · 215, 201
-    if (s.head_dim <= 128) return {.q = 64, .kv = 64, .stages = 2, .warps = 4};
-    return {.q = 64, .kv = 32, .stages = 1, .warps = 4};
+    if (a >= sm_90a && s.head_dim <= 128) return {.q = 128, .kv = 48, .stages = 3, .warps = 4};  // H200 · 13.0 · 2026-11 · 370, 325
+    if (s.head_dim <= 128) return {.q = 128, .kv = 32, .stages = 2, .warps = 4};
+    return {.q = 64, .kv = 32, .stages = 2, .warps = 4};
   }
 };
 

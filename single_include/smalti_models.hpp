@@ -338,8 +338,8 @@ class buffer {
 // ---------------------------------------------------------------- smalti/core/dtype.hpp
 #ifndef SMALTI_HAS_CORE_DTYPE_HPP
 #define SMALTI_HAS_CORE_DTYPE_HPP
-// Storage types of 16 bits with round-to-nearest-even conversion (IEEE 754-2019 §4.3.1), the same on host and device,
-// and run-time names of element types. (The builtin and not std::bit_cast, which device code may not call without a flag.)
+// Storage types of 16 and 8 bits with round-to-nearest-even conversion (IEEE 754-2019 §4.3.1; 8 bits: Micikevicius et al. 2022,
+// "FP8 formats for deep learning"), the same on host and device, and run-time names of element types. (The builtin and not std::bit_cast, which device code may not call without a flag.)
 
 
 namespace smalti {
@@ -369,6 +369,22 @@ SMALTI_HD constexpr uint16_t f32_to_bf16(float f) {
   if ((x & 0x7fffffff) > 0x7f800000) return uint16_t(x >> 16 | 0x40);  // rounding must not turn NaN into infinity
   return uint16_t((x + 0x7fff + (x >> 16 & 1)) >> 16);
 }
+SMALTI_HD constexpr float e4m3_to_f32(uint8_t b) {
+  uint32_t const sign = uint32_t(b & 0x80) << 24, exponent = b >> 3 & 15, mantissa = b & 7;
+  if ((b & 0x7f) == 0x7f) return __builtin_bit_cast(float, sign | 0x7fc00000);
+  if (exponent) return __builtin_bit_cast(float, sign | (exponent + 120) << 23 | mantissa << 20);
+  return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, float(mantissa) * 0.001953125f) | sign);  // subnormal: mantissa · 2^-9
+}
+SMALTI_HD constexpr uint8_t f32_to_e4m3(float f) {
+  uint32_t const bits = __builtin_bit_cast(uint32_t, f), sign = bits >> 24 & 0x80, x = bits & 0x7fffffff;
+  if (x > 0x7f800000) return 0x7f;                   // NaN; its sign is lost, as the hardware's conversion loses it
+  if (x >= 0x43e00000) return uint8_t(sign | 0x7e);  // from 448 on, infinity too: saturates
+  if (x < 0x3c800000) {                              // below 2^-6: subnormal, the sum rounds for us
+    float const shifted = __builtin_bit_cast(float, x) + 16384.f;
+    return uint8_t(sign | (__builtin_bit_cast(uint32_t, shifted) - 0x46800000));
+  }
+  return uint8_t(sign | (x - 0x3c000000 + 0x7ffff + (x >> 20 & 1)) >> 20);
+}
 }  // namespace detail
 
 /// The upper half of a float: 8 exponent bits, 7 of mantissa. Same bits as __nv_bfloat16.
@@ -388,7 +404,18 @@ struct f16 {
   SMALTI_HD constexpr explicit operator float() const { return detail::f16_to_f32(bits); }
   friend SMALTI_HD constexpr bool operator==(f16 a, f16 b) { return float(a) == float(b); }
 };
-static_assert(sizeof(bf16) == 2 && sizeof(f16) == 2);
+
+/// 4 exponent bits and 3 of mantissa: ±448, steps of 2^-9 around 0, one NaN of either sign and no infinity, so what lies beyond
+/// saturates. Same bits as __nv_fp8_e4m3, and as F8_E4M3 of safetensors ("e4m3fn").
+struct e4m3 {
+  uint8_t bits;
+  e4m3() = default;
+  SMALTI_HD constexpr explicit e4m3(float f) : bits(detail::f32_to_e4m3(f)) {}
+  SMALTI_HD constexpr explicit operator float() const { return detail::e4m3_to_f32(bits); }
+  friend SMALTI_HD constexpr bool operator==(e4m3 a, e4m3 b) { return float(a) == float(b); }
+};
+inline constexpr float e4m3_max = 448;
+static_assert(sizeof(bf16) == 2 && sizeof(f16) == 2 && sizeof(e4m3) == 1);
 
 /// Element types known at run time: those of safetensors files.
 enum class dtype : uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean, f8_e4m3, f8_e5m2, u16, u32, u64 };
@@ -412,6 +439,7 @@ template <> inline constexpr dtype dtype_of<double> = dtype::f64;
 template <> inline constexpr dtype dtype_of<float> = dtype::f32;
 template <> inline constexpr dtype dtype_of<f16> = dtype::f16;
 template <> inline constexpr dtype dtype_of<bf16> = dtype::bf16;
+template <> inline constexpr dtype dtype_of<e4m3> = dtype::f8_e4m3;
 template <> inline constexpr dtype dtype_of<int64_t> = dtype::i64;
 template <> inline constexpr dtype dtype_of<int32_t> = dtype::i32;
 template <> inline constexpr dtype dtype_of<int8_t> = dtype::i8;
@@ -1493,7 +1521,7 @@ attention_kernels<T> const& attention_kernels_for(arch device) {
 // ---------------------------------------------------------------- smalti/attention/mainloop.hpp
 #ifndef SMALTI_HAS_ATTENTION_MAINLOOP_HPP
 #define SMALTI_HAS_ATTENTION_MAINLOOP_HPP
-// The one attention loop. Every engine runs it: FlashAttention-2 (Dao 2023), Algorithm 1.
+// The attention loop as the paper writes it, FlashAttention-2 (Dao 2023), Algorithm 1. The host runs it; devices pipeline its steps.
 
 // ---------------------------------------------------------------- smalti/math/online_softmax.hpp
 #ifndef SMALTI_HAS_MATH_ONLINE_SOFTMAX_HPP
@@ -2010,9 +2038,9 @@ SMALTI_HD constexpr misfit fits(attention_tile t, attention_shape s, arch a) {
     return t.q < 1 || t.q > host_rows || t.stages != 1 || t.warps != 1 || t.split < 0 ? misfit::q_rows : misfit::none;
   }
   if (s.elem_bytes != 2 || s.head_dim % 16 != 0 || s.values() % 16 != 0) return misfit::head_dim;
-  if (t.warps < 1 || t.q != 16 * t.warps) return misfit::q_rows;  // one m16 row block per warp
-  // f32 accumulators a thread holds: S is 16×Bk and O is 16×Dv, over 32 lanes.
-  if ((16 * t.kv + 16 * s.values()) / 32 > 160) return misfit::registers;
+  if (t.warps < 1 || t.q < 16 || t.q % (16 * t.warps) != 0) return misfit::q_rows;  // whole m16 row blocks for each warp
+  // f32 accumulators a thread holds: S and O of its rows, over 32 lanes.
+  if (t.q / t.warps * (t.kv + s.values()) / 32 > 192) return misfit::registers;
   if (t.stages < 1 || smem_bytes(t, s) > a.smem) return misfit::shared_memory;
   return misfit::none;
 }
@@ -2020,11 +2048,11 @@ SMALTI_HD constexpr misfit fits(attention_tile t, attention_shape s, arch a) {
 constexpr status explain(misfit m) {
   switch (m) {
     case misfit::none: return {};
-    case misfit::q_rows: return {"attn.1", "tile.q must be 16 * tile.warps; on the host 1 to 256, with one stage and warp"};
+    case misfit::q_rows: return {"attn.1", "tile.q must be a multiple of 16 * tile.warps; on the host 1 to 256, with one stage and warp"};
     case misfit::kv_rows: return {"attn.2", "tile.kv must be a multiple of 16"};
     case misfit::head_dim: return {"attn.3", "head dimensions must be multiples of 16 in 16-bit elements; on the host, positive"};
     case misfit::shared_memory: return {"attn.4", "Q + stages * (K + V) exceeds the block's shared memory"};
-    case misfit::registers: return {"attn.5", "S and O accumulators exceed 160 registers a thread"};
+    case misfit::registers: return {"attn.5", "S and O accumulators exceed 192 registers a thread"};
   }
   return {"attn.0", "unknown misfit"};
 }
@@ -2033,17 +2061,17 @@ constexpr status explain(misfit m) {
 template <attention_tile T, attention_shape S, arch A>
 struct require_fit {
   static constexpr misfit why = fits(T, S, A);
-  static_assert(why != misfit::q_rows, "attn.1: tile.q must be 16 * tile.warps; on the host 1 to 256, with one stage and warp");
+  static_assert(why != misfit::q_rows, "attn.1: tile.q must be a multiple of 16 * tile.warps; on the host 1 to 256, with one stage and warp");
   static_assert(why != misfit::kv_rows, "attn.2: tile.kv must be a multiple of 16");
   static_assert(why != misfit::head_dim, "attn.3: head dimensions must be multiples of 16 in 16-bit elements; on the host, positive");
   static_assert(why != misfit::shared_memory, "attn.4: Q + stages * (K + V) exceeds the block's shared memory");
-  static_assert(why != misfit::registers, "attn.5: S and O accumulators exceed 160 registers a thread");
+  static_assert(why != misfit::registers, "attn.5: S and O accumulators exceed 192 registers a thread");
   static constexpr bool ok = why == misfit::none;
 };
 
 /// Tiles that devices sweep, and those of the host.
 inline constexpr auto attention_space =
-    sweep<attention_tile>(/*q*/ axis{64, 128}, /*kv*/ axis{32, 64, 128}, /*stages*/ axis{1, 2, 3}, /*warps*/ axis{4, 8});
+    sweep<attention_tile>(/*q*/ axis{64, 128, 256}, /*kv*/ axis{32, 48, 64, 128}, /*stages*/ axis{1, 2, 3}, /*warps*/ axis{4, 8});
 inline constexpr auto attention_space_host =
     sweep<attention_tile>(/*q*/ axis{32, 64, 128, 256}, /*kv*/ axis{64, 128, 256, 512}, /*stages*/ axis{1}, /*warps*/ axis{1}, /*split*/ axis{0, 1024});
 
@@ -2060,10 +2088,9 @@ struct tuned {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
     // EPYC (Zen 3), one thread, busy · g++ 12 · 2026-11 · f32, causal 1024², D 128: 72 GFLOP/s, seven others 48–67; bf16: all 50–71, noise
     if (a.of == arch::family::cpu) return {.q = 128, .kv = 256, .split = 1024};
-    if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 64, .stages = 2, .warps = 8};  // H200 · 13.0 · 2026-11 · 191, 178
-    if (a >= sm_90a && s.head_dim <= 128) return {.q = 64, .kv = 128, .stages = 1, .warps = 4};  // H200 · 13.0 · 2026-11 · 215, 201
-    if (s.head_dim <= 128) return {.q = 64, .kv = 64, .stages = 2, .warps = 4};
-    return {.q = 64, .kv = 32, .stages = 1, .warps = 4};
+    if (a >= sm_90a && s.head_dim <= 128) return {.q = 128, .kv = 48, .stages = 3, .warps = 4};  // H200 · 13.0 · 2026-11 · 370, 325
+    if (s.head_dim <= 128) return {.q = 128, .kv = 32, .stages = 2, .warps = 4};
+    return {.q = 64, .kv = 32, .stages = 2, .warps = 4};
   }
 };
 
@@ -4832,7 +4859,7 @@ struct encode_options {
   bool begins = true;          ///< false: this text continues another one, so no leading space is invented where a file does so once
 };
 
-struct decode_options {
+struct detokenise_options {
   bool skip_special = true;
 };
 
@@ -4852,7 +4879,7 @@ class tokenizer {
   std::vector<int> encode(std::string_view text, encode_options options = {}) const;
 
   /// Ids that are not in the vocabulary are passed over. Valid UTF-8; incomplete characters appear as U+FFFD.
-  std::string decode(std::span<int const> ids, decode_options options = {}) const;
+  std::string decode(std::span<int const> ids, detokenise_options options = {}) const;
 
   /// One more than the highest id, added tokens included; a model may have more rows (padding).
   int vocabulary_size() const;
@@ -4871,7 +4898,7 @@ class tokenizer {
 /// the decoded whole. Keeps a reference to the tokenizer.
 class token_stream {
  public:
-  explicit token_stream(tokenizer const& t, decode_options options = {}) : tokenizer_(&t), options_(options) {}
+  explicit token_stream(tokenizer const& t, detokenise_options options = {}) : tokenizer_(&t), options_(options) {}
 
   /// The text that has become certain with this token; often empty.
   std::string push(int id);
@@ -4884,7 +4911,7 @@ class token_stream {
   std::string hand_out(std::string const& text);
 
   tokenizer const* tokenizer_;
-  decode_options options_;
+  detokenise_options options_;
   std::vector<int> ids_;   // context, then what was not handed out
   std::size_t known_ = 0;  // tokens of context
 };
@@ -6696,7 +6723,7 @@ SMALTI_INLINE std::vector<int> tokenizer::encode(std::string_view text, encode_o
   return ids;
 }
 
-SMALTI_INLINE std::string tokenizer::decode(std::span<int const> ids, decode_options options) const {
+SMALTI_INLINE std::string tokenizer::decode(std::span<int const> ids, detokenise_options options) const {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (int id : ids)
@@ -6868,1083 +6895,13 @@ class sampler {
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_MATH_SAMPLING_HPP
-
-namespace smalti {
-
-struct generate_options {
-  int max_tokens = 256;              ///< new tokens at most
-  sampling_options sampling = {};    ///< temperature 0 = greedy
-  std::vector<std::string> stop = {};  ///< strings that end the text; they are not part of it
-  int prefill_chunk = 512;           ///< tokens of the prompt in one forward pass: bounds the activations' memory
-  bool ignore_stop_ids = false;      ///< go on to max_tokens whatever the model says (for timing)
-};
-
-enum class finish { stop_token, stop_text, length, cancelled };
-
-struct generation {
-  std::string text;
-  std::vector<int> ids;              ///< the new tokens, without the stop token
-  std::vector<float> log_probability;///< of each of them under the model's own distribution (temperature 1)
-  finish why = finish::length;
-  int prompt_tokens = 0;
-  double prefill_seconds = 0, decode_seconds = 0;
-};
-
-/// Called with each new piece of whole UTF-8 text; return false to stop there.
-using piece_callback = std::function<bool(std::string_view)>;
-
-namespace detail {
-/// Holds back text that may turn out to be the beginning of a stop string.
-class stop_filter {
- public:
-  explicit stop_filter(std::vector<std::string> const& stops) : stops_(stops) {}
-
-  /// Takes more text; returns what is certain to be wanted. `stopped()` afterwards says whether a stop string was met.
-  std::string push(std::string_view more);
-  std::string finish() { return stopped_ ? std::string() : std::exchange(held_, {}); }
-  bool stopped() const { return stopped_; }
-
- private:
-  std::vector<std::string> const& stops_;
-  std::string held_;
-  bool stopped_ = false;
-};
-
-/// log softmax(logits)[id], in double: vocabularies are large and the differences small.
-float log_probability(std::span<float const> logits, int id);
-}  // namespace detail
-
-/// What generation needs of a model with its cache: `advance(tokens)` appends tokens to the one sequence that it holds and
-/// returns the logits (vocabulary) after the last of them; `room()` says how many more tokens the cache takes.
-template <class S>
-concept sequence_model = requires(S s, std::span<int const> tokens, S const c) {
-  { s.advance(tokens) } -> std::convertible_to<std::span<float>>;
-  { c.room() } -> std::convertible_to<int>;
-  { c.is_stop(1) } -> std::convertible_to<bool>;
-};
-
-/// Generates from `prompt` (not empty). Throws model.20 (empty prompt), model.21 (it does not fit), and what the model throws.
-template <sequence_model Sequence>
-generation generate(Sequence& sequence, tokenizer const& text, std::span<int const> prompt, generate_options const& options = {},
-                    piece_callback const& on_piece = {}) {
-  using clock = std::chrono::steady_clock;
-  auto const seconds_since = [](clock::time_point t) { return std::chrono::duration<double>(clock::now() - t).count(); };
-  if (prompt.empty()) throw error("model.20", "the prompt is empty; expected at least one token");
-  if (int(prompt.size()) > sequence.room())
-    throw error("model.21", "the prompt has " + std::to_string(prompt.size()) + " tokens; the cache has room for " + std::to_string(sequence.room()));
-  if (options.prefill_chunk < 1) throw error("model.22", "prefill_chunk is " + std::to_string(options.prefill_chunk) + "; expected at least 1");
-
-  generation out;
-  out.prompt_tokens = int(prompt.size());
-  auto begin = clock::now();
-  std::span<float> logits;
-  for (std::size_t at = 0; at < prompt.size(); at += options.prefill_chunk)
-    logits = sequence.advance(prompt.subspan(at, std::min<std::size_t>(options.prefill_chunk, prompt.size() - at)));
-  out.prefill_seconds = seconds_since(begin);
-
-  begin = clock::now();
-  sampler pick(options.sampling);
-  std::vector<int> history(prompt.begin(), prompt.end());  // what the repetition penalty looks at
-  token_stream stream(text);
-  detail::stop_filter filter(options.stop);
-  auto const emit = [&](std::string const& piece) {
-    out.text += piece;
-    if (!piece.empty() && on_piece && !on_piece(piece)) out.why = finish::cancelled;
-  };
-  while (int(out.ids.size()) < options.max_tokens) {
-    std::vector<float> scores(logits.begin(), logits.end());  // sampling rewrites them
-    int const id = pick(scores, history);
-    if (!options.ignore_stop_ids && sequence.is_stop(id)) { out.why = finish::stop_token; break; }
-    out.ids.push_back(id), history.push_back(id);
-    out.log_probability.push_back(detail::log_probability(logits, id));
-    emit(filter.push(stream.push(id)));
-    if (filter.stopped()) out.why = finish::stop_text;
-    if (out.why != finish::length) break;
-    if (int(out.ids.size()) == options.max_tokens || sequence.room() < 1) break;
-    logits = sequence.advance(std::span(&history.back(), 1));
-  }
-  if (out.why != finish::stop_text && out.why != finish::cancelled) {
-    emit(filter.push(stream.finish()));
-    if (filter.stopped()) out.why = finish::stop_text;
-    else emit(filter.finish());
-  }
-  out.decode_seconds = seconds_since(begin);
-  return out;
-}
-
-}  // namespace smalti
-
-#include <cmath>
-#include <limits>
-
-namespace smalti {
-
-namespace detail {
-SMALTI_INLINE std::string stop_filter::push(std::string_view more) {
-  held_ += more;
-  std::size_t cut = std::string::npos;
-  for (auto const& s : stops_)
-    if (!s.empty()) cut = std::min(cut, held_.find(s));
-  if (cut != std::string::npos) return stopped_ = true, held_.substr(0, cut);
-  std::size_t keep = 0;  // the longest end of the text that begins some stop string
-  for (auto const& s : stops_)
-    for (std::size_t n = std::min(s.empty() ? 0 : s.size() - 1, held_.size()); n > keep; --n)
-      if (held_.ends_with(std::string_view(s).substr(0, n))) keep = n;
-  std::string sure = held_.substr(0, held_.size() - keep);
-  held_.erase(0, held_.size() - keep);
-  return sure;
-}
-
-SMALTI_INLINE float log_probability(std::span<float const> logits, int id) {
-  double top = -std::numeric_limits<double>::infinity(), sum = 0;
-  for (float v : logits) top = std::max(top, double(v));
-  for (float v : logits) sum += std::exp(v - top);
-  return float(logits[id] - top - std::log(sum));
-}
-}  // namespace detail
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_DECODER_GENERATE_HPP
-// ---------------------------------------------------------------- smalti/decoder/model.hpp
-#ifndef SMALTI_HAS_DECODER_MODEL_HPP
-#define SMALTI_HAS_DECODER_MODEL_HPP
-// A decoder-only language model of any supported family: one forward pass over a batch of sequences with a cache.
-
-#include <algorithm>
-#include <functional>
-#include <span>
-#include <string>
-#include <vector>
-// ---------------------------------------------------------------- smalti/decoder/adapter.hpp
-#ifndef SMALTI_HAS_DECODER_ADAPTER_HPP
-#define SMALTI_HAS_DECODER_ADAPTER_HPP
-// LoRA adapters of a whole model, by the names of its modules; read from and written to PEFT directories.
-
-#include <map>
-#include <string>
-
-namespace smalti {
-
-/// What a PEFT directory holds, ready to attach: module name ("model.layers.0.self_attn.q_proj") → its pair of matrices.
-struct adapter {
-  std::string name;
-  std::map<std::string, lora> modules;
-};
-
-/// Reads a PEFT directory. Throws io.* (files, keys, shapes, features that mean another formula).
-adapter load_adapter(std::string const& directory);
-
-}  // namespace smalti
-
-#include <filesystem>
-// ---------------------------------------------------------------- smalti/io/peft.hpp
-#ifndef SMALTI_HAS_IO_PEFT_HPP
-#define SMALTI_HAS_IO_PEFT_HPP
-// LoRA adapter directories as PEFT writes them (huggingface.co/docs/peft): adapter_config.json and adapter_model.safetensors with
-// keys base_model.model.<module>.lora_A.weight (r, in) and .lora_B.weight (out, r). Only tensors and configuration.
-
-// ---------------------------------------------------------------- smalti/io/safetensors_writer.hpp
-#ifndef SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
-#define SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
-// Writing a safetensors file whose tensors are declared first and streamed afterwards, so that a checkpoint of any size passes
-// through bounded memory; the file appears, complete, at commit().
-
-// ---------------------------------------------------------------- smalti/io/safetensors.hpp
-#ifndef SMALTI_HAS_IO_SAFETENSORS_HPP
-#define SMALTI_HAS_IO_SAFETENSORS_HPP
-// One safetensors file: u64 little-endian header length, a JSON header, the data (huggingface.co/docs/safetensors). Everything
-// is checked before any tensor is handed out, with the rules of the reference reader.
-
-#include <cstring>
-#include <functional>
-#include <map>
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
-
-namespace smalti {
-
-/// A named array in a file. `bytes` point into the map of the file's owner, row-major, little-endian, and need not be aligned
-/// to the element: copy, or use to_float.
-struct tensor {
-  std::string name;
-  dtype type;
-  std::vector<index> shape;  ///< empty for a scalar
-  std::span<std::byte const> bytes;
-  std::string file;
-
-  index count() const {
-    index n = 1;
-    for (index d : shape) n *= d;
-    return n;
-  }
-};
-
-/// "(2, 3)", for messages.
-std::string name_of(std::vector<index> const& shape);
-
-namespace detail {
-[[noreturn]] void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what);
-
-/// Bytes of a tensor, or nothing when the product overflows.
-std::optional<index> bytes_for(dtype type, std::vector<index> const& shape);
-
-struct safetensors_header {
-  std::map<std::string, tensor, std::less<>> tensors;
-  std::map<std::string, std::string> metadata;
-};
-}  // namespace detail
-
-/// One validated file; movable, and the tensors stay valid across a move. Errors: io.1, io.3 … io.7; at(): io.8.
-class safetensors {
- public:
-  safetensors() = default;
-  explicit safetensors(std::string path);
-  /// From memory that the caller keeps alive; `name` stands in messages.
-  safetensors(std::span<std::byte const> bytes, std::string name);
-
-  bool contains(std::string_view name) const;
-  tensor const& at(std::string_view name) const;
-  /// Sorted.
-  std::vector<std::string> names() const;
-  std::map<std::string, std::string> const& metadata() const { return header_.metadata; }
-
- private:
-  mapped_file map_;
-  detail::safetensors_header header_;
-  std::string name_;
-};
-
-/// Refuses a tensor of another shape. Errors: io.9.
-void require_shape(tensor const& t, std::vector<index> const& expected);
-
-/// Refuses a tensor of another dtype. Errors: io.9.
-void require_dtype(tensor const& t, dtype expected);
-
-/// A copy of the elements as they are. Errors: io.9 (T is not the tensor's element type, another shape).
-template <class T>
-buffer<T> copy_of(tensor const& t, std::vector<index> const& expected_shape) {
-  require_shape(t, expected_shape), require_dtype(t, dtype_of<T>);
-  buffer<T> out(t.bytes.size() / sizeof(T));
-  if (!out.empty()) std::memcpy(static_cast<void*>(out.data()), t.bytes.data(), t.bytes.size());
-  return out;
-}
-
-/// F64, F32, F16 or BF16 as fp32, one rounding (F64 only). FP8 is refused: it means nothing without its scales. Errors: io.9.
-buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape);
-
-}  // namespace smalti
-
-#include <algorithm>
-
-namespace smalti {
-
-SMALTI_INLINE std::string name_of(std::vector<index> const& shape) {
-  std::string s = "(";
-  for (auto d : shape) s += (s.size() > 1 ? ", " : "") + std::to_string(d);
-  return s + ")";
-}
-
-namespace detail {
-SMALTI_INLINE void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what) {
-  throw error(id, file + ": tensor \"" + tensor + "\": " + what);
-}
-
-SMALTI_INLINE std::optional<index> bytes_for(dtype type, std::vector<index> const& shape) {
-  index n = bytes_of(type);
-  bool empty = false;
-  for (index d : shape)
-    if (d == 0) empty = true;
-    else if (__builtin_mul_overflow(n, d, &n)) return std::nullopt;
-  return empty ? 0 : n;
-}
-
-inline std::optional<dtype> dtype_named(std::string_view name) {
-  for (int i = 0; i <= int(dtype::u64); ++i)
-    if (name == name_of(dtype(i))) return dtype(i);
-  return std::nullopt;
-}
-
-constexpr std::size_t longest_header = 100'000'000;  // the reference's limit: a header is parsed into memory
-
-inline tensor parse_tensor(std::string const& file, std::string const& name, json const& about, std::span<std::byte const> data) {
-  auto const where = file + ": tensor \"" + name + "\"";
-  auto const type_name = field<std::string>(about, where, "dtype");
-  auto const type = dtype_named(type_name);
-  if (!type) fail_tensor("io.6", file, name, "expected a dtype of safetensors (F32, BF16, U8, ...), found \"" + type_name + "\"");
-  auto shape = field<std::vector<index>>(about, where, "shape");
-  for (index d : shape)
-    if (d < 0) fail_tensor("io.6", file, name, "expected sizes of 0 or more, found the shape " + name_of(shape));
-  auto const size = bytes_for(*type, shape);
-  if (!size) fail_tensor("io.6", file, name, "expected a size of less than 2^63 bytes, found the shape " + name_of(shape));
-  auto const range = field<std::vector<index>>(about, where, "data_offsets");
-  if (range.size() != 2 || range[0] < 0 || range[1] < range[0])
-    fail_tensor("io.7", file, name, "expected data_offsets [begin, end] with begin ≤ end, found " + shown(about["data_offsets"]));
-  if (range[1] > index(data.size()))
-    fail_tensor("io.7", file, name, "expected an end within the " + std::to_string(data.size()) + " bytes of data, found " + std::to_string(range[1]));
-  if (range[1] - range[0] != *size)
-    fail_tensor("io.7", file, name, "expected " + std::to_string(*size) + " bytes for " + type_name + " of shape " + name_of(shape) +
-                                        ", found " + std::to_string(range[1] - range[0]));
-  return {name, *type, std::move(shape), data.subspan(std::size_t(range[0]), std::size_t(*size)), file};
-}
-
-// In the order of their offsets the tensors must tile the data: each begins where the last ended. An overlap would make one
-// write change two tensors; a gap can hide content from one reader that another shows.
-inline void require_tiling(std::string const& file, safetensors_header const& header, std::span<std::byte const> data) {
-  std::vector<tensor const*> in_order;
-  for (auto const& [name, t] : header.tensors) in_order.push_back(&t);
-  std::sort(in_order.begin(), in_order.end(), [](auto a, auto b) {
-    return std::pair(a->bytes.data(), a->bytes.size()) < std::pair(b->bytes.data(), b->bytes.size());
-  });
-  std::size_t end = 0;
-  for (auto t : in_order) {
-    auto const begin = std::size_t(t->bytes.data() - data.data());
-    if (begin != end)
-      fail_tensor("io.7", file, t->name, std::string(begin < end ? "overlaps the tensor before it" : "leaves a gap before it") +
-                                             ": expected to begin at " + std::to_string(end) + ", found " + std::to_string(begin));
-    end += t->bytes.size();
-  }
-  if (end != data.size())
-    throw error("io.7", file + ": data after the last tensor: expected " + std::to_string(end) + " bytes, found " + std::to_string(data.size()));
-}
-
-inline safetensors_header parse_safetensors(std::span<std::byte const> bytes, std::string const& file) {
-  if (bytes.size() < 8) throw error("io.5", file + ": expected a safetensors file of at least 8 bytes, found " + std::to_string(bytes.size()));
-  uint64_t length = 0;
-  for (int i = 8; i-- > 0;) length = length << 8 | uint64_t(bytes[std::size_t(i)]);
-  if (length > longest_header)
-    throw error("io.5", file + ": header length: expected at most " + std::to_string(longest_header) + " bytes, found " + std::to_string(length));
-  if (length > bytes.size() - 8)
-    throw error("io.5", file + ": header length: expected at most the " + std::to_string(bytes.size() - 8) + " bytes that follow it, found " +
-                            std::to_string(length) + " (a truncated file?)");
-  auto const text = std::string_view(reinterpret_cast<char const*>(bytes.data()) + 8, length);
-  auto const object = parse_json(text, file + ": header");
-  if (!object.is_object()) throw error("io.6", file + ": header: expected a JSON object, found " + shown(object));
-  auto const data = bytes.subspan(8 + length);
-  safetensors_header header;
-  for (auto const& [name, about] : object.items()) {
-    if (name != "__metadata__") {
-      header.tensors.emplace(name, parse_tensor(file, name, about, data));
-      continue;
-    }
-    if (!about.is_object()) throw error("io.6", file + ": __metadata__: expected an object of strings, found " + shown(about));
-    for (auto const& [key, value] : about.items()) header.metadata[key] = field<std::string>(about, file + ": __metadata__", key);
-  }
-  require_tiling(file, header, data);
-  return header;
-}
-}  // namespace detail
-
-SMALTI_INLINE safetensors::safetensors(std::string path) : map_(std::move(path)), header_(detail::parse_safetensors(map_.bytes(), map_.path())), name_(map_.path()) {}
-SMALTI_INLINE safetensors::safetensors(std::span<std::byte const> bytes, std::string name) : header_(detail::parse_safetensors(bytes, name)), name_(std::move(name)) {}
-SMALTI_INLINE bool safetensors::contains(std::string_view name) const { return header_.tensors.find(name) != header_.tensors.end(); }
-
-SMALTI_INLINE tensor const& safetensors::at(std::string_view name) const {
-  auto const found = header_.tensors.find(name);
-  if (found == header_.tensors.end()) detail::fail_tensor("io.8", name_, std::string(name), "expected in this file, found no tensor of this name");
-  return found->second;
-}
-
-SMALTI_INLINE std::vector<std::string> safetensors::names() const {
-  std::vector<std::string> all;
-  for (auto const& [name, t] : header_.tensors) all.push_back(name);
-  return all;
-}
-
-SMALTI_INLINE void require_shape(tensor const& t, std::vector<index> const& expected) {
-  if (t.shape != expected)
-    detail::fail_tensor("io.9", t.file, t.name, "expected the shape " + name_of(expected) + ", found " + name_of(t.shape));
-}
-
-SMALTI_INLINE void require_dtype(tensor const& t, dtype expected) {
-  if (t.type != expected)
-    detail::fail_tensor("io.9", t.file, t.name, std::string("expected the dtype ") + name_of(expected) + ", found " + name_of(t.type));
-}
-
-SMALTI_INLINE buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape) {
-  require_shape(t, expected_shape);
-  buffer<float> out(std::size_t(t.count()));
-  auto const convert = [&]<class T>(T) {
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      T v;
-      std::memcpy(static_cast<void*>(&v), t.bytes.data() + i * sizeof(T), sizeof(T));  // the map may be unaligned
-      out[i] = float(v);
-    }
-  };
-  switch (t.type) {
-    case dtype::f64: convert(double{}); break;
-    case dtype::f32: convert(float{}); break;
-    case dtype::f16: convert(f16{}); break;
-    case dtype::bf16: convert(bf16{}); break;
-    default: detail::fail_tensor("io.9", t.file, t.name, std::string("expected the dtype F64, F32, F16 or BF16, found ") + name_of(t.type));
-  }
-  return out;
-}
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_IO_SAFETENSORS_HPP
-
-namespace smalti {
-
-struct declaration {
-  std::string name;
-  dtype type;
-  std::vector<index> shape;
-};
-
-/// Lays the tensors out as the reference writer does: wide dtypes first, then by name, the header padded to 8 bytes; so every
-/// tensor is aligned to its element. Errors: io.2 (disk), io.11 (a name twice, bytes that do not fit the declaration).
-class safetensors_writer {
- public:
-  safetensors_writer(std::string path, std::vector<declaration> tensors, std::map<std::string, std::string> metadata = {{"format", "pt"}});
-
-  /// The next bytes of a tensor: at once or in pieces, tensors in any order. Errors: io.2, io.8 (not declared), io.11 (too many).
-  void write(std::string_view name, std::span<std::byte const> bytes);
-  template <class T, std::size_t N>
-    requires(!std::is_same_v<std::remove_const_t<T>, std::byte>)
-  void write(std::string_view name, std::span<T, N> elements) { write(name, std::span<std::byte const>(std::as_bytes(elements))); }
-  template <class T>
-  void write(std::string_view name, buffer<T> const& elements) { write(name, std::span(elements.data(), elements.size())); }
-
-  /// Puts the file in place. Errors: io.2, io.11 (a tensor is not complete).
-  void commit();
-
- private:
-  struct place {
-    long long at, end;  // the next byte to write and the end, from the start of the data
-  };
-  std::string path_;
-  atomic_file file_;
-  std::map<std::string, place, std::less<>> places_;
-  long long data_ = 0;  // offset of the data in the file
-};
-
-}  // namespace smalti
-
-#include <algorithm>
-
-namespace smalti {
-
-SMALTI_INLINE safetensors_writer::safetensors_writer(std::string path, std::vector<declaration> tensors, std::map<std::string, std::string> metadata) : path_(path), file_(std::move(path)) {
-  std::sort(tensors.begin(), tensors.end(), [](auto const& a, auto const& b) {
-    return bytes_of(a.type) != bytes_of(b.type) ? bytes_of(a.type) > bytes_of(b.type) : a.name < b.name;
-  });
-  json header = json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  long long end = 0;
-  for (auto const& t : tensors) {
-    auto const size = detail::bytes_for(t.type, t.shape);
-    bool const negative = std::any_of(t.shape.begin(), t.shape.end(), [](index d) { return d < 0; });
-    if (!size || negative || __builtin_add_overflow(end, *size, &end))
-      detail::fail_tensor("io.11", path_, t.name, "expected a size of less than 2^63 bytes, found the shape " + name_of(t.shape));
-    if (t.name == "__metadata__" || !places_.emplace(t.name, place{end - *size, end}).second)
-      detail::fail_tensor("io.11", path_, t.name, "expected each name once, found it twice");
-    header[t.name] = {{"dtype", name_of(t.type)}, {"shape", t.shape}, {"data_offsets", {end - *size, end}}};
-  }
-  auto text = header.dump();
-  text.resize(round_up(text.size(), std::size_t(8)), ' ');
-  std::string length(8, '\0');
-  for (int i = 0; i < 8; ++i) length[std::size_t(i)] = char(text.size() >> 8 * i & 0xff);
-  file_.write(length), file_.write(text);
-  data_ = file_.size();
-}
-
-SMALTI_INLINE void safetensors_writer::write(std::string_view name, std::span<std::byte const> bytes) {
-  auto const found = places_.find(name);
-  if (found == places_.end()) detail::fail_tensor("io.8", path_, std::string(name), "expected a declared tensor, found no such declaration");
-  auto& [at, end] = found->second;
-  if ((long long)bytes.size() > end - at)
-    detail::fail_tensor("io.11", path_, std::string(name), "expected at most " + std::to_string(end - at) + " more bytes, found " + std::to_string(bytes.size()));
-  file_.write_at(data_ + at, bytes);
-  at += (long long)bytes.size();
-}
-
-SMALTI_INLINE void safetensors_writer::commit() {
-  for (auto const& [name, p] : places_)
-    if (p.at != p.end) detail::fail_tensor("io.11", path_, name, "expected " + std::to_string(p.end - p.at) + " more bytes, found none");
-  file_.commit();
-}
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
-
-namespace smalti {
-
-/// What of adapter_config.json changes the result of W·x + scale · B·(A·x).
-struct adapter_config {
-  int rank = 8;
-  float alpha = 8;
-  bool rslora = false;                         ///< scale by α/√r instead of α/r (Kalajdzievski 2023, arXiv 2312.03732)
-  std::vector<std::string> target_modules = {};     ///< last parts of module names, e.g. "q_proj"; or one regular expression
-  std::map<std::string, int> rank_pattern = {};     ///< exceptions: the end of a module name, or ^ and a whole one
-  std::map<std::string, float> alpha_pattern = {};
-  std::string base_model = {};                      ///< may be empty
-
-  /// The scale of one module whose A has `r` rows.
-  float scale_of(std::string const& module, int r) const;
-  int rank_of(std::string const& module) const;
-};
-
-struct adapter_entry {
-  std::string module;  ///< e.g. "model.layers.0.self_attn.q_proj"
-  tensor a, b;         ///< (r, in), (out, r)
-  float scale;         ///< α/r or α/√r, exceptions included
-};
-
-/// An adapter as read; the entries point into the file's map, which moves along.
-struct adapter_file {
-  adapter_config config;
-  std::vector<adapter_entry> entries;  ///< sorted by module
-  safetensors data;
-};
-
-/// What write_adapter takes: matrices that the caller keeps.
-struct adapter_matrices {
-  std::string module;
-  view<float const, 2> a, b;  ///< (r, in), (out, r)
-};
-
-namespace detail {
-adapter_config parse_adapter_config(json const& j, std::string const& file);
-}  // namespace detail
-
-/// Reads an adapter directory. Errors: io.1, io.3 … io.7 (files), io.8 (an A without its B, or the reverse), io.9 (a shape that
-/// contradicts the rank), io.12 (not plain LoRA).
-adapter_file read_adapter(std::string const& directory);
-
-/// Writes a directory that PEFT loads; `type` is f32, f16 or bf16, one rounding. The weights are replaced before the configuration,
-/// each atomically. Errors: io.2, io.11, io.12 (matrices that contradict the configuration).
-void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules, dtype type = dtype::f32);
-
-}  // namespace smalti
-
-#include <cmath>
-#include <filesystem>
-
-namespace smalti {
-
-namespace detail {
-template <class T>
-T exception(std::map<std::string, T> const& patterns, std::string const& module, T usual) {
-  for (auto const& [key, value] : patterns)
-    if (key.starts_with('^') ? module == key.substr(1) : module == key || module.ends_with('.' + key)) return value;
-  return usual;
-}
-
-constexpr char const* adapter_prefix = "base_model.model.";
-
-template <class T>
-std::map<std::string, T> parse_pattern(json const& config, std::string const& file, std::string const& name) {
-  auto const object = field<json>(config, file, name, json::object());
-  if (!object.is_object()) throw error("io.4", file + ": field \"" + name + "\": expected an object, found " + shown(object));
-  std::map<std::string, T> all;
-  for (auto const& [key, value] : object.items()) {
-  // PEFT reads the keys as regular expressions; plain names are what its users write, and all that is understood here.
-    if (key.find_first_of("*+?()[]{}|\\$") != std::string::npos)
-      throw error("io.12", file + ": field \"" + name + "\": expected plain module names, found the pattern \"" + key + "\"");
-    all.emplace(key, field<T>(object, file + ": " + name, key));
-  }
-  return all;
-}
-
-SMALTI_INLINE adapter_config parse_adapter_config(json const& j, std::string const& file) {
-  auto const kind = field<std::string>(j, file, "peft_type");
-  if (kind != "LORA") throw error("io.12", file + ": field \"peft_type\": expected \"LORA\", found \"" + kind + "\"");
-// Each of these means another formula, or weights beside A and B: better refused than computed wrongly.
-  for (auto name : {"use_dora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out", "modules_to_save", "target_parameters",
-                    "layer_replication", "trainable_token_indices", "alora_invocation_tokens"})
-    if (auto const at = j.find(name); at != j.end() && !at->is_null() && *at != json(false) && !at->empty())
-      throw error("io.12", file + ": field \"" + name + "\": expected none (plain LoRA), found " + shown(*at));
-  if (auto const bias = field<std::string>(j, file, "bias", "none"); bias != "none")
-    throw error("io.12", file + ": field \"bias\": expected \"none\", found \"" + bias + "\"");
-  adapter_config c;
-  c.rank = field<int>(j, file, "r"), c.alpha = field<float>(j, file, "lora_alpha");
-  if (c.rank < 1) throw error("io.12", file + ": field \"r\": expected a rank of at least 1, found " + std::to_string(c.rank));
-  c.rslora = field<bool>(j, file, "use_rslora", false);
-  c.rank_pattern = parse_pattern<int>(j, file, "rank_pattern"), c.alpha_pattern = parse_pattern<float>(j, file, "alpha_pattern");
-  c.base_model = field<std::string>(j, file, "base_model_name_or_path", "");
-  if (auto const at = j.find("target_modules"); at != j.end() && at->is_string()) c.target_modules = {*at};
-  else c.target_modules = field<std::vector<std::string>>(j, file, "target_modules", {});
-  return c;
-}
-
-inline std::vector<adapter_entry> parse_adapter(adapter_config const& config, safetensors const& data, std::string const& file) {
-  std::vector<adapter_entry> entries;
-  for (auto const& name : data.names()) {
-    std::string_view module = name;
-    bool const is_b = module.ends_with(".lora_B.weight");
-    if (!module.starts_with(adapter_prefix) || (!is_b && !module.ends_with(".lora_A.weight")))
-      fail_tensor("io.12", file, name, "expected base_model.model.<module>.lora_A.weight or .lora_B.weight");
-    module.remove_prefix(std::string_view(adapter_prefix).size());
-    module.remove_suffix(std::string_view(".lora_A.weight").size());
-    auto const stem = adapter_prefix + std::string(module);
-    auto const &a = data.at(stem + ".lora_A.weight"), &b = data.at(stem + ".lora_B.weight");
-    if (is_b) continue;
-    auto const rank = index(config.rank_of(std::string(module)));
-    if (a.shape.size() != 2 || a.shape[0] != rank)
-      fail_tensor("io.9", file, a.name, "expected the shape (" + std::to_string(rank) + ", inputs), found " + name_of(a.shape));
-    if (b.shape.size() != 2 || b.shape[1] != rank)
-      fail_tensor("io.9", file, b.name, "expected the shape (outputs, " + std::to_string(rank) + "), found " + name_of(b.shape));
-    entries.push_back({std::string(module), a, b, config.scale_of(std::string(module), int(rank))});
-  }
-  return entries;
-}
-
-template <class T>
-buffer<T> gathered(view<float const, 2> m) {
-  buffer<T> out(std::size_t(m.size()));
-  for (index i = 0, n = 0; i < m.extent[0]; ++i)
-    for (index j = 0; j < m.extent[1]; ++j) out[std::size_t(n++)] = T(m(i, j));
-  return out;
-}
-}  // namespace detail
-
-SMALTI_INLINE float adapter_config::scale_of(std::string const& module, int r) const {
-  float const a = detail::exception(alpha_pattern, module, alpha);
-  return rslora ? a / std::sqrt(float(r)) : a / float(r);
-}
-SMALTI_INLINE int adapter_config::rank_of(std::string const& module) const { return detail::exception(rank_pattern, module, rank); }
-
-SMALTI_INLINE adapter_file read_adapter(std::string const& directory) {
-  auto const config_path = directory + "/adapter_config.json", data_path = directory + "/adapter_model.safetensors";
-  adapter_file adapter{detail::parse_adapter_config(read_json(config_path), config_path), {}, safetensors(data_path)};
-  adapter.entries = detail::parse_adapter(adapter.config, adapter.data, data_path);
-  return adapter;
-}
-
-SMALTI_INLINE void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules, dtype type) {
-  if (type != dtype::f32 && type != dtype::f16 && type != dtype::bf16)
-    throw error("io.12", directory + ": adapter dtype: expected F32, F16 or BF16, found " + name_of(type));
-  std::error_code failed;
-  std::filesystem::create_directories(directory, failed);
-  if (failed) throw error("io.2", directory + ": the directory cannot be made: " + failed.message());
-  auto const path = directory + "/adapter_model.safetensors";
-  auto const name_of_matrix = [](adapter_matrices const& m, char const* end) { return detail::adapter_prefix + m.module + end; };
-  std::vector<declaration> tensors;
-  for (auto const& m : modules) {
-    if (m.a.extent[0] != config.rank_of(m.module) || m.b.extent[1] != m.a.extent[0])
-      detail::fail_tensor("io.12", path, m.module, "expected A and B of rank " + std::to_string(config.rank_of(m.module)) + ", found " +
-                                                       std::to_string(m.a.extent[0]) + " and " + std::to_string(m.b.extent[1]));
-    tensors.push_back({name_of_matrix(m, ".lora_A.weight"), type, {m.a.extent[0], m.a.extent[1]}});
-    tensors.push_back({name_of_matrix(m, ".lora_B.weight"), type, {m.b.extent[0], m.b.extent[1]}});
-  }
-  safetensors_writer out(path, std::move(tensors));
-  auto const stream = [&]<class T>(T) {
-    for (auto const& m : modules)
-      out.write(name_of_matrix(m, ".lora_A.weight"), detail::gathered<T>(m.a)), out.write(name_of_matrix(m, ".lora_B.weight"), detail::gathered<T>(m.b));
-  };
-  if (type == dtype::f32) stream(float{});
-  else if (type == dtype::f16) stream(f16{});
-  else stream(bf16{});
-  json j = {{"peft_type", "LORA"}, {"r", config.rank}, {"lora_alpha", config.alpha}, {"use_rslora", config.rslora}, {"bias", "none"},
-            {"target_modules", config.target_modules}, {"rank_pattern", config.rank_pattern}, {"alpha_pattern", config.alpha_pattern},
-            {"base_model_name_or_path", config.base_model.empty() ? json() : json(config.base_model)}, {"task_type", "CAUSAL_LM"},
-            {"inference_mode", true}, {"fan_in_fan_out", false}, {"init_lora_weights", true}, {"lora_dropout", 0.0}};
-  out.commit();
-  write_file(directory + "/adapter_config.json", j.dump(2) + '\n');
-}
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_IO_PEFT_HPP
-
-namespace smalti {
-
-SMALTI_INLINE adapter load_adapter(std::string const& directory) {
-  adapter_file const file = read_adapter(directory);
-  adapter a{std::filesystem::path(directory).lexically_normal().filename().string(), {}};
-  for (auto const& e : file.entries) {
-    lora l{int(e.a.shape[0]), e.scale, to_float(e.a, e.a.shape), to_float(e.b, e.b.shape)};                // (r, in), (out, r)
-    a.modules.emplace(e.module, std::move(l));
-  }
-  return a;
-}
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_DECODER_ADAPTER_HPP
-// ---------------------------------------------------------------- smalti/decoder/layer.hpp
-#ifndef SMALTI_HAS_DECODER_LAYER_HPP
-#define SMALTI_HAS_DECODER_LAYER_HPP
-// One transformer layer as every family of config.hpp has it, written against operations that take `where` first
-// (Vaswani et al. 2017; pre-normalisation and SwiGLU as in Touvron et al. 2023, "LLaMA", §2.2).
-
-#include <vector>
-// ---------------------------------------------------------------- smalti/decoder/config.hpp
-#ifndef SMALTI_HAS_DECODER_CONFIG_HPP
-#define SMALTI_HAS_DECODER_CONFIG_HPP
-// What a decoder-only checkpoint says of itself: one set of scalars covers Llama, Mistral, Granite and Qwen
-// (fields of Hugging Face's config.json and generation_config.json; the file decides, no constant here does).
-
-#include <optional>
-#include <string>
-#include <vector>
-// ---------------------------------------------------------------- smalti/math/rope.hpp
-#ifndef SMALTI_HAS_MATH_ROPE_HPP
-#define SMALTI_HAS_MATH_ROPE_HPP
-// Rotary position embedding in the rotate-half order of Hugging Face checkpoints, with the context extensions in use.
-// RoFormer (Su et al. 2021), §3.4; YaRN (Peng et al. 2023), §3; Llama 3 (Grattafiori et al. 2024), §3.4.3.
-
-#include <algorithm>
-#include <cmath>
-#include <numbers>
-#include <span>
-#include <vector>
-
-namespace smalti {
-
-/// How frequencies change for contexts longer than those trained on. Fields as in a checkpoint's `rope_scaling`.
-struct rope_scaling {
-  enum class kind { none, linear, dynamic, llama3, yarn } type = kind::none;
-  float factor = 1;                   ///< ≥ 1: context extension
-  int original_positions = 0;         ///< context trained on (llama3, yarn: original_max_position_embeddings; dynamic: max_position_embeddings)
-  float low_freq_factor = 1, high_freq_factor = 4;  ///< llama3
-  float beta_fast = 32, beta_slow = 1;              ///< yarn: rotations within the trained context
-  float attention_factor = 0;         ///< yarn: multiplies cos and sin; 0: from factor (and both mscales, where given)
-  float mscale = 0, mscale_all_dim = 0;
-  bool truncate = true;               ///< yarn: whole dimensions as bounds of the ramp
-};
-
-/// cos and sin of position × frequency. Rows: position; columns: frequency i < dim / 2.
-struct rope_table {
-  buffer<float> cos, sin;  ///< (positions, dim / 2)
-  int dim = 0;             ///< columns that rotate; even; less than the head dimension for partial rotary
-  int positions = 0;
-};
-
-namespace detail {
-
-/// Wavelengths longer than the trained context are interpolated, short ones kept, those between blended (models.md).
-inline double llama3_frequency(double f, rope_scaling const& s) {
-  double const wavelength = 2 * std::numbers::pi / f, length = s.original_positions;
-  if (wavelength < length / s.high_freq_factor) return f;
-  if (wavelength > length / s.low_freq_factor) return f / s.factor;
-  double const t = (length / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
-  return (1 - t) * f / s.factor + t * f;
-}
-
-/// YaRN §3.2, "NTK-by-parts": a ramp over the dimensions between two numbers of rotations.
-inline double yarn_frequency(double f, int i, int dim, double theta, rope_scaling const& s) {
-  auto const dimension_of = [&](double rotations) {
-    return dim * std::log(s.original_positions / (rotations * 2 * std::numbers::pi)) / (2 * std::log(theta));
-  };
-  double low = dimension_of(s.beta_fast), high = dimension_of(s.beta_slow);
-  if (s.truncate) low = std::floor(low), high = std::ceil(high);
-  low = std::max(low, 0.), high = std::min(high, dim - 1.);
-  if (low == high) high += 0.001;
-  double const ramp = std::clamp((i - low) / (high - low), 0., 1.);
-  return f / s.factor * ramp + f * (1 - ramp);
-}
-
-inline double yarn_magnitude(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1; }
-
-}  // namespace detail
-
-/// Radians per position of each of the dim / 2 pairs: θ^(−2i/dim), changed by the scaling. `length` is the longest context
-/// that will be used (only dynamic scaling asks).
-inline std::vector<float> rope_frequencies(int dim, double theta, rope_scaling const& s = {}, int length = 0) {
-  using enum rope_scaling::kind;
-  if (s.type == dynamic && length > s.original_positions && dim > 2)  // NTK-aware: a larger θ instead of slower positions
-    theta *= std::pow(s.factor * double(length) / s.original_positions - (s.factor - 1.), dim / (dim - 2.));
-  std::vector<float> frequency(std::size_t(dim / 2));
-  for (int i = 0; i < dim / 2; ++i) {
-    double f = std::pow(theta, -2. * i / dim);
-    if (s.type == linear) f /= s.factor;
-    if (s.type == llama3) f = detail::llama3_frequency(f, s);
-    if (s.type == yarn) f = detail::yarn_frequency(f, i, dim, theta, s);
-    frequency[std::size_t(i)] = float(f);
-  }
-  return frequency;
-}
-
-/// What cos and sin are multiplied by: 1, except under YaRN (§3.4).
-inline float rope_magnitude(rope_scaling const& s) {
-  if (s.type != rope_scaling::kind::yarn) return 1;
-  if (s.attention_factor > 0) return s.attention_factor;
-  if (s.mscale != 0 && s.mscale_all_dim != 0)
-    return float(detail::yarn_magnitude(s.factor, s.mscale) / detail::yarn_magnitude(s.factor, s.mscale_all_dim));
-  return float(detail::yarn_magnitude(s.factor, 1));
-}
-
-/// The table for positions 0 … positions − 1. Allocates 4·dim·positions bytes. The angle is rounded to f32 as the reference
-/// implementations do, so that long contexts agree with them.
-inline rope_table make_rope_table(int dim, int positions, double theta, rope_scaling const& s = {}) {
-  auto const frequency = rope_frequencies(dim, theta, s, positions);
-  float const magnitude = rope_magnitude(s);
-  std::size_t const half = frequency.size(), n = half * std::size_t(positions);
-  rope_table t{buffer<float>(n), buffer<float>(n), dim, positions};
-  for (std::size_t i = 0; i < n; ++i) {
-    double const angle = float(i / half) * frequency[i % half];
-    t.cos[i] = float(std::cos(angle)) * magnitude, t.sin[i] = float(std::sin(angle)) * magnitude;
-  }
-  return t;
-}
-
-/// Rotates (x_i, x_{i + dim/2}) of every head by its row's position, in place; columns from table.dim on stay.
-/// x: (rows, heads, head_dim), f32, bf16 or f16, columns contiguous; positions: one per row.
-/// Errors: math.1 (shapes), math.2 (a position outside the table); x is then untouched.
-template <class T>
-status apply_rope(on_cpu const& where, view<T, 3> x, std::span<int const> positions, rope_table const& table) {
-  if (index(positions.size()) != x.extent[0] || table.dim > x.extent[2] || x.stride[2] != 1)
-    return {"math.1", "rope: one position per row, table.dim <= head_dim, contiguous columns"};
-  for (int p : positions)
-    if (p < 0 || p >= table.positions) return {"math.2", "rope: position outside the table"};
-  int const half = table.dim / 2;
-  parallel_for(where, x.extent[0], [&](index r) {
-    float const* const c = table.cos.data() + index(positions[std::size_t(r)]) * half;  // (dim/2)
-    float const* const s = table.sin.data() + index(positions[std::size_t(r)]) * half;  // (dim/2)
-    for (index h = 0; h < x.extent[1]; ++h) {
-      T *const a = &x(r, h, 0), *const b = a + half;
-      for (int i = 0; i < half; ++i) {
-        float const u = float(a[i]), v = float(b[i]);
-        a[i] = T(u * c[i] - v * s[i]), b[i] = T(v * c[i] + u * s[i]);
-      }
-    }
-  });
-  return {};
-}
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_MATH_ROPE_HPP
-
-namespace smalti {
-
-/// How the file's linear weights are stored.
-enum class stored_format { dense, nf4, int8 };
-
-struct decoder_config {
-  std::string architecture;       ///< e.g. "LlamaForCausalLM"
-  int layers = 0, hidden = 0, ffn = 0, heads = 0, kv_heads = 0, head_dim = 0, vocabulary = 0;
-  int max_positions = 0;          ///< tokens the model was made for
-  float norm_eps = 1e-6f;
-  float rope_theta = 10000;       ///< base of the rotation frequencies
-  int rope_dim = 0;               ///< columns of a head that rotate
-  rope_scaling rope;
-  bool tied = false;              ///< the head is the embedding
-  bool qkv_bias = false, out_bias = false, mlp_bias = false;
-  bool qk_norm = false;           ///< RMSNorm over head_dim on q and k before RoPE (Qwen3)
-  float embedding_multiplier = 1, residual_multiplier = 1, logits_divisor = 1;  // Granite
-  float softmax_scale = 0;        ///< replaces 1/√d where a family says so (Granite's attention multiplier)
-  std::vector<int> window;        ///< per layer: keys a query may look back on, itself included; 0 = all
-  std::vector<int> stop_ids;      ///< eos of config.json and generation_config.json together
-  std::optional<int> bos;
-  stored_format format = stored_format::dense;
-
-  int q_width() const { return heads * head_dim; }
-  int kv_width() const { return kv_heads * head_dim; }
-};
-
-/// From parsed JSON; `file` only names it in messages. Throws model.1–7: what is missing, malformed or not known.
-decoder_config read_decoder_config(json const& object, std::string const& file);
-
-/// config.json of a checkpoint directory, with the stop tokens of generation_config.json where there is one.
-decoder_config load_decoder_config(std::string const& directory);
-
-}  // namespace smalti
-
-#include <cmath>
-#include <filesystem>
-#include <limits>
-
-namespace smalti {
-
-namespace detail {
-/// Reads fields of one JSON object and says, when it can't, which file and field and what was there.
-class config_reader {
- public:
-  config_reader(json const& object, std::string file) : object_(object), file_(std::move(file)) {
-    if (!object.is_object()) throw error("model.1", file_ + ": expected a JSON object, found " + object.type_name());
-  }
-  bool has(char const* name) const { return object_.contains(name) && !object_[name].is_null(); }
-  json const& operator[](char const* name) const { return object_[name]; }
-  std::string const& file() const { return file_; }
-
-/// A whole number in [least, most]; `otherwise` where the file has none.
-  int integer(char const* name, std::optional<int> otherwise = {}, int least = 1, int most = 1 << 28) const {
-    if (!has(name)) return otherwise ? *otherwise : throw missing(name, "an integer");
-    json const& v = object_[name];
-    if (!v.is_number_integer()) throw unexpected(name, "an integer");
-  // Compared as the type it has: 2^64 − 1 must not wrap into the range.
-    bool const fits = v.is_number_unsigned() ? v.get<uint64_t>() <= uint64_t(most) && v.get<uint64_t>() >= uint64_t(least < 0 ? 0 : least)
-                                             : v.get<int64_t>() >= least && v.get<int64_t>() <= most;
-    if (!fits) throw unexpected(name, "an integer from " + std::to_string(least) + " to " + std::to_string(most));
-    return v.get<int>();
-  }
-  float number(char const* name, std::optional<float> otherwise = {}) const {
-    if (!has(name)) return otherwise ? *otherwise : throw missing(name, "a number");
-    json const& v = object_[name];
-    if (!v.is_number() || !std::isfinite(float(v.get<double>()))) throw unexpected(name, "a finite number");
-    return float(v.get<double>());
-  }
-  bool flag(char const* name, bool otherwise) const {
-    if (!has(name)) return otherwise;
-    if (!object_[name].is_boolean()) throw unexpected(name, "true or false");
-    return object_[name].get<bool>();
-  }
-  std::string text(char const* name, std::string const& otherwise) const {
-    if (!has(name)) return otherwise;
-    if (!object_[name].is_string()) throw unexpected(name, "a string");
-    return object_[name].get<std::string>();
-  }
-  error missing(char const* name, std::string const& what) const {
-    return error("model.2", file_ + ": field '" + name + "' is missing; expected " + what);
-  }
-  error unexpected(char const* name, std::string const& what) const {
-    std::string found = object_[name].dump(-1, ' ', true, json::error_handler_t::replace);
-    if (found.size() > 60) found = found.substr(0, 60) + "…";
-    return error("model.3", file_ + ": field '" + name + "': expected " + what + ", found " + found);
-  }
-
- private:
-  json const& object_;
-  std::string file_;
-};
-
-/// eos_token_id is an integer, a list, or absent; the ids are added to `to` once each.
-inline void add_stop_ids(config_reader const& c, std::vector<int>& to) {
-  if (!c.has("eos_token_id")) return;
-  json const& v = c["eos_token_id"];
-  auto const add = [&](json const& id) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > std::numeric_limits<int>::max())
-      throw c.unexpected("eos_token_id", "a token id or a list of them");
-    for (int known : to)
-      if (known == id.get<int>()) return;
-    to.push_back(id.get<int>());
-  };
-  if (v.is_array())
-    for (auto const& id : v) add(id);
-  else add(v);
-}
-
-/// rope_parameters (newer), or rope_theta with rope_scaling (older): the same facts in two places.
-inline void read_rope(config_reader const& c, decoder_config& k) {
-  using enum rope_scaling::kind;
-  char const* const where = c.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  k.rope_theta = c.number("rope_theta", 10000.f);
-  float partial = c.number("partial_rotary_factor", 1.f);
-  json const nothing = json::object();
-  config_reader const r(c.has(where) ? c[where] : nothing, c.file() + ": " + where);
-  k.rope_theta = r.number("rope_theta", k.rope_theta), partial = r.number("partial_rotary_factor", partial);
-  k.rope_dim = int(k.head_dim * partial) / 2 * 2;
-  if (!(k.rope_theta > 0)) throw c.unexpected("rope_theta", "a number above 0");
-  if (!(partial > 0 && partial <= 1)) throw error("model.3", c.file() + ": field 'partial_rotary_factor': expected a number in (0, 1], found " + std::to_string(partial));
-
-  rope_scaling& s = k.rope;
-  std::string const type = r.text("rope_type", r.text("type", "default"));
-  s.original_positions = r.integer("original_max_position_embeddings", c.integer("original_max_position_embeddings", k.max_positions));
-  if (type == "default") return;
-  s.factor = r.number("factor");
-  if (!(s.factor >= 1)) throw r.unexpected("factor", "a number of at least 1");
-  if (type == "linear") s.type = linear;
-  else if (type == "dynamic") s.type = dynamic, s.original_positions = k.max_positions;
-  else if (type == "llama3") {
-    s.type = llama3, s.low_freq_factor = r.number("low_freq_factor"), s.high_freq_factor = r.number("high_freq_factor");
-    if (!(s.high_freq_factor > s.low_freq_factor)) throw r.unexpected("high_freq_factor", "more than low_freq_factor");
-  } else if (type == "yarn") {
-    s.type = yarn, s.beta_fast = r.number("beta_fast", 32.f), s.beta_slow = r.number("beta_slow", 1.f);
-    s.attention_factor = r.number("attention_factor", 0.f), s.truncate = r.flag("truncate", true);
-    s.mscale = r.number("mscale", 0.f), s.mscale_all_dim = r.number("mscale_all_dim", 0.f);
-  } else throw error("model.5", r.file() + ": rope type '" + type + "' is not known; known: default, linear, dynamic, llama3, yarn");
-}
-
-inline stored_format read_format(config_reader const& c) {
-  if (!c.has("quantization_config")) return stored_format::dense;
-  config_reader const q(c["quantization_config"], c.file() + ": quantization_config");
-  std::string const method = q.text("quant_method", "bitsandbytes");
-  if (method != "bitsandbytes") throw error("model.6", q.file() + ": quant_method '" + method + "' is not known; known: bitsandbytes");
-  if (q.flag("load_in_8bit", q.flag("_load_in_8bit", false))) return stored_format::int8;
-  if (!q.flag("load_in_4bit", q.flag("_load_in_4bit", false))) return stored_format::dense;
-  std::string const kind = q.text("bnb_4bit_quant_type", "fp4");  // bitsandbytes' own default
-  if (kind != "nf4") throw error("model.6", q.file() + ": bnb_4bit_quant_type '" + kind + "' is not known; known: nf4");
-  return stored_format::nf4;
-}
-
-/// Which keys a layer's queries may look back on. Qwen lists layer types or a first windowed layer; Mistral has one window.
-inline std::vector<int> read_windows(config_reader const& c, std::string const& architecture, int layers) {
-  std::vector<int> window(layers, 0);
-  bool const qwen = architecture.starts_with("Qwen");
-  if (!c.has("sliding_window") || (qwen && !c.flag("use_sliding_window", false))) return window;
-  int const width = c.integer("sliding_window");
-  if (c.has("layer_types")) {
-    json const& types = c["layer_types"];
-    if (!types.is_array() || int(types.size()) != layers) throw c.unexpected("layer_types", "a list of " + std::to_string(layers));
-    for (int l = 0; l < layers; ++l) {
-      if (types[l] == "sliding_attention") window[l] = width;
-      else if (types[l] != "full_attention") throw c.unexpected("layer_types", "full_attention or sliding_attention");
-    }
-    return window;
-  }
-  int const first = qwen ? c.integer("max_window_layers", 0, 0) : 0;
-  for (int l = first; l < layers; ++l) window[l] = width;
-  return window;
-}
-}  // namespace detail
-
-SMALTI_INLINE decoder_config read_decoder_config(json const& object, std::string const& file) {
-  detail::config_reader const c(object, file);
-  decoder_config k;
-  if (c.has("architectures")) {
-    json const& list = c["architectures"];
-    if (!list.is_array() || list.size() != 1 || !list[0].is_string()) throw c.unexpected("architectures", "a list of one name");
-    k.architecture = list[0].get<std::string>();
-  }
-  struct family { char const* name; bool qkv_bias, qk_norm, granite; };
-  constexpr family families[] = {{"LlamaForCausalLM", false, false, false}, {"MistralForCausalLM", false, false, false},
-                                 {"GraniteForCausalLM", false, false, true}, {"Qwen2ForCausalLM", true, false, false},
-                                 {"Qwen3ForCausalLM", false, true, false}};
-  family const* found = nullptr;
-  for (auto const& f : families)
-    if (k.architecture == f.name) found = &f;
-  if (!found)
-    throw error("model.4", file + ": architecture '" + k.architecture + "' is not known; known: LlamaForCausalLM, MistralForCausalLM, "
-                "GraniteForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM");
-
-  k.layers = c.integer("num_hidden_layers", {}, 1, 1 << 12), k.hidden = c.integer("hidden_size", {}, 1, 1 << 20);
-  k.ffn = c.integer("intermediate_size", {}, 1, 1 << 22), k.heads = c.integer("num_attention_heads", {}, 1, 1 << 12);
-  k.kv_heads = c.integer("num_key_value_heads", k.heads, 1, 1 << 12), k.vocabulary = c.integer("vocab_size", {}, 1, 1 << 24);
-  k.head_dim = c.integer("head_dim", k.hidden / k.heads, 1, 1 << 12), k.max_positions = c.integer("max_position_embeddings", 2048);
-  if (k.head_dim < 1 || k.head_dim % 2) throw c.unexpected("head_dim", "an even number");
-  if (k.heads % k.kv_heads) throw c.unexpected("num_key_value_heads", "a divisor of num_attention_heads");
-  if (std::string const act = c.text("hidden_act", "silu"); act != "silu" && act != "swish")
-    throw error("model.7", file + ": hidden_act '" + act + "' is not known; known: silu");
-
-  k.norm_eps = c.number("rms_norm_eps", 1e-6f);
-  k.tied = c.flag("tie_word_embeddings", false);
-  k.qkv_bias = found->qkv_bias || c.flag("attention_bias", false);
-  k.out_bias = !found->qkv_bias && c.flag("attention_bias", false);  // Qwen2 has biases on q, k, v alone
-  k.mlp_bias = c.flag("mlp_bias", false), k.qk_norm = found->qk_norm;
-  k.softmax_scale = 1 / std::sqrt(float(k.head_dim));
-  if (found->granite) {
-    k.embedding_multiplier = c.number("embedding_multiplier", 1.f), k.residual_multiplier = c.number("residual_multiplier", 1.f);
-    k.logits_divisor = c.number("logits_scaling", 1.f), k.softmax_scale = c.number("attention_multiplier", 1.f);
-    if (k.logits_divisor == 0) throw c.unexpected("logits_scaling", "a number other than 0");
-  }
-  detail::read_rope(c, k);
-  k.window = detail::read_windows(c, k.architecture, k.layers);
-  k.format = detail::read_format(c);
-  detail::add_stop_ids(c, k.stop_ids);
-  if (c.has("bos_token_id")) k.bos = c.integer("bos_token_id", {}, 0);
-  return k;
-}
-
-SMALTI_INLINE decoder_config load_decoder_config(std::string const& directory) {
-  std::filesystem::path const folder = directory, file = folder / "config.json";
-  decoder_config k = read_decoder_config(read_json(file.string()), file.string());
-  if (auto const more = folder / "generation_config.json"; std::filesystem::exists(more)) {
-    json const object = read_json(more.string());
-    detail::add_stop_ids(detail::config_reader(object, more.string()), k.stop_ids);
-  }
-  return k;
-}
-
-}  // namespace smalti
-#endif  // SMALTI_HAS_DECODER_CONFIG_HPP
 // ---------------------------------------------------------------- smalti/decoder/ops_cpu.hpp
 #ifndef SMALTI_HAS_DECODER_OPS_CPU_HPP
 #define SMALTI_HAS_DECODER_OPS_CPU_HPP
 // The operations a decoder is made of, on the host. The decoder calls nothing else: another backend is another set of these
 // overloads with another first argument.
 
+#include <algorithm>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -8370,6 +7327,133 @@ status softmax(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_MATH_NORM_HPP
+// ---------------------------------------------------------------- smalti/math/rope.hpp
+#ifndef SMALTI_HAS_MATH_ROPE_HPP
+#define SMALTI_HAS_MATH_ROPE_HPP
+// Rotary position embedding in the rotate-half order of Hugging Face checkpoints, with the context extensions in use.
+// RoFormer (Su et al. 2021), §3.4; YaRN (Peng et al. 2023), §3; Llama 3 (Grattafiori et al. 2024), §3.4.3.
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <span>
+#include <vector>
+
+namespace smalti {
+
+/// How frequencies change for contexts longer than those trained on. Fields as in a checkpoint's `rope_scaling`.
+struct rope_scaling {
+  enum class kind { none, linear, dynamic, llama3, yarn } type = kind::none;
+  float factor = 1;                   ///< ≥ 1: context extension
+  int original_positions = 0;         ///< context trained on (llama3, yarn: original_max_position_embeddings; dynamic: max_position_embeddings)
+  float low_freq_factor = 1, high_freq_factor = 4;  ///< llama3
+  float beta_fast = 32, beta_slow = 1;              ///< yarn: rotations within the trained context
+  float attention_factor = 0;         ///< yarn: multiplies cos and sin; 0: from factor (and both mscales, where given)
+  float mscale = 0, mscale_all_dim = 0;
+  bool truncate = true;               ///< yarn: whole dimensions as bounds of the ramp
+};
+
+/// cos and sin of position × frequency. Rows: position; columns: frequency i < dim / 2.
+struct rope_table {
+  buffer<float> cos, sin;  ///< (positions, dim / 2)
+  int dim = 0;             ///< columns that rotate; even; less than the head dimension for partial rotary
+  int positions = 0;
+};
+
+namespace detail {
+
+/// Wavelengths longer than the trained context are interpolated, short ones kept, those between blended (models.md).
+inline double llama3_frequency(double f, rope_scaling const& s) {
+  double const wavelength = 2 * std::numbers::pi / f, length = s.original_positions;
+  if (wavelength < length / s.high_freq_factor) return f;
+  if (wavelength > length / s.low_freq_factor) return f / s.factor;
+  double const t = (length / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+  return (1 - t) * f / s.factor + t * f;
+}
+
+/// YaRN §3.2, "NTK-by-parts": a ramp over the dimensions between two numbers of rotations.
+inline double yarn_frequency(double f, int i, int dim, double theta, rope_scaling const& s) {
+  auto const dimension_of = [&](double rotations) {
+    return dim * std::log(s.original_positions / (rotations * 2 * std::numbers::pi)) / (2 * std::log(theta));
+  };
+  double low = dimension_of(s.beta_fast), high = dimension_of(s.beta_slow);
+  if (s.truncate) low = std::floor(low), high = std::ceil(high);
+  low = std::max(low, 0.), high = std::min(high, dim - 1.);
+  if (low == high) high += 0.001;
+  double const ramp = std::clamp((i - low) / (high - low), 0., 1.);
+  return f / s.factor * ramp + f * (1 - ramp);
+}
+
+inline double yarn_magnitude(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1; }
+
+}  // namespace detail
+
+/// Radians per position of each of the dim / 2 pairs: θ^(−2i/dim), changed by the scaling. `length` is the longest context
+/// that will be used (only dynamic scaling asks).
+inline std::vector<float> rope_frequencies(int dim, double theta, rope_scaling const& s = {}, int length = 0) {
+  using enum rope_scaling::kind;
+  if (s.type == dynamic && length > s.original_positions && dim > 2)  // NTK-aware: a larger θ instead of slower positions
+    theta *= std::pow(s.factor * double(length) / s.original_positions - (s.factor - 1.), dim / (dim - 2.));
+  std::vector<float> frequency(std::size_t(dim / 2));
+  for (int i = 0; i < dim / 2; ++i) {
+    double f = std::pow(theta, -2. * i / dim);
+    if (s.type == linear) f /= s.factor;
+    if (s.type == llama3) f = detail::llama3_frequency(f, s);
+    if (s.type == yarn) f = detail::yarn_frequency(f, i, dim, theta, s);
+    frequency[std::size_t(i)] = float(f);
+  }
+  return frequency;
+}
+
+/// What cos and sin are multiplied by: 1, except under YaRN (§3.4).
+inline float rope_magnitude(rope_scaling const& s) {
+  if (s.type != rope_scaling::kind::yarn) return 1;
+  if (s.attention_factor > 0) return s.attention_factor;
+  if (s.mscale != 0 && s.mscale_all_dim != 0)
+    return float(detail::yarn_magnitude(s.factor, s.mscale) / detail::yarn_magnitude(s.factor, s.mscale_all_dim));
+  return float(detail::yarn_magnitude(s.factor, 1));
+}
+
+/// The table for positions 0 … positions − 1. Allocates 4·dim·positions bytes. The angle is rounded to f32 as the reference
+/// implementations do, so that long contexts agree with them.
+inline rope_table make_rope_table(int dim, int positions, double theta, rope_scaling const& s = {}) {
+  auto const frequency = rope_frequencies(dim, theta, s, positions);
+  float const magnitude = rope_magnitude(s);
+  std::size_t const half = frequency.size(), n = half * std::size_t(positions);
+  rope_table t{buffer<float>(n), buffer<float>(n), dim, positions};
+  for (std::size_t i = 0; i < n; ++i) {
+    double const angle = float(i / half) * frequency[i % half];
+    t.cos[i] = float(std::cos(angle)) * magnitude, t.sin[i] = float(std::sin(angle)) * magnitude;
+  }
+  return t;
+}
+
+/// Rotates (x_i, x_{i + dim/2}) of every head by its row's position, in place; columns from table.dim on stay.
+/// x: (rows, heads, head_dim), f32, bf16 or f16, columns contiguous; positions: one per row.
+/// Errors: math.1 (shapes), math.2 (a position outside the table); x is then untouched.
+template <class T>
+status apply_rope(on_cpu const& where, view<T, 3> x, std::span<int const> positions, rope_table const& table) {
+  if (index(positions.size()) != x.extent[0] || table.dim > x.extent[2] || x.stride[2] != 1)
+    return {"math.1", "rope: one position per row, table.dim <= head_dim, contiguous columns"};
+  for (int p : positions)
+    if (p < 0 || p >= table.positions) return {"math.2", "rope: position outside the table"};
+  int const half = table.dim / 2;
+  parallel_for(where, x.extent[0], [&](index r) {
+    float const* const c = table.cos.data() + index(positions[std::size_t(r)]) * half;  // (dim/2)
+    float const* const s = table.sin.data() + index(positions[std::size_t(r)]) * half;  // (dim/2)
+    for (index h = 0; h < x.extent[1]; ++h) {
+      T *const a = &x(r, h, 0), *const b = a + half;
+      for (int i = 0; i < half; ++i) {
+        float const u = float(a[i]), v = float(b[i]);
+        a[i] = T(u * c[i] - v * s[i]), b[i] = T(v * c[i] + u * s[i]);
+      }
+    }
+  });
+  return {};
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_MATH_ROPE_HPP
 // ---------------------------------------------------------------- smalti/decoder/cache.hpp
 #ifndef SMALTI_HAS_DECODER_CACHE_HPP
 #define SMALTI_HAS_DECODER_CACHE_HPP
@@ -8380,12 +7464,258 @@ status softmax(on_cpu const& where, view<Y, 2> y, view<X, 2> x) {
 #include <span>
 #include <string>
 #include <vector>
+// ---------------------------------------------------------------- smalti/decoder/config.hpp
+#ifndef SMALTI_HAS_DECODER_CONFIG_HPP
+#define SMALTI_HAS_DECODER_CONFIG_HPP
+// What a decoder-only checkpoint says of itself: one set of scalars covers Llama, Mistral, Granite and Qwen
+// (fields of Hugging Face's config.json and generation_config.json; the file decides, no constant here does).
+
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace smalti {
 
-/// T: float, bf16 or f16, the storage of keys and values. Memory is taken once, by the constructor. Pages may be shared by
-/// sequences (fork); whoever writes into a shared page gets its own copy first. One thread at a time.
-template <class T = float>
+/// How the file's linear weights are stored.
+enum class stored_format { dense, nf4, int8 };
+
+struct decoder_config {
+  std::string architecture;       ///< e.g. "LlamaForCausalLM"
+  int layers = 0, hidden = 0, ffn = 0, heads = 0, kv_heads = 0, head_dim = 0, vocabulary = 0;
+  int max_positions = 0;          ///< tokens the model was made for
+  float norm_eps = 1e-6f;
+  float rope_theta = 10000;       ///< base of the rotation frequencies
+  int rope_dim = 0;               ///< columns of a head that rotate
+  rope_scaling rope;
+  bool tied = false;              ///< the head is the embedding
+  bool qkv_bias = false, out_bias = false, mlp_bias = false;
+  bool qk_norm = false;           ///< RMSNorm over head_dim on q and k before RoPE (Qwen3)
+  float embedding_multiplier = 1, residual_multiplier = 1, logits_divisor = 1;  // Granite
+  float softmax_scale = 0;        ///< replaces 1/√d where a family says so (Granite's attention multiplier)
+  std::vector<int> window;        ///< per layer: keys a query may look back on, itself included; 0 = all
+  std::vector<int> stop_ids;      ///< eos of config.json and generation_config.json together
+  std::optional<int> bos;
+  stored_format format = stored_format::dense;
+
+  int q_width() const { return heads * head_dim; }
+  int kv_width() const { return kv_heads * head_dim; }
+};
+
+/// From parsed JSON; `file` only names it in messages. Throws model.1–7: what is missing, malformed or not known.
+decoder_config read_decoder_config(json const& object, std::string const& file);
+
+/// config.json of a checkpoint directory, with the stop tokens of generation_config.json where there is one.
+decoder_config load_decoder_config(std::string const& directory);
+
+}  // namespace smalti
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+namespace smalti {
+
+namespace detail {
+/// Reads fields of one JSON object and says, when it can't, which file and field and what was there.
+class config_reader {
+ public:
+  config_reader(json const& object, std::string file) : object_(object), file_(std::move(file)) {
+    if (!object.is_object()) throw error("model.1", file_ + ": expected a JSON object, found " + object.type_name());
+  }
+  bool has(char const* name) const { return object_.contains(name) && !object_[name].is_null(); }
+  json const& operator[](char const* name) const { return object_[name]; }
+  std::string const& file() const { return file_; }
+
+/// A whole number in [least, most]; `otherwise` where the file has none.
+  int integer(char const* name, std::optional<int> otherwise = {}, int least = 1, int most = 1 << 28) const {
+    if (!has(name)) return otherwise ? *otherwise : throw missing(name, "an integer");
+    json const& v = object_[name];
+    if (!v.is_number_integer()) throw unexpected(name, "an integer");
+  // Compared as the type it has: 2^64 − 1 must not wrap into the range.
+    bool const fits = v.is_number_unsigned() ? v.get<uint64_t>() <= uint64_t(most) && v.get<uint64_t>() >= uint64_t(least < 0 ? 0 : least)
+                                             : v.get<int64_t>() >= least && v.get<int64_t>() <= most;
+    if (!fits) throw unexpected(name, "an integer from " + std::to_string(least) + " to " + std::to_string(most));
+    return v.get<int>();
+  }
+  float number(char const* name, std::optional<float> otherwise = {}) const {
+    if (!has(name)) return otherwise ? *otherwise : throw missing(name, "a number");
+    json const& v = object_[name];
+    if (!v.is_number() || !std::isfinite(float(v.get<double>()))) throw unexpected(name, "a finite number");
+    return float(v.get<double>());
+  }
+  bool flag(char const* name, bool otherwise) const {
+    if (!has(name)) return otherwise;
+    if (!object_[name].is_boolean()) throw unexpected(name, "true or false");
+    return object_[name].get<bool>();
+  }
+  std::string text(char const* name, std::string const& otherwise) const {
+    if (!has(name)) return otherwise;
+    if (!object_[name].is_string()) throw unexpected(name, "a string");
+    return object_[name].get<std::string>();
+  }
+  error missing(char const* name, std::string const& what) const {
+    return error("model.2", file_ + ": field '" + name + "' is missing; expected " + what);
+  }
+  error unexpected(char const* name, std::string const& what) const {
+    std::string found = object_[name].dump(-1, ' ', true, json::error_handler_t::replace);
+    if (found.size() > 60) found = found.substr(0, 60) + "…";
+    return error("model.3", file_ + ": field '" + name + "': expected " + what + ", found " + found);
+  }
+
+ private:
+  json const& object_;
+  std::string file_;
+};
+
+/// eos_token_id is an integer, a list, or absent; the ids are added to `to` once each.
+inline void add_stop_ids(config_reader const& c, std::vector<int>& to) {
+  if (!c.has("eos_token_id")) return;
+  json const& v = c["eos_token_id"];
+  auto const add = [&](json const& id) {
+    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > std::numeric_limits<int>::max())
+      throw c.unexpected("eos_token_id", "a token id or a list of them");
+    for (int known : to)
+      if (known == id.get<int>()) return;
+    to.push_back(id.get<int>());
+  };
+  if (v.is_array())
+    for (auto const& id : v) add(id);
+  else add(v);
+}
+
+/// rope_parameters (newer), or rope_theta with rope_scaling (older): the same facts in two places.
+inline void read_rope(config_reader const& c, decoder_config& k) {
+  using enum rope_scaling::kind;
+  char const* const where = c.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
+  k.rope_theta = c.number("rope_theta", 10000.f);
+  float partial = c.number("partial_rotary_factor", 1.f);
+  json const nothing = json::object();
+  config_reader const r(c.has(where) ? c[where] : nothing, c.file() + ": " + where);
+  k.rope_theta = r.number("rope_theta", k.rope_theta), partial = r.number("partial_rotary_factor", partial);
+  k.rope_dim = int(k.head_dim * partial) / 2 * 2;
+  if (!(k.rope_theta > 0)) throw c.unexpected("rope_theta", "a number above 0");
+  if (!(partial > 0 && partial <= 1)) throw error("model.3", c.file() + ": field 'partial_rotary_factor': expected a number in (0, 1], found " + std::to_string(partial));
+
+  rope_scaling& s = k.rope;
+  std::string const type = r.text("rope_type", r.text("type", "default"));
+  s.original_positions = r.integer("original_max_position_embeddings", c.integer("original_max_position_embeddings", k.max_positions));
+  if (type == "default") return;
+  s.factor = r.number("factor");
+  if (!(s.factor >= 1)) throw r.unexpected("factor", "a number of at least 1");
+  if (type == "linear") s.type = linear;
+  else if (type == "dynamic") s.type = dynamic, s.original_positions = k.max_positions;
+  else if (type == "llama3") {
+    s.type = llama3, s.low_freq_factor = r.number("low_freq_factor"), s.high_freq_factor = r.number("high_freq_factor");
+    if (!(s.high_freq_factor > s.low_freq_factor)) throw r.unexpected("high_freq_factor", "more than low_freq_factor");
+  } else if (type == "yarn") {
+    s.type = yarn, s.beta_fast = r.number("beta_fast", 32.f), s.beta_slow = r.number("beta_slow", 1.f);
+    s.attention_factor = r.number("attention_factor", 0.f), s.truncate = r.flag("truncate", true);
+    s.mscale = r.number("mscale", 0.f), s.mscale_all_dim = r.number("mscale_all_dim", 0.f);
+  } else throw error("model.5", r.file() + ": rope type '" + type + "' is not known; known: default, linear, dynamic, llama3, yarn");
+}
+
+inline stored_format read_format(config_reader const& c) {
+  if (!c.has("quantization_config")) return stored_format::dense;
+  config_reader const q(c["quantization_config"], c.file() + ": quantization_config");
+  std::string const method = q.text("quant_method", "bitsandbytes");
+  if (method != "bitsandbytes") throw error("model.6", q.file() + ": quant_method '" + method + "' is not known; known: bitsandbytes");
+  if (q.flag("load_in_8bit", q.flag("_load_in_8bit", false))) return stored_format::int8;
+  if (!q.flag("load_in_4bit", q.flag("_load_in_4bit", false))) return stored_format::dense;
+  std::string const kind = q.text("bnb_4bit_quant_type", "fp4");  // bitsandbytes' own default
+  if (kind != "nf4") throw error("model.6", q.file() + ": bnb_4bit_quant_type '" + kind + "' is not known; known: nf4");
+  return stored_format::nf4;
+}
+
+/// Which keys a layer's queries may look back on. Qwen lists layer types or a first windowed layer; Mistral has one window.
+inline std::vector<int> read_windows(config_reader const& c, std::string const& architecture, int layers) {
+  std::vector<int> window(layers, 0);
+  bool const qwen = architecture.starts_with("Qwen");
+  if (!c.has("sliding_window") || (qwen && !c.flag("use_sliding_window", false))) return window;
+  int const width = c.integer("sliding_window");
+  if (c.has("layer_types")) {
+    json const& types = c["layer_types"];
+    if (!types.is_array() || int(types.size()) != layers) throw c.unexpected("layer_types", "a list of " + std::to_string(layers));
+    for (int l = 0; l < layers; ++l) {
+      if (types[l] == "sliding_attention") window[l] = width;
+      else if (types[l] != "full_attention") throw c.unexpected("layer_types", "full_attention or sliding_attention");
+    }
+    return window;
+  }
+  int const first = qwen ? c.integer("max_window_layers", 0, 0) : 0;
+  for (int l = first; l < layers; ++l) window[l] = width;
+  return window;
+}
+}  // namespace detail
+
+SMALTI_INLINE decoder_config read_decoder_config(json const& object, std::string const& file) {
+  detail::config_reader const c(object, file);
+  decoder_config k;
+  if (c.has("architectures")) {
+    json const& list = c["architectures"];
+    if (!list.is_array() || list.size() != 1 || !list[0].is_string()) throw c.unexpected("architectures", "a list of one name");
+    k.architecture = list[0].get<std::string>();
+  }
+  struct family { char const* name; bool qkv_bias, qk_norm, granite; };
+  constexpr family families[] = {{"LlamaForCausalLM", false, false, false}, {"MistralForCausalLM", false, false, false},
+                                 {"GraniteForCausalLM", false, false, true}, {"Qwen2ForCausalLM", true, false, false},
+                                 {"Qwen3ForCausalLM", false, true, false}};
+  family const* found = nullptr;
+  for (auto const& f : families)
+    if (k.architecture == f.name) found = &f;
+  if (!found)
+    throw error("model.4", file + ": architecture '" + k.architecture + "' is not known; known: LlamaForCausalLM, MistralForCausalLM, "
+                "GraniteForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM");
+
+  k.layers = c.integer("num_hidden_layers", {}, 1, 1 << 12), k.hidden = c.integer("hidden_size", {}, 1, 1 << 20);
+  k.ffn = c.integer("intermediate_size", {}, 1, 1 << 22), k.heads = c.integer("num_attention_heads", {}, 1, 1 << 12);
+  k.kv_heads = c.integer("num_key_value_heads", k.heads, 1, 1 << 12), k.vocabulary = c.integer("vocab_size", {}, 1, 1 << 24);
+  k.head_dim = c.integer("head_dim", k.hidden / k.heads, 1, 1 << 12), k.max_positions = c.integer("max_position_embeddings", 2048);
+  if (k.head_dim < 1 || k.head_dim % 2) throw c.unexpected("head_dim", "an even number");
+  if (k.heads % k.kv_heads) throw c.unexpected("num_key_value_heads", "a divisor of num_attention_heads");
+  if (std::string const act = c.text("hidden_act", "silu"); act != "silu" && act != "swish")
+    throw error("model.7", file + ": hidden_act '" + act + "' is not known; known: silu");
+
+  k.norm_eps = c.number("rms_norm_eps", 1e-6f);
+  k.tied = c.flag("tie_word_embeddings", false);
+  k.qkv_bias = found->qkv_bias || c.flag("attention_bias", false);
+  k.out_bias = !found->qkv_bias && c.flag("attention_bias", false);  // Qwen2 has biases on q, k, v alone
+  k.mlp_bias = c.flag("mlp_bias", false), k.qk_norm = found->qk_norm;
+  k.softmax_scale = 1 / std::sqrt(float(k.head_dim));
+  if (found->granite) {
+    k.embedding_multiplier = c.number("embedding_multiplier", 1.f), k.residual_multiplier = c.number("residual_multiplier", 1.f);
+    k.logits_divisor = c.number("logits_scaling", 1.f), k.softmax_scale = c.number("attention_multiplier", 1.f);
+    if (k.logits_divisor == 0) throw c.unexpected("logits_scaling", "a number other than 0");
+  }
+  detail::read_rope(c, k);
+  k.window = detail::read_windows(c, k.architecture, k.layers);
+  k.format = detail::read_format(c);
+  detail::add_stop_ids(c, k.stop_ids);
+  if (c.has("bos_token_id")) k.bos = c.integer("bos_token_id", {}, 0);
+  return k;
+}
+
+SMALTI_INLINE decoder_config load_decoder_config(std::string const& directory) {
+  std::filesystem::path const folder = directory, file = folder / "config.json";
+  decoder_config k = read_decoder_config(read_json(file.string()), file.string());
+  if (auto const more = folder / "generation_config.json"; std::filesystem::exists(more)) {
+    json const object = read_json(more.string());
+    detail::add_stop_ids(detail::config_reader(object, more.string()), k.stop_ids);
+  }
+  return k;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_CONFIG_HPP
+
+namespace smalti {
+
+/// `count` elements of an array to another place in it; the two do not overlap.
+template <class T>
+void copy_within(buffer<T>& array, std::size_t from, std::size_t to, std::size_t count) { std::copy_n(array.data() + from, count, array.data() + to); }
+
+/// T: float, bf16 or f16, the storage of keys and values; Array: whose memory (device_buffer: decoder.cuh). Taken once, by the
+/// constructor. Pages may be shared by sequences (fork); whoever writes into a shared page gets its own copy first. One thread at a time.
+template <class T = float, template <class> class Array = buffer>
 class kv_cache {
  public:
   using element = T;
@@ -8424,12 +7754,14 @@ class kv_cache {
   T* value(int layer, int s, int head, int position) { return values_.data() + offset(layer, page(s, position / page_size_), head, position % page_size_); }
 
   /// The pools of a layer, (pages, Hkv, page_size, D), and the pages of sequence s.
+  view<T, 4> keys(int layer) { return row_major(keys_.data() + layer * layer_stride(), pages_, heads_, page_size_, dim_); }
+  view<T, 4> values(int layer) { return row_major(values_.data() + layer * layer_stride(), pages_, heads_, page_size_, dim_); }
   view<T const, 4> keys(int layer) const { return row_major<T const>(keys_.data() + layer * layer_stride(), pages_, heads_, page_size_, dim_); }
   view<T const, 4> values(int layer) const { return row_major<T const>(values_.data() + layer * layer_stride(), pages_, heads_, page_size_, dim_); }
   std::span<int const> pages_of(int s) const { return {table_.data() + index(s) * max_pages_, std::size_t(max_pages_)}; }
   /// Working memory of the cache's element type; holds until the next call.
   T* lend(std::size_t n) {
-    if (lent_.size() < n) lent_ = buffer<T>(n);
+    if (lent_.size() < n) lent_ = Array<T>(n);
     return lent_.data();
   }
   int page_size() const { return page_size_; }
@@ -8452,37 +7784,37 @@ class kv_cache {
   void own(int s, int i);
 
   int layers_, heads_, dim_, pages_, page_size_, max_pages_;
-  buffer<T> keys_, values_;        // (layers, pages, Hkv, page_size, D)
-  buffer<T> lent_;
+  Array<T> keys_, values_;         // (layers, pages, Hkv, page_size, D)
+  Array<T> lent_;
   std::vector<int> owners_, free_; // by page · pages that nobody owns
   std::vector<int> table_;         // (sequences, max_pages)
   std::vector<bool> used_;
   std::vector<int> length_, held_; // by sequence: tokens · pages
 };
 
-template <class T>
-int kv_cache<T>::open() {
+template <class T, template <class> class Array>
+int kv_cache<T, Array>::open() {
   for (int s = 0; s < int(used_.size()); ++s)
     if (!used_[s]) return used_[s] = true, length_[s] = 0, held_[s] = 0, s;
   throw error("model.24", "the cache holds " + std::to_string(used_.size()) + " sequences already; close one first");
 }
 
-template <class T>
-int kv_cache<T>::fork(int s) {
+template <class T, template <class> class Array>
+int kv_cache<T, Array>::fork(int s) {
   int const f = open();
   for (int p = 0; p < held_[s]; ++p) ++owners_[page(f, p) = page(s, p)];
   return held_[f] = held_[s], length_[f] = length_[s], f;
 }
 
-template <class T>
-void kv_cache<T>::truncate(int s, int length) {
+template <class T, template <class> class Array>
+void kv_cache<T, Array>::truncate(int s, int length) {
   int const keep = ceil_div(length, page_size_);
   for (; held_[s] > keep; --held_[s]) release(page(s, held_[s] - 1));
   length_[s] = std::min(length_[s], length);
 }
 
-template <class T>
-void kv_cache<T>::reserve(int s, int extra) {
+template <class T, template <class> class Array>
+void kv_cache<T, Array>::reserve(int s, int extra) {
   int const need = ceil_div(length_[s] + extra, page_size_);
   if (need > max_pages_)
     throw error("model.25", "sequence " + std::to_string(s) + " would have " + std::to_string(length_[s] + extra) +
@@ -8491,32 +7823,32 @@ void kv_cache<T>::reserve(int s, int extra) {
   for (; held_[s] < need; ++held_[s]) page(s, held_[s]) = take();
 }
 
-template <class T>
-kv_cache<T>::kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages)
+template <class T, template <class> class Array>
+kv_cache<T, Array>::kv_cache(decoder_config const& c, int pages, int page_size, int sequences, int max_pages)
     : layers_(c.layers), heads_(c.kv_heads), dim_(c.head_dim), pages_(pages), page_size_(page_size), max_pages_(max_pages) {
   if (pages < 1 || page_size < 1 || sequences < 1 || max_pages < 1 || index(max_pages) * page_size > 0x3fffffff)
     throw error("model.26", "a cache of " + std::to_string(pages) + " pages of " + std::to_string(page_size) + " tokens for " +
                                 std::to_string(sequences) + " sequences; expected at least one of each, and fewer than 2^30 tokens a sequence");
   std::size_t const count = std::size_t(layers_) * std::size_t(layer_stride());
-  keys_ = buffer<T>(count), values_ = buffer<T>(count);
+  keys_ = Array<T>(count), values_ = Array<T>(count);
   owners_.assign(pages, 0), used_.assign(sequences, false), length_.assign(sequences, 0), held_.assign(sequences, 0);
   table_.assign(std::size_t(sequences) * max_pages, 0);
   for (int p = pages; p-- > 0;) free_.push_back(p);
 }
 
-template <class T>
-int kv_cache<T>::take() {
+template <class T, template <class> class Array>
+int kv_cache<T, Array>::take() {
   if (free_.empty()) throw error("model.25", "all " + std::to_string(pages_) + " pages of the cache are in use; close a sequence first");
   int const p = free_.back();
   return free_.pop_back(), owners_[p] = 1, p;
 }
 
-template <class T>
-void kv_cache<T>::own(int s, int i) {
+template <class T, template <class> class Array>
+void kv_cache<T, Array>::own(int s, int i) {
   int const from = page(s, i), to = take();
-  index const count = index(heads_) * page_size_ * dim_;
+  auto const count = std::size_t(heads_) * page_size_ * dim_;
   for (int l = 0; l < layers_; ++l)
-    for (auto* pool : {&keys_, &values_}) std::copy_n(pool->data() + offset(l, from, 0, 0), count, pool->data() + offset(l, to, 0, 0));
+    for (auto* pool : {&keys_, &values_}) copy_within(*pool, std::size_t(offset(l, from, 0, 0)), std::size_t(offset(l, to, 0, 0)), count);
   release(from), page(s, i) = to;
 }
 
@@ -8536,6 +7868,242 @@ void kv_cache<T>::own(int s, int i) {
 #define SMALTI_HAS_IO_CHECKPOINT_HPP
 // A directory of weights in the layout of Hugging Face hubs: model.safetensors, or shards and their model.safetensors.index.json.
 
+// ---------------------------------------------------------------- smalti/io/safetensors.hpp
+#ifndef SMALTI_HAS_IO_SAFETENSORS_HPP
+#define SMALTI_HAS_IO_SAFETENSORS_HPP
+// One safetensors file: u64 little-endian header length, a JSON header, the data (huggingface.co/docs/safetensors). Everything
+// is checked before any tensor is handed out, with the rules of the reference reader.
+
+#include <cstring>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace smalti {
+
+/// A named array in a file. `bytes` point into the map of the file's owner, row-major, little-endian, and need not be aligned
+/// to the element: copy, or use to_float.
+struct tensor {
+  std::string name;
+  dtype type;
+  std::vector<index> shape;  ///< empty for a scalar
+  std::span<std::byte const> bytes;
+  std::string file;
+
+  index count() const {
+    index n = 1;
+    for (index d : shape) n *= d;
+    return n;
+  }
+};
+
+/// "(2, 3)", for messages.
+std::string name_of(std::vector<index> const& shape);
+
+namespace detail {
+[[noreturn]] void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what);
+
+/// Bytes of a tensor, or nothing when the product overflows.
+std::optional<index> bytes_for(dtype type, std::vector<index> const& shape);
+
+struct safetensors_header {
+  std::map<std::string, tensor, std::less<>> tensors;
+  std::map<std::string, std::string> metadata;
+};
+}  // namespace detail
+
+/// One validated file; movable, and the tensors stay valid across a move. Errors: io.1, io.3 … io.7; at(): io.8.
+class safetensors {
+ public:
+  safetensors() = default;
+  explicit safetensors(std::string path);
+  /// From memory that the caller keeps alive; `name` stands in messages.
+  safetensors(std::span<std::byte const> bytes, std::string name);
+
+  bool contains(std::string_view name) const;
+  tensor const& at(std::string_view name) const;
+  /// Sorted.
+  std::vector<std::string> names() const;
+  std::map<std::string, std::string> const& metadata() const { return header_.metadata; }
+
+ private:
+  mapped_file map_;
+  detail::safetensors_header header_;
+  std::string name_;
+};
+
+/// Refuses a tensor of another shape. Errors: io.9.
+void require_shape(tensor const& t, std::vector<index> const& expected);
+
+/// Refuses a tensor of another dtype. Errors: io.9.
+void require_dtype(tensor const& t, dtype expected);
+
+/// A copy of the elements as they are. Errors: io.9 (T is not the tensor's element type, another shape).
+template <class T>
+buffer<T> copy_of(tensor const& t, std::vector<index> const& expected_shape) {
+  require_shape(t, expected_shape), require_dtype(t, dtype_of<T>);
+  buffer<T> out(t.bytes.size() / sizeof(T));
+  if (!out.empty()) std::memcpy(static_cast<void*>(out.data()), t.bytes.data(), t.bytes.size());
+  return out;
+}
+
+/// F64, F32, F16 or BF16 as fp32, one rounding (F64 only). FP8 is refused: it means nothing without its scales. Errors: io.9.
+buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape);
+
+}  // namespace smalti
+
+#include <algorithm>
+
+namespace smalti {
+
+SMALTI_INLINE std::string name_of(std::vector<index> const& shape) {
+  std::string s = "(";
+  for (auto d : shape) s += (s.size() > 1 ? ", " : "") + std::to_string(d);
+  return s + ")";
+}
+
+namespace detail {
+SMALTI_INLINE void fail_tensor(char const* id, std::string const& file, std::string const& tensor, std::string const& what) {
+  throw error(id, file + ": tensor \"" + tensor + "\": " + what);
+}
+
+SMALTI_INLINE std::optional<index> bytes_for(dtype type, std::vector<index> const& shape) {
+  index n = bytes_of(type);
+  bool empty = false;
+  for (index d : shape)
+    if (d == 0) empty = true;
+    else if (__builtin_mul_overflow(n, d, &n)) return std::nullopt;
+  return empty ? 0 : n;
+}
+
+inline std::optional<dtype> dtype_named(std::string_view name) {
+  for (int i = 0; i <= int(dtype::u64); ++i)
+    if (name == name_of(dtype(i))) return dtype(i);
+  return std::nullopt;
+}
+
+constexpr std::size_t longest_header = 100'000'000;  // the reference's limit: a header is parsed into memory
+
+inline tensor parse_tensor(std::string const& file, std::string const& name, json const& about, std::span<std::byte const> data) {
+  auto const where = file + ": tensor \"" + name + "\"";
+  auto const type_name = field<std::string>(about, where, "dtype");
+  auto const type = dtype_named(type_name);
+  if (!type) fail_tensor("io.6", file, name, "expected a dtype of safetensors (F32, BF16, U8, ...), found \"" + type_name + "\"");
+  auto shape = field<std::vector<index>>(about, where, "shape");
+  for (index d : shape)
+    if (d < 0) fail_tensor("io.6", file, name, "expected sizes of 0 or more, found the shape " + name_of(shape));
+  auto const size = bytes_for(*type, shape);
+  if (!size) fail_tensor("io.6", file, name, "expected a size of less than 2^63 bytes, found the shape " + name_of(shape));
+  auto const range = field<std::vector<index>>(about, where, "data_offsets");
+  if (range.size() != 2 || range[0] < 0 || range[1] < range[0])
+    fail_tensor("io.7", file, name, "expected data_offsets [begin, end] with begin ≤ end, found " + shown(about["data_offsets"]));
+  if (range[1] > index(data.size()))
+    fail_tensor("io.7", file, name, "expected an end within the " + std::to_string(data.size()) + " bytes of data, found " + std::to_string(range[1]));
+  if (range[1] - range[0] != *size)
+    fail_tensor("io.7", file, name, "expected " + std::to_string(*size) + " bytes for " + type_name + " of shape " + name_of(shape) +
+                                        ", found " + std::to_string(range[1] - range[0]));
+  return {name, *type, std::move(shape), data.subspan(std::size_t(range[0]), std::size_t(*size)), file};
+}
+
+// In the order of their offsets the tensors must tile the data: each begins where the last ended. An overlap would make one
+// write change two tensors; a gap can hide content from one reader that another shows.
+inline void require_tiling(std::string const& file, safetensors_header const& header, std::span<std::byte const> data) {
+  std::vector<tensor const*> in_order;
+  for (auto const& [name, t] : header.tensors) in_order.push_back(&t);
+  std::sort(in_order.begin(), in_order.end(), [](auto a, auto b) {
+    return std::pair(a->bytes.data(), a->bytes.size()) < std::pair(b->bytes.data(), b->bytes.size());
+  });
+  std::size_t end = 0;
+  for (auto t : in_order) {
+    auto const begin = std::size_t(t->bytes.data() - data.data());
+    if (begin != end)
+      fail_tensor("io.7", file, t->name, std::string(begin < end ? "overlaps the tensor before it" : "leaves a gap before it") +
+                                             ": expected to begin at " + std::to_string(end) + ", found " + std::to_string(begin));
+    end += t->bytes.size();
+  }
+  if (end != data.size())
+    throw error("io.7", file + ": data after the last tensor: expected " + std::to_string(end) + " bytes, found " + std::to_string(data.size()));
+}
+
+inline safetensors_header parse_safetensors(std::span<std::byte const> bytes, std::string const& file) {
+  if (bytes.size() < 8) throw error("io.5", file + ": expected a safetensors file of at least 8 bytes, found " + std::to_string(bytes.size()));
+  uint64_t length = 0;
+  for (int i = 8; i-- > 0;) length = length << 8 | uint64_t(bytes[std::size_t(i)]);
+  if (length > longest_header)
+    throw error("io.5", file + ": header length: expected at most " + std::to_string(longest_header) + " bytes, found " + std::to_string(length));
+  if (length > bytes.size() - 8)
+    throw error("io.5", file + ": header length: expected at most the " + std::to_string(bytes.size() - 8) + " bytes that follow it, found " +
+                            std::to_string(length) + " (a truncated file?)");
+  auto const text = std::string_view(reinterpret_cast<char const*>(bytes.data()) + 8, length);
+  auto const object = parse_json(text, file + ": header");
+  if (!object.is_object()) throw error("io.6", file + ": header: expected a JSON object, found " + shown(object));
+  auto const data = bytes.subspan(8 + length);
+  safetensors_header header;
+  for (auto const& [name, about] : object.items()) {
+    if (name != "__metadata__") {
+      header.tensors.emplace(name, parse_tensor(file, name, about, data));
+      continue;
+    }
+    if (!about.is_object()) throw error("io.6", file + ": __metadata__: expected an object of strings, found " + shown(about));
+    for (auto const& [key, value] : about.items()) header.metadata[key] = field<std::string>(about, file + ": __metadata__", key);
+  }
+  require_tiling(file, header, data);
+  return header;
+}
+}  // namespace detail
+
+SMALTI_INLINE safetensors::safetensors(std::string path) : map_(std::move(path)), header_(detail::parse_safetensors(map_.bytes(), map_.path())), name_(map_.path()) {}
+SMALTI_INLINE safetensors::safetensors(std::span<std::byte const> bytes, std::string name) : header_(detail::parse_safetensors(bytes, name)), name_(std::move(name)) {}
+SMALTI_INLINE bool safetensors::contains(std::string_view name) const { return header_.tensors.find(name) != header_.tensors.end(); }
+
+SMALTI_INLINE tensor const& safetensors::at(std::string_view name) const {
+  auto const found = header_.tensors.find(name);
+  if (found == header_.tensors.end()) detail::fail_tensor("io.8", name_, std::string(name), "expected in this file, found no tensor of this name");
+  return found->second;
+}
+
+SMALTI_INLINE std::vector<std::string> safetensors::names() const {
+  std::vector<std::string> all;
+  for (auto const& [name, t] : header_.tensors) all.push_back(name);
+  return all;
+}
+
+SMALTI_INLINE void require_shape(tensor const& t, std::vector<index> const& expected) {
+  if (t.shape != expected)
+    detail::fail_tensor("io.9", t.file, t.name, "expected the shape " + name_of(expected) + ", found " + name_of(t.shape));
+}
+
+SMALTI_INLINE void require_dtype(tensor const& t, dtype expected) {
+  if (t.type != expected)
+    detail::fail_tensor("io.9", t.file, t.name, std::string("expected the dtype ") + name_of(expected) + ", found " + name_of(t.type));
+}
+
+SMALTI_INLINE buffer<float> to_float(tensor const& t, std::vector<index> const& expected_shape) {
+  require_shape(t, expected_shape);
+  buffer<float> out(std::size_t(t.count()));
+  auto const convert = [&]<class T>(T) {
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      T v;
+      std::memcpy(static_cast<void*>(&v), t.bytes.data() + i * sizeof(T), sizeof(T));  // the map may be unaligned
+      out[i] = float(v);
+    }
+  };
+  switch (t.type) {
+    case dtype::f64: convert(double{}); break;
+    case dtype::f32: convert(float{}); break;
+    case dtype::f16: convert(f16{}); break;
+    case dtype::bf16: convert(bf16{}); break;
+    default: detail::fail_tensor("io.9", t.file, t.name, std::string("expected the dtype F64, F32, F16 or BF16, found ") + name_of(t.type));
+  }
+  return out;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_SAFETENSORS_HPP
 
 namespace smalti {
 
@@ -8636,7 +8204,7 @@ packed_weight load_weight(on_cpu const& where, checkpoint const& c, std::string 
 /// `quantised_become` (f32 or bf16). Errors: gemm.7, as an exception.
 packed_weight with_update(on_cpu const& where, packed_weight w, lora const& a, float sign, weight_kind quantised_become);
 
-/// One linear layer: y = x·Wᵀ + bias, with the adapters that were attached to it.
+/// One module: y = x·Wᵀ + bias, with the adapters that were attached to it.
 struct linear_layer {
   std::string name;             ///< its module, e.g. "model.layers.0.self_attn.q_proj": what adapters call it
   packed_weight weight;         ///< (n, k)
@@ -8644,6 +8212,43 @@ struct linear_layer {
   std::vector<lora> adapters = {};           ///< one for each adapter of the model; rank 0 where that one leaves this layer alone
   std::vector<lora const*> active = {};      ///< those that every row passes, in the order in which they were attached
 };
+inline int rows_of(linear_layer const& l) { return rows_of(l.weight); }
+inline int columns_of(linear_layer const& l) { return columns_of(l.weight); }
+
+/// Modules that read the same x: (q, k, v), (gate, up), or one alone. A device may make one product of them.
+struct linear_group {
+  std::vector<linear_layer> parts;
+};
+inline std::size_t bytes_of(linear_group const& g) {
+  std::size_t n = 0;
+  for (auto const& l : g.parts) n += bytes_of(l.weight);
+  return n;
+}
+
+/// A module to load: its name and its rows.
+struct module_shape {
+  std::string name;
+  int n;
+};
+
+/// The modules' weights (n, k) and, where `biased`, biases. Throws as load_weight does.
+linear_group load_linear(on_cpu const& where, checkpoint const& c, std::vector<module_shape> const& modules, int k, bool biased, weight_kind kind, nf4_options const& nf4);
+/// A vector (n): norms.
+buffer<float> load_vector(on_cpu const& where, checkpoint const& c, std::string const& name, int n);
+
+/// After adapters were added or switched: `on` says which of them every row passes.
+void refresh_adapters(on_cpu const& where, linear_group& g, std::vector<bool> const& on);
+/// Makes adapter `number` part of the weights that it changes (sign 1) or takes it out (−1); see with_update.
+void update_weights(on_cpu const& where, linear_group& g, int number, float sign, weight_kind quantised_become);
+
+namespace detail {
+/// A weight that bitsandbytes stored in 4 bits: codes, scales and the JSON of its state. Throws io.8, io.9 (keys, shapes),
+/// model.8 (the state is not one that this library knows, or contradicts the model).
+nf4_data load_nf4(checkpoint const& c, std::string const& name, int n, int k);
+/// LLM.int8's layout: I8 rows and their absmax beside them, "<module>.SCB". Throws io.8, io.9.
+int8_data load_int8(checkpoint const& c, std::string const& name, int n, int k);
+inline bool is_nf4(checkpoint const& c, std::string const& name) { return c.contains(name + ".quant_state.bitsandbytes__nf4"); }
+}  // namespace detail
 
 }  // namespace smalti
 
@@ -8652,11 +8257,7 @@ struct linear_layer {
 namespace smalti {
 
 namespace detail {
-inline bool is_nf4(checkpoint const& c, std::string const& name) { return c.contains(name + ".quant_state.bitsandbytes__nf4"); }
-
-/// A weight that bitsandbytes stored in 4 bits: codes, scales and the JSON of its state. Throws io.8, io.9 (keys, shapes),
-/// model.8 (the state is not one that this library knows, or contradicts the model).
-inline nf4_data load_nf4(checkpoint const& c, std::string const& name, int n, int k) {
+SMALTI_INLINE nf4_data load_nf4(checkpoint const& c, std::string const& name, int n, int k) {
   auto const& state = c.at(name + ".quant_state.bitsandbytes__nf4");
   std::string const about = state.file + ": " + state.name;
   json const s = parse_json({reinterpret_cast<char const*>(state.bytes.data()), state.bytes.size()}, about);
@@ -8693,8 +8294,7 @@ inline nf4_data load_nf4(checkpoint const& c, std::string const& name, int n, in
   return w;
 }
 
-/// LLM.int8's layout: I8 rows and their absmax beside them, "<module>.SCB". Throws io.8, io.9.
-inline int8_data load_int8(checkpoint const& c, std::string const& name, int n, int k) {
+SMALTI_INLINE int8_data load_int8(checkpoint const& c, std::string const& name, int n, int k) {
   std::string const module = name.substr(0, name.size() - std::string_view("weight").size());
   return {n, k, copy_of<int8_t>(c.at(name), {n, k}), to_float(c.at(module + "SCB"), {n})};
 }
@@ -8754,24 +8354,46 @@ SMALTI_INLINE packed_weight with_update(on_cpu const& where, packed_weight w, lo
   }, w);
 }
 
+SMALTI_INLINE linear_group load_linear(on_cpu const& where, checkpoint const& c, std::vector<module_shape> const& modules, int k, bool biased, weight_kind kind, nf4_options const& nf4) {
+  linear_group g;
+  for (auto const& m : modules) {
+    g.parts.push_back({m.name, load_weight(where, c, m.name + ".weight", m.n, k, kind, nf4)});
+    if (biased) g.parts.back().bias = to_float(c.at(m.name + ".bias"), {m.n});
+  }
+  return g;
+}
+SMALTI_INLINE buffer<float> load_vector(on_cpu const&, checkpoint const& c, std::string const& name, int n) { return to_float(c.at(name), {n}); }
+
+SMALTI_INLINE void refresh_adapters(on_cpu const&, linear_group& g, std::vector<bool> const& on) {
+  for (auto& l : g.parts) {
+    l.active.clear();
+    for (std::size_t a = 0; a < on.size(); ++a)
+      if (on[a] && l.adapters[a].rank > 0) l.active.push_back(&l.adapters[a]);
+  }
+}
+SMALTI_INLINE void update_weights(on_cpu const& where, linear_group& g, int number, float sign, weight_kind quantised_become) {
+  for (auto& l : g.parts)
+    if (lora const& a = l.adapters[std::size_t(number)]; a.rank > 0) l.weight = with_update(where, std::move(l.weight), a, sign, quantised_become);
+}
+
 }  // namespace smalti
 #endif  // SMALTI_HAS_DECODER_WEIGHTS_HPP
 
 namespace smalti {
 
-/// What a backend keeps its activations in.
+/// What a backend keeps things in. Beside these types it has overloads, with `where` first, of everything declared below.
 template <class Where>
 struct backend;
 
-template <>
-struct backend<on_cpu> {
-  using element = float;
-  template <class T>
-  using array = buffer<T>;
+/// A token that a backend drew for a sequence, and its log-probability under the model's own distribution (temperature 1).
+struct chosen_token {
+  int id;
+  float log_probability;
 };
 
 /// Which rows of a batch belong to which sequence. Rows are tokens, all sequences one after another.
 struct ragged_batch {
+  std::vector<int> token;         ///< (M) ids
   std::vector<int> q_starts;      ///< (B + 1)
   std::vector<int> first;         ///< (B) position of each sequence's first row
   std::vector<int> kv_used;       ///< (B) keys of each sequence, those of this batch included
@@ -8784,8 +8406,62 @@ struct ragged_batch {
   int count() const { return int(sequence.size()); }
 };
 
-/// y (M, hidden) = scale · table[ids]. The caller has checked the ids.
-status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale);
+template <>
+struct backend<on_cpu> {
+  using element = float;         ///< of activations
+  using residual = float;        ///< of the residual stream
+  using weight = packed_weight;
+  using linear = linear_group;
+  using vector = buffer<float>;  ///< of norms
+  using rope = rope_table;
+  using batch = ragged_batch;
+  using cache = kv_cache<float>;
+  template <class T>
+  using array = buffer<T>;
+  static constexpr int least_positions = 256;  ///< of a rope table that has to grow
+
+  static cache make_cache(decoder_config const& c, int sequences, int tokens) { return cache::contiguous(c, sequences, tokens); }
+  /// Before anything is loaded: whether there is room. The host's memory is the system's affair.
+  template <class Options>
+  static void check_room(on_cpu const&, decoder_config const&, Options const&, int) {}
+  static rope make_rope(on_cpu const&, rope_table t) { return t; }
+  /// What `forward` is to compute from now on.
+  static void begin(on_cpu const&, batch& to, ragged_batch from) { to = std::move(from); }
+  /// Weights or adapters have moved.
+  static void forget(batch&) {}
+  /// Calls f(where): a backend that can repeat a pass without the host's help does.
+  template <class Key, class F>
+  static void run(on_cpu const& where, batch&, Key const&, F&& f) { f(where); }
+  /// Where the host can read what forward left.
+  static std::span<float> read(on_cpu const&, batch&, view<float, 2> logits) { return {logits.at, std::size_t(logits.size())}; }
+};
+
+/// Where a group's product q, k, v goes: a matrix each.
+template <class T>
+struct query_key_value {
+  view<T, 2> q, k, v;  ///< (M, H·D), (M, Hkv·D), (M, Hkv·D)
+};
+inline query_key_value<float> projections_of(on_cpu const&, float* at, int m, decoder_config const& c) {
+  index const q = c.q_width(), kv = c.kv_width();
+  return {row_major(at, m, q), row_major(at + m * q, m, kv), row_major(at + m * (q + kv), m, kv)};
+}
+
+/// y (M, hidden) = scale · table[tokens of the batch]. The caller has checked the ids.
+status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, ragged_batch const& batch, float scale);
+
+/// y = x · weight / √(mean(x²) + eps), rows of the model's width.
+inline status normalise(on_cpu const& where, view<float, 2> y, view<float const, 2> x, buffer<float> const& weight, float eps, ragged_batch const&) {
+  return rms_norm(where, y, x, std::span<float const>(weight.data(), weight.size()), eps);
+}
+/// y (B, hidden): the last row of each sequence.
+inline status last_rows(on_cpu const&, view<float, 2> y, view<float const, 2> x, ragged_batch const& batch) {
+  for (int b = 0; b < batch.count(); ++b) std::copy_n(&x(batch.q_starts[std::size_t(b) + 1] - 1, 0), x.extent[1], &y(b, 0));
+  return {};
+}
+/// y (M, vocabulary) = scale · x · Wᵀ.
+inline status project_head(on_cpu const& where, view<float, 2> y, view<float const, 2> x, packed_weight const& w, ragged_batch const&, float scale) {
+  return gemm(where, y, product(x, w), scaled{scale});
+}
 
 namespace detail {
 /// The adapters that rows of this batch pass in one layer, and for each row which of them, in the form `linear` takes.
@@ -8808,8 +8484,20 @@ status linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, lin
   return l.bias.empty() ? run(out) : run(bias{l.bias.data()} | out);
 }
 
-/// y (M, ffn) = silu(gate(x)) ⊙ up(x). One pass over x where neither has a bias or an adapter.
-status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch);
+/// q, k, v ← x through a group of three.
+inline status project(on_cpu const& where, query_key_value<float> const& y, view<float const, 2> x, linear_group const& g, ragged_batch const& batch) {
+  view<float, 2> const to[] = {y.q, y.k, y.v};
+  for (int i = 0; i < 3; ++i)
+    if (status s = linear(where, to[i], x, g.parts[std::size_t(i)], batch); !s) return s;
+  return {};
+}
+/// y (M, N) += scale · x (M, K) through a group of one.
+inline status add_linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& g, ragged_batch const& batch, float scale) {
+  return linear(where, y, x, g.parts[0], batch, scaled{scale} | residual{y});
+}
+
+/// y (M, ffn) = silu(gate(x)) ⊙ up(x), a group of two. One pass over x where neither has a bias or an adapter.
+status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& gate_up, ragged_batch const& batch);
 
 /// Puts k and v, (M, Hkv·D) each, where the cache keeps them. T: float, bf16 or f16.
 template <class T>
@@ -8824,17 +8512,27 @@ status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2>
 status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table);
 
 /// RMSNorm over each head of x (M, heads·D), in place.
-status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps);
+status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buffer<float> const& weight, float eps, ragged_batch const& batch);
+
+/// o (M, H·D): q and k turn, k and v go into the cache, and q attends to what is there.
+template <class T>
+status attend(on_cpu const& where, view<float, 2> o, query_key_value<float> const& x, kv_cache<T>& cache, int layer, ragged_batch const& batch, rope_table const& rope,
+              float scale, int window_width) {
+  if (status s = rotate(where, x.q, cache.dim(), batch.position, rope); !s) return s;
+  if (status s = rotate(where, x.k, cache.dim(), batch.position, rope); !s) return s;
+  if (status s = append(where, cache, layer, view<float const, 2>(x.k), view<float const, 2>(x.v), batch); !s) return s;
+  return attend_cached(where, o, view<float const, 2>(x.q), cache, layer, batch, scale, window_width);
+}
 
 }  // namespace smalti
 
 
 namespace smalti {
 
-SMALTI_INLINE status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, std::span<int const> ids, float scale) {
+SMALTI_INLINE status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, ragged_batch const& batch, float scale) {
   weight_view const w = borrow(table);
-  parallel_for(where, index(ids.size()), [&](index r) {
-    decode_row(w, ids[r], &y(r, 0));
+  parallel_for(where, batch.rows(), [&](index r) {
+    decode_row(w, batch.token[std::size_t(r)], &y(r, 0));
     if (scale != 1)
       for (index c = 0; c < y.extent[1]; ++c) y(r, c) *= scale;
   });
@@ -8857,7 +8555,8 @@ struct gated {
 };
 }  // namespace detail
 
-SMALTI_INLINE status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& gate, linear_layer const& up, ragged_batch const& batch) {
+SMALTI_INLINE status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& gate_up, ragged_batch const& batch) {
+  linear_layer const &gate = gate_up.parts[0], &up = gate_up.parts[1];
   bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty();
   if (plain) return gemm_swiglu(where, y, x, gate.weight, up.weight);
   if (status s = linear(where, y, x, gate, batch); !s) return s;
@@ -8904,9 +8603,9 @@ SMALTI_INLINE status rotate(on_cpu const& where, view<float, 2> x, int head_dim,
   return apply_rope(where, view<float, 3>{x.at, {x.extent[0], x.extent[1] / head_dim, head_dim}, {x.stride[0], head_dim, 1}}, positions, table);
 }
 
-SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, std::span<float const> weight, float eps) {
+SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buffer<float> const& weight, float eps, ragged_batch const& batch) {
   view<float, 2> const heads = row_major(x.at, x.size() / head_dim, head_dim);
-  return rms_norm(where, heads, view<float const, 2>(heads), weight, eps);
+  return normalise(where, heads, view<float const, 2>(heads), weight, eps, batch);
 }
 
 }  // namespace smalti
@@ -8914,59 +8613,541 @@ SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int 
 
 namespace smalti {
 
+struct generate_options {
+  int max_tokens = 256;              ///< new tokens at most
+  sampling_options sampling = {};    ///< temperature 0 = greedy
+  std::vector<std::string> stop = {};  ///< strings that end the text; they are not part of it
+  int prefill_chunk = 512;           ///< tokens of the prompt in one forward pass: bounds the activations' memory
+  bool ignore_stop_ids = false;      ///< go on to max_tokens whatever the model says (for timing)
+};
+
+enum class finish { stop_token, stop_text, length, cancelled };
+
+struct generation {
+  std::string text;
+  std::vector<int> ids;              ///< the new tokens, without the stop token
+  std::vector<float> log_probability;///< of each of them under the model's own distribution (temperature 1)
+  finish why = finish::length;
+  int prompt_tokens = 0;
+  double prefill_seconds = 0, decode_seconds = 0;
+};
+
+/// Called with each new piece of whole UTF-8 text; return false to stop there.
+using piece_callback = std::function<bool(std::string_view)>;
+
+namespace detail {
+/// Holds back text that may turn out to be the beginning of a stop string.
+class stop_filter {
+ public:
+  explicit stop_filter(std::vector<std::string> const& stops) : stops_(stops) {}
+
+  /// Takes more text; returns what is certain to be wanted. `stopped()` afterwards says whether a stop string was met.
+  std::string push(std::string_view more);
+  std::string finish() { return stopped_ ? std::string() : std::exchange(held_, {}); }
+  bool stopped() const { return stopped_; }
+
+ private:
+  std::vector<std::string> const& stops_;
+  std::string held_;
+  bool stopped_ = false;
+};
+
+/// log softmax(logits)[id], in double: vocabularies are large and the differences small.
+float log_probability(std::span<float const> logits, int id);
+}  // namespace detail
+
+/// What generation needs of a model with its cache: `advance(tokens)` appends tokens to the one sequence that it holds and
+/// returns the logits (vocabulary) after the last of them; `room()` says how many more tokens the cache takes.
+template <class S>
+concept sequence_model = requires(S s, std::span<int const> tokens, S const c) {
+  { s.advance(tokens) } -> std::convertible_to<std::span<float>>;
+  { c.room() } -> std::convertible_to<int>;
+  { c.is_stop(1) } -> std::convertible_to<bool>;
+};
+
+/// A sequence that draws tokens beside its model, without bringing logits to the host: `draws(options)` says whether it can do what
+/// is asked; then each `draw()` gives the next token and goes on with it.
+template <class S>
+concept drawing_model = sequence_model<S> && requires(S s, sampling_options const& o) {
+  { s.draws(o) } -> std::convertible_to<bool>;
+  { s.draw() } -> std::same_as<chosen_token>;
+};
+
+/// Generates from `prompt` (not empty). Throws model.20 (empty prompt), model.21 (it does not fit), and what the model throws.
+template <sequence_model Sequence>
+generation generate(Sequence& sequence, tokenizer const& text, std::span<int const> prompt, generate_options const& options = {},
+                    piece_callback const& on_piece = {}) {
+  using clock = std::chrono::steady_clock;
+  auto const seconds_since = [](clock::time_point t) { return std::chrono::duration<double>(clock::now() - t).count(); };
+  if (prompt.empty()) throw error("model.20", "the prompt is empty; expected at least one token");
+  if (int(prompt.size()) > sequence.room())
+    throw error("model.21", "the prompt has " + std::to_string(prompt.size()) + " tokens; the cache has room for " + std::to_string(sequence.room()));
+  if (options.prefill_chunk < 1) throw error("model.22", "prefill_chunk is " + std::to_string(options.prefill_chunk) + "; expected at least 1");
+
+  generation out;
+  out.prompt_tokens = int(prompt.size());
+  auto begin = clock::now();
+  std::span<float> logits;
+  for (std::size_t at = 0; at < prompt.size(); at += options.prefill_chunk)
+    logits = sequence.advance(prompt.subspan(at, std::min<std::size_t>(options.prefill_chunk, prompt.size() - at)));
+  out.prefill_seconds = seconds_since(begin);
+
+  begin = clock::now();
+  sampler pick(options.sampling);
+  std::vector<int> history(prompt.begin(), prompt.end());  // what the repetition penalty looks at
+  token_stream stream(text);
+  detail::stop_filter filter(options.stop);
+  auto const emit = [&](std::string const& piece) {
+    out.text += piece;
+    if (!piece.empty() && on_piece && !on_piece(piece)) out.why = finish::cancelled;
+  };
+  bool drawn = false;
+  if constexpr (drawing_model<Sequence>) drawn = sequence.draws(options.sampling);
+  auto const next = [&]() -> chosen_token {
+    if constexpr (drawing_model<Sequence>)
+      if (drawn) return sequence.draw();
+    std::vector<float> scores(logits.begin(), logits.end());  // sampling rewrites them
+    int const id = pick(scores, history);
+    return {id, detail::log_probability(logits, id)};
+  };
+  while (int(out.ids.size()) < options.max_tokens) {
+    auto const [id, log_probability] = next();
+    if (!options.ignore_stop_ids && sequence.is_stop(id)) { out.why = finish::stop_token; break; }
+    out.ids.push_back(id), history.push_back(id);
+    out.log_probability.push_back(log_probability);
+    emit(filter.push(stream.push(id)));
+    if (filter.stopped()) out.why = finish::stop_text;
+    if (out.why != finish::length) break;
+    if (int(out.ids.size()) == options.max_tokens || sequence.room() < 1) break;
+    if (!drawn) logits = sequence.advance(std::span(&history.back(), 1));
+  }
+  if (out.why != finish::stop_text && out.why != finish::cancelled) {
+    emit(filter.push(stream.finish()));
+    if (filter.stopped()) out.why = finish::stop_text;
+    else emit(filter.finish());
+  }
+  out.decode_seconds = seconds_since(begin);
+  return out;
+}
+
+}  // namespace smalti
+
+#include <cmath>
+#include <limits>
+
+namespace smalti {
+
+namespace detail {
+SMALTI_INLINE std::string stop_filter::push(std::string_view more) {
+  held_ += more;
+  std::size_t cut = std::string::npos;
+  for (auto const& s : stops_)
+    if (!s.empty()) cut = std::min(cut, held_.find(s));
+  if (cut != std::string::npos) return stopped_ = true, held_.substr(0, cut);
+  std::size_t keep = 0;  // the longest end of the text that begins some stop string
+  for (auto const& s : stops_)
+    for (std::size_t n = std::min(s.empty() ? 0 : s.size() - 1, held_.size()); n > keep; --n)
+      if (held_.ends_with(std::string_view(s).substr(0, n))) keep = n;
+  std::string sure = held_.substr(0, held_.size() - keep);
+  held_.erase(0, held_.size() - keep);
+  return sure;
+}
+
+SMALTI_INLINE float log_probability(std::span<float const> logits, int id) {
+  double top = -std::numeric_limits<double>::infinity(), sum = 0;
+  for (float v : logits) top = std::max(top, double(v));
+  for (float v : logits) sum += std::exp(v - top);
+  return float(logits[id] - top - std::log(sum));
+}
+}  // namespace detail
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_GENERATE_HPP
+// ---------------------------------------------------------------- smalti/decoder/model.hpp
+#ifndef SMALTI_HAS_DECODER_MODEL_HPP
+#define SMALTI_HAS_DECODER_MODEL_HPP
+// A decoder-only language model of any supported family: one forward pass over a batch of sequences with a cache.
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+// ---------------------------------------------------------------- smalti/decoder/adapter.hpp
+#ifndef SMALTI_HAS_DECODER_ADAPTER_HPP
+#define SMALTI_HAS_DECODER_ADAPTER_HPP
+// LoRA adapters of a whole model, by the names of its modules; read from and written to PEFT directories.
+
+#include <map>
+#include <string>
+
+namespace smalti {
+
+/// What a PEFT directory holds, ready to attach: module name ("model.layers.0.self_attn.q_proj") → its pair of matrices.
+struct adapter {
+  std::string name;
+  std::map<std::string, lora> modules;
+};
+
+/// Reads a PEFT directory. Throws io.* (files, keys, shapes, features that mean another formula).
+adapter load_adapter(std::string const& directory);
+
+}  // namespace smalti
+
+#include <filesystem>
+// ---------------------------------------------------------------- smalti/io/peft.hpp
+#ifndef SMALTI_HAS_IO_PEFT_HPP
+#define SMALTI_HAS_IO_PEFT_HPP
+// LoRA adapter directories as PEFT writes them (huggingface.co/docs/peft): adapter_config.json and adapter_model.safetensors with
+// keys base_model.model.<module>.lora_A.weight (r, in) and .lora_B.weight (out, r). Only tensors and configuration.
+
+// ---------------------------------------------------------------- smalti/io/safetensors_writer.hpp
+#ifndef SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
+#define SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
+// Writing a safetensors file whose tensors are declared first and streamed afterwards, so that a checkpoint of any size passes
+// through bounded memory; the file appears, complete, at commit().
+
+
+namespace smalti {
+
+struct declaration {
+  std::string name;
+  dtype type;
+  std::vector<index> shape;
+};
+
+/// Lays the tensors out as the reference writer does: wide dtypes first, then by name, the header padded to 8 bytes; so every
+/// tensor is aligned to its element. Errors: io.2 (disk), io.11 (a name twice, bytes that do not fit the declaration).
+class safetensors_writer {
+ public:
+  safetensors_writer(std::string path, std::vector<declaration> tensors, std::map<std::string, std::string> metadata = {{"format", "pt"}});
+
+  /// The next bytes of a tensor: at once or in pieces, tensors in any order. Errors: io.2, io.8 (not declared), io.11 (too many).
+  void write(std::string_view name, std::span<std::byte const> bytes);
+  template <class T, std::size_t N>
+    requires(!std::is_same_v<std::remove_const_t<T>, std::byte>)
+  void write(std::string_view name, std::span<T, N> elements) { write(name, std::span<std::byte const>(std::as_bytes(elements))); }
+  template <class T>
+  void write(std::string_view name, buffer<T> const& elements) { write(name, std::span(elements.data(), elements.size())); }
+
+  /// Puts the file in place. Errors: io.2, io.11 (a tensor is not complete).
+  void commit();
+
+ private:
+  struct place {
+    long long at, end;  // the next byte to write and the end, from the start of the data
+  };
+  std::string path_;
+  atomic_file file_;
+  std::map<std::string, place, std::less<>> places_;
+  long long data_ = 0;  // offset of the data in the file
+};
+
+}  // namespace smalti
+
+#include <algorithm>
+
+namespace smalti {
+
+SMALTI_INLINE safetensors_writer::safetensors_writer(std::string path, std::vector<declaration> tensors, std::map<std::string, std::string> metadata) : path_(path), file_(std::move(path)) {
+  std::sort(tensors.begin(), tensors.end(), [](auto const& a, auto const& b) {
+    return bytes_of(a.type) != bytes_of(b.type) ? bytes_of(a.type) > bytes_of(b.type) : a.name < b.name;
+  });
+  json header = json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  long long end = 0;
+  for (auto const& t : tensors) {
+    auto const size = detail::bytes_for(t.type, t.shape);
+    bool const negative = std::any_of(t.shape.begin(), t.shape.end(), [](index d) { return d < 0; });
+    if (!size || negative || __builtin_add_overflow(end, *size, &end))
+      detail::fail_tensor("io.11", path_, t.name, "expected a size of less than 2^63 bytes, found the shape " + name_of(t.shape));
+    if (t.name == "__metadata__" || !places_.emplace(t.name, place{end - *size, end}).second)
+      detail::fail_tensor("io.11", path_, t.name, "expected each name once, found it twice");
+    header[t.name] = {{"dtype", name_of(t.type)}, {"shape", t.shape}, {"data_offsets", {end - *size, end}}};
+  }
+  auto text = header.dump();
+  text.resize(round_up(text.size(), std::size_t(8)), ' ');
+  std::string length(8, '\0');
+  for (int i = 0; i < 8; ++i) length[std::size_t(i)] = char(text.size() >> 8 * i & 0xff);
+  file_.write(length), file_.write(text);
+  data_ = file_.size();
+}
+
+SMALTI_INLINE void safetensors_writer::write(std::string_view name, std::span<std::byte const> bytes) {
+  auto const found = places_.find(name);
+  if (found == places_.end()) detail::fail_tensor("io.8", path_, std::string(name), "expected a declared tensor, found no such declaration");
+  auto& [at, end] = found->second;
+  if ((long long)bytes.size() > end - at)
+    detail::fail_tensor("io.11", path_, std::string(name), "expected at most " + std::to_string(end - at) + " more bytes, found " + std::to_string(bytes.size()));
+  file_.write_at(data_ + at, bytes);
+  at += (long long)bytes.size();
+}
+
+SMALTI_INLINE void safetensors_writer::commit() {
+  for (auto const& [name, p] : places_)
+    if (p.at != p.end) detail::fail_tensor("io.11", path_, name, "expected " + std::to_string(p.end - p.at) + " more bytes, found none");
+  file_.commit();
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_SAFETENSORS_WRITER_HPP
+
+namespace smalti {
+
+/// What of adapter_config.json changes the result of W·x + scale · B·(A·x).
+struct adapter_config {
+  int rank = 8;
+  float alpha = 8;
+  bool rslora = false;                         ///< scale by α/√r instead of α/r (Kalajdzievski 2023, arXiv 2312.03732)
+  std::vector<std::string> target_modules = {};     ///< last parts of module names, e.g. "q_proj"; or one regular expression
+  std::map<std::string, int> rank_pattern = {};     ///< exceptions: the end of a module name, or ^ and a whole one
+  std::map<std::string, float> alpha_pattern = {};
+  std::string base_model = {};                      ///< may be empty
+
+  /// The scale of one module whose A has `r` rows.
+  float scale_of(std::string const& module, int r) const;
+  int rank_of(std::string const& module) const;
+};
+
+struct adapter_entry {
+  std::string module;  ///< e.g. "model.layers.0.self_attn.q_proj"
+  tensor a, b;         ///< (r, in), (out, r)
+  float scale;         ///< α/r or α/√r, exceptions included
+};
+
+/// An adapter as read; the entries point into the file's map, which moves along.
+struct adapter_file {
+  adapter_config config;
+  std::vector<adapter_entry> entries;  ///< sorted by module
+  safetensors data;
+};
+
+/// What write_adapter takes: matrices that the caller keeps.
+struct adapter_matrices {
+  std::string module;
+  view<float const, 2> a, b;  ///< (r, in), (out, r)
+};
+
+namespace detail {
+adapter_config parse_adapter_config(json const& j, std::string const& file);
+}  // namespace detail
+
+/// Reads an adapter directory. Errors: io.1, io.3 … io.7 (files), io.8 (an A without its B, or the reverse), io.9 (a shape that
+/// contradicts the rank), io.12 (not plain LoRA).
+adapter_file read_adapter(std::string const& directory);
+
+/// Writes a directory that PEFT loads; `type` is f32, f16 or bf16, one rounding. The weights are replaced before the configuration,
+/// each atomically. Errors: io.2, io.11, io.12 (matrices that contradict the configuration).
+void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules, dtype type = dtype::f32);
+
+}  // namespace smalti
+
+#include <cmath>
+#include <filesystem>
+
+namespace smalti {
+
+namespace detail {
+template <class T>
+T exception(std::map<std::string, T> const& patterns, std::string const& module, T usual) {
+  for (auto const& [key, value] : patterns)
+    if (key.starts_with('^') ? module == key.substr(1) : module == key || module.ends_with('.' + key)) return value;
+  return usual;
+}
+
+constexpr char const* adapter_prefix = "base_model.model.";
+
+template <class T>
+std::map<std::string, T> parse_pattern(json const& config, std::string const& file, std::string const& name) {
+  auto const object = field<json>(config, file, name, json::object());
+  if (!object.is_object()) throw error("io.4", file + ": field \"" + name + "\": expected an object, found " + shown(object));
+  std::map<std::string, T> all;
+  for (auto const& [key, value] : object.items()) {
+  // PEFT reads the keys as regular expressions; plain names are what its users write, and all that is understood here.
+    if (key.find_first_of("*+?()[]{}|\\$") != std::string::npos)
+      throw error("io.12", file + ": field \"" + name + "\": expected plain module names, found the pattern \"" + key + "\"");
+    all.emplace(key, field<T>(object, file + ": " + name, key));
+  }
+  return all;
+}
+
+SMALTI_INLINE adapter_config parse_adapter_config(json const& j, std::string const& file) {
+  auto const kind = field<std::string>(j, file, "peft_type");
+  if (kind != "LORA") throw error("io.12", file + ": field \"peft_type\": expected \"LORA\", found \"" + kind + "\"");
+// Each of these means another formula, or weights beside A and B: better refused than computed wrongly.
+  for (auto name : {"use_dora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out", "modules_to_save", "target_parameters",
+                    "layer_replication", "trainable_token_indices", "alora_invocation_tokens"})
+    if (auto const at = j.find(name); at != j.end() && !at->is_null() && *at != json(false) && !at->empty())
+      throw error("io.12", file + ": field \"" + name + "\": expected none (plain LoRA), found " + shown(*at));
+  if (auto const bias = field<std::string>(j, file, "bias", "none"); bias != "none")
+    throw error("io.12", file + ": field \"bias\": expected \"none\", found \"" + bias + "\"");
+  adapter_config c;
+  c.rank = field<int>(j, file, "r"), c.alpha = field<float>(j, file, "lora_alpha");
+  if (c.rank < 1) throw error("io.12", file + ": field \"r\": expected a rank of at least 1, found " + std::to_string(c.rank));
+  c.rslora = field<bool>(j, file, "use_rslora", false);
+  c.rank_pattern = parse_pattern<int>(j, file, "rank_pattern"), c.alpha_pattern = parse_pattern<float>(j, file, "alpha_pattern");
+  c.base_model = field<std::string>(j, file, "base_model_name_or_path", "");
+  if (auto const at = j.find("target_modules"); at != j.end() && at->is_string()) c.target_modules = {*at};
+  else c.target_modules = field<std::vector<std::string>>(j, file, "target_modules", {});
+  return c;
+}
+
+inline std::vector<adapter_entry> parse_adapter(adapter_config const& config, safetensors const& data, std::string const& file) {
+  std::vector<adapter_entry> entries;
+  for (auto const& name : data.names()) {
+    std::string_view module = name;
+    bool const is_b = module.ends_with(".lora_B.weight");
+    if (!module.starts_with(adapter_prefix) || (!is_b && !module.ends_with(".lora_A.weight")))
+      fail_tensor("io.12", file, name, "expected base_model.model.<module>.lora_A.weight or .lora_B.weight");
+    module.remove_prefix(std::string_view(adapter_prefix).size());
+    module.remove_suffix(std::string_view(".lora_A.weight").size());
+    auto const stem = adapter_prefix + std::string(module);
+    auto const &a = data.at(stem + ".lora_A.weight"), &b = data.at(stem + ".lora_B.weight");
+    if (is_b) continue;
+    auto const rank = index(config.rank_of(std::string(module)));
+    if (a.shape.size() != 2 || a.shape[0] != rank)
+      fail_tensor("io.9", file, a.name, "expected the shape (" + std::to_string(rank) + ", inputs), found " + name_of(a.shape));
+    if (b.shape.size() != 2 || b.shape[1] != rank)
+      fail_tensor("io.9", file, b.name, "expected the shape (outputs, " + std::to_string(rank) + "), found " + name_of(b.shape));
+    entries.push_back({std::string(module), a, b, config.scale_of(std::string(module), int(rank))});
+  }
+  return entries;
+}
+
+template <class T>
+buffer<T> gathered(view<float const, 2> m) {
+  buffer<T> out(std::size_t(m.size()));
+  for (index i = 0, n = 0; i < m.extent[0]; ++i)
+    for (index j = 0; j < m.extent[1]; ++j) out[std::size_t(n++)] = T(m(i, j));
+  return out;
+}
+}  // namespace detail
+
+SMALTI_INLINE float adapter_config::scale_of(std::string const& module, int r) const {
+  float const a = detail::exception(alpha_pattern, module, alpha);
+  return rslora ? a / std::sqrt(float(r)) : a / float(r);
+}
+SMALTI_INLINE int adapter_config::rank_of(std::string const& module) const { return detail::exception(rank_pattern, module, rank); }
+
+SMALTI_INLINE adapter_file read_adapter(std::string const& directory) {
+  auto const config_path = directory + "/adapter_config.json", data_path = directory + "/adapter_model.safetensors";
+  adapter_file adapter{detail::parse_adapter_config(read_json(config_path), config_path), {}, safetensors(data_path)};
+  adapter.entries = detail::parse_adapter(adapter.config, adapter.data, data_path);
+  return adapter;
+}
+
+SMALTI_INLINE void write_adapter(std::string const& directory, adapter_config const& config, std::span<adapter_matrices const> modules, dtype type) {
+  if (type != dtype::f32 && type != dtype::f16 && type != dtype::bf16)
+    throw error("io.12", directory + ": adapter dtype: expected F32, F16 or BF16, found " + name_of(type));
+  std::error_code failed;
+  std::filesystem::create_directories(directory, failed);
+  if (failed) throw error("io.2", directory + ": the directory cannot be made: " + failed.message());
+  auto const path = directory + "/adapter_model.safetensors";
+  auto const name_of_matrix = [](adapter_matrices const& m, char const* end) { return detail::adapter_prefix + m.module + end; };
+  std::vector<declaration> tensors;
+  for (auto const& m : modules) {
+    if (m.a.extent[0] != config.rank_of(m.module) || m.b.extent[1] != m.a.extent[0])
+      detail::fail_tensor("io.12", path, m.module, "expected A and B of rank " + std::to_string(config.rank_of(m.module)) + ", found " +
+                                                       std::to_string(m.a.extent[0]) + " and " + std::to_string(m.b.extent[1]));
+    tensors.push_back({name_of_matrix(m, ".lora_A.weight"), type, {m.a.extent[0], m.a.extent[1]}});
+    tensors.push_back({name_of_matrix(m, ".lora_B.weight"), type, {m.b.extent[0], m.b.extent[1]}});
+  }
+  safetensors_writer out(path, std::move(tensors));
+  auto const stream = [&]<class T>(T) {
+    for (auto const& m : modules)
+      out.write(name_of_matrix(m, ".lora_A.weight"), detail::gathered<T>(m.a)), out.write(name_of_matrix(m, ".lora_B.weight"), detail::gathered<T>(m.b));
+  };
+  if (type == dtype::f32) stream(float{});
+  else if (type == dtype::f16) stream(f16{});
+  else stream(bf16{});
+  json j = {{"peft_type", "LORA"}, {"r", config.rank}, {"lora_alpha", config.alpha}, {"use_rslora", config.rslora}, {"bias", "none"},
+            {"target_modules", config.target_modules}, {"rank_pattern", config.rank_pattern}, {"alpha_pattern", config.alpha_pattern},
+            {"base_model_name_or_path", config.base_model.empty() ? json() : json(config.base_model)}, {"task_type", "CAUSAL_LM"},
+            {"inference_mode", true}, {"fan_in_fan_out", false}, {"init_lora_weights", true}, {"lora_dropout", 0.0}};
+  out.commit();
+  write_file(directory + "/adapter_config.json", j.dump(2) + '\n');
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_IO_PEFT_HPP
+
+namespace smalti {
+
+SMALTI_INLINE adapter load_adapter(std::string const& directory) {
+  adapter_file const file = read_adapter(directory);
+  adapter a{std::filesystem::path(directory).lexically_normal().filename().string(), {}};
+  for (auto const& e : file.entries) {
+    lora l{int(e.a.shape[0]), e.scale, to_float(e.a, e.a.shape), to_float(e.b, e.b.shape)};                // (r, in), (out, r)
+    a.modules.emplace(e.module, std::move(l));
+  }
+  return a;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_ADAPTER_HPP
+// ---------------------------------------------------------------- smalti/decoder/layer.hpp
+#ifndef SMALTI_HAS_DECODER_LAYER_HPP
+#define SMALTI_HAS_DECODER_LAYER_HPP
+// One transformer layer as every family of config.hpp has it, written against operations that take `where` first
+// (Vaswani et al. 2017; pre-normalisation and SwiGLU as in Touvron et al. 2023, "LLaMA", §2.2).
+
+#include <vector>
+
+namespace smalti {
+
+template <class Where>
 struct decoder_layer {
-  buffer<float> attention_norm, mlp_norm;       ///< (hidden)
-  buffer<float> q_norm, k_norm;                 ///< (head_dim), or empty
-  linear_layer q, k, v, o, gate, up, down;
+  typename backend<Where>::vector attention_norm, mlp_norm;  ///< (hidden)
+  typename backend<Where>::vector q_norm, k_norm;            ///< (head_dim), or empty
+  typename backend<Where>::linear qkv, o, gate_up, down;     ///< groups of 3, 1, 2 and 1 modules
 };
 
 /// Activations of one forward pass; grows to the largest batch seen, so a decode step allocates nothing.
 template <class Where>
 struct workspace {
   using element = typename backend<Where>::element;
-  typename backend<Where>::template array<element> x, h, q, k, v, a, g, last, logits;
+  using residual = typename backend<Where>::residual;
+  template <class T>
+  using array = typename backend<Where>::template array<T>;
+  array<residual> x, last;
+  array<element> h, qkv, a, g;
+  array<float> logits;
 
   void reserve(decoder_config const& c, std::size_t m, std::size_t logit_rows) {
-    auto const grow = [](auto& array, std::size_t n) { if (array.size() < n) array = std::remove_reference_t<decltype(array)>(n); };
-    for (auto* array : {&x, &h}) grow(*array, m * c.hidden);
-    for (auto* array : {&q, &a}) grow(*array, m * c.q_width());
-    for (auto* array : {&k, &v}) grow(*array, m * c.kv_width());
+    auto const grow = [](auto& array, std::size_t n) { if (array.size() < n) array = {}, array = std::remove_reference_t<decltype(array)>(n); };
+    grow(x, m * c.hidden), grow(h, m * c.hidden), grow(qkv, m * (c.q_width() + 2 * c.kv_width())), grow(a, m * c.q_width());
     grow(g, m * c.ffn), grow(last, logit_rows * c.hidden), grow(logits, logit_rows * c.vocabulary);
   }
 };
 
 /// x (M, hidden) → x, in place: x += r·Attn(norm x); x += r·MLP(norm x). Keys and values of the rows go into the cache.
 template <class Where, class Cache>
-void forward(Where const& where, decoder_config const& c, decoder_layer const& l, int number, workspace<Where>& w, Cache& cache,
-             ragged_batch const& batch, rope_table const& rope) {
-  using element = typename workspace<Where>::element;
+void forward(Where const& where, decoder_config const& c, decoder_layer<Where> const& l, int number, workspace<Where>& w, Cache& cache,
+             typename backend<Where>::batch& batch, typename backend<Where>::rope const& rope) {
   int const m = batch.rows();
   auto const matrix = [m](auto& array, int columns) { return row_major(array.data(), m, columns); };
-  auto const norm = [](buffer<float> const& weight) { return std::span<float const>(weight.data(), weight.size()); };
-  auto const x = matrix(w.x, c.hidden), h = matrix(w.h, c.hidden);                                       // (M, hidden)
-  auto const q = matrix(w.q, c.q_width()), a = matrix(w.a, c.q_width());                                 // (M, H·D)
-  auto const k = matrix(w.k, c.kv_width()), v = matrix(w.v, c.kv_width());                               // (M, Hkv·D)
+  auto const read = [](auto v) { return view<std::remove_pointer_t<decltype(v.at)> const, 2>(v); };
+  auto const x = matrix(w.x, c.hidden);                                                                  // (M, hidden)
+  auto const h = matrix(w.h, c.hidden);                                                                  // (M, hidden)
+  auto const a = matrix(w.a, c.q_width());                                                               // (M, H·D)
   auto const g = matrix(w.g, c.ffn);                                                                     // (M, ffn)
-  using input = view<element const, 2>;
-  auto const add = scaled{c.residual_multiplier} | residual{x};
+  auto const qkv = projections_of(where, w.qkv.data(), m, c);
 
-  require(rms_norm(where, h, input(x), norm(l.attention_norm), c.norm_eps));
-  require(linear(where, q, input(h), l.q, batch));
-  require(linear(where, k, input(h), l.k, batch));
-  require(linear(where, v, input(h), l.v, batch));
+  require(normalise(where, h, read(x), l.attention_norm, c.norm_eps, batch));
+  require(project(where, qkv, read(h), l.qkv, batch));
   if (c.qk_norm) {
-    require(normalise_heads(where, q, c.head_dim, norm(l.q_norm), c.norm_eps));
-    require(normalise_heads(where, k, c.head_dim, norm(l.k_norm), c.norm_eps));
+    require(normalise_heads(where, qkv.q, c.head_dim, l.q_norm, c.norm_eps, batch));
+    require(normalise_heads(where, qkv.k, c.head_dim, l.k_norm, c.norm_eps, batch));
   }
-  require(rotate(where, q, c.head_dim, batch.position, rope));
-  require(rotate(where, k, c.head_dim, batch.position, rope));
-  require(append(where, cache, number, input(k), input(v), batch));
-  require(attend_cached(where, a, input(q), cache, number, batch, c.softmax_scale, c.window[number]));
-  require(linear(where, x, input(a), l.o, batch, add));
+  require(attend(where, a, qkv, cache, number, batch, rope, c.softmax_scale, c.window[std::size_t(number)]));
+  require(add_linear(where, x, read(a), l.o, batch, c.residual_multiplier));
 
-  require(rms_norm(where, h, input(x), norm(l.mlp_norm), c.norm_eps));
-  require(swiglu(where, g, input(h), l.gate, l.up, batch));
-  require(linear(where, x, input(g), l.down, batch, add));
+  require(normalise(where, h, read(x), l.mlp_norm, c.norm_eps, batch));
+  require(swiglu(where, g, read(h), l.gate_up, batch));
+  require(add_linear(where, x, read(g), l.down, batch, c.residual_multiplier));
 }
 
 }  // namespace smalti
@@ -8999,6 +9180,11 @@ class decoder {
   ~decoder();
   /// From a Hugging Face directory. Throws io.*, model.* and gemm.*: the message names file, tensor, expected and found.
   static decoder load(std::string const& directory, Where const& where = {}, load_options const& options = {});
+  /// From anything that `load_weight`, `load_linear` and `load_vector` know beside a checkpoint.
+  template <class Source>
+  static decoder from(decoder_config config, Source const& source, Where const& where, load_options const& options = {}) {
+    return {std::move(config), source, where, options};
+  }
 
   decoder_config const& config() const { return config_; }
   Where const& where() const { return where_; }
@@ -9009,6 +9195,18 @@ class decoder {
   /// id, sequence or adapter that is not there) before anything is written.
   template <class Cache>
   view<float, 2> forward(Cache& cache, std::span<batch_entry const> entries, logits wanted = logits::last);
+  /// The same with `after(where, logits, batch)` at the end of the pass, part of what a device repeats; `tag` names it.
+  template <class Cache, class After>
+  view<float, 2> forward(Cache& cache, std::span<batch_entry const> entries, logits wanted, void const* tag, After&& after);
+  /// The next step of the sequences of the last pass, for whose batch the backend has the tokens: `after` has put them there and moved
+  /// the batch on by one. Throws model.25.
+  template <class Cache, class After>
+  view<float, 2> repeat(Cache& cache, std::span<int const> sequences, void const* tag, After&& after);
+  /// Those logits for the host, row-major; until the next pass. On a device: copied, after the pass has ended.
+  std::span<float> read(view<float, 2> logits) { return backend<Where>::read(where_, batch_, logits); }
+
+  /// What the backend keeps for this model beside weights (on a device: device_batch).
+  typename backend<Where>::batch& state() { return batch_; }
 
   // ------------------------------------------------------------------------------------------------ adapters
 
@@ -9028,23 +9226,31 @@ class decoder {
  private:
   struct attached { std::string name; bool on; };
 
-  decoder(decoder_config config, checkpoint const& c, Where const& where, load_options const& o);
+  using linear_type = typename backend<Where>::linear;
+  using weight_type = typename backend<Where>::weight;
 
-  /// Checks the batch, makes room for it, and lays out who owns which row. Returns the token ids of all rows.
+  template <class Source>
+  decoder(decoder_config config, Source const& source, Where const& where, load_options const& o);
+
+  /// Checks the batch, makes room for it, and lays out who owns which row.
   template <class Cache>
-  std::vector<int> prepare(Cache& cache, std::span<batch_entry const> entries);
+  ragged_batch prepare(Cache& cache, std::span<batch_entry const> entries);
 
-  view<float, 2> head(view<float, 2> x, logits wanted, int count);
+  template <class Cache, class After>
+  view<float, 2> pass(Cache& cache, logits wanted, void const* tag, After& after);
+  void head(Where const& where, view<float, 2> out, logits wanted);
 
-  /// cos and sin for `length` positions. Dynamic scaling depends on the length itself once that passes the trained one.
-  rope_table const& table_for(int length);
+  /// cos and sin for `length` positions of at most `room`. Dynamic scaling depends on the length itself once that passes the trained one.
+  typename backend<Where>::rope const& table_for(int length, int room);
 
   template <class F>
-  void each_linear(F&& f) { for (auto& l : layers_) for (auto* one : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) f(*one); }
+  void each_linear(F&& f) { for (auto& l : layers_) for (auto* one : {&l.qkv, &l.o, &l.gate_up, &l.down}) f(*one); }
   template <class F>
-  void each_linear(F&& f) const { for (auto const& l : layers_) for (auto const* one : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) f(*one); }
+  void each_linear(F&& f) const { for (auto const& l : layers_) for (auto const* one : {&l.qkv, &l.o, &l.gate_up, &l.down}) f(*one); }
+  template <class F>
+  void each_module(F&& f) { each_linear([&](linear_type& g) { for (auto& part : g.parts) f(part); }); }
 
-  bool has_module(std::string const& name) const;
+  bool has_module(std::string const& name);
   bool any_active() const { return std::any_of(adapters_.begin(), adapters_.end(), [](attached const& a) { return a.on; }); }
   attached& entry(int number);
   void refresh();
@@ -9052,13 +9258,13 @@ class decoder {
 
   decoder_config config_;
   Where where_;
-  packed_weight embedding_;            // (vocabulary, hidden)
-  std::vector<decoder_layer> layers_;
-  buffer<float> norm_;                 // (hidden)
-  linear_layer head_;                  // unless tied
+  weight_type embedding_;                        // (vocabulary, hidden)
+  std::vector<decoder_layer<Where>> layers_;
+  typename backend<Where>::vector norm_;         // (hidden)
+  std::optional<weight_type> head_;              // unless tied
   std::vector<attached> adapters_;
-  rope_table table_;
-  ragged_batch batch_;
+  typename backend<Where>::rope table_;
+  typename backend<Where>::batch batch_;
   workspace<Where> work_;
 };
 
@@ -9076,58 +9282,89 @@ decoder<Where> decoder<Where>::load(std::string const& directory, Where const& w
 }
 
 template <class Where>
-decoder<Where>::decoder(decoder_config config, checkpoint const& c, Where const& where, load_options const& o) : config_(std::move(config)), where_(where) {
-  auto const matrix = [&](std::string const& module, int n, int k, weight_kind kind) { return load_weight(where_, c, module + ".weight", n, k, kind, o.nf4); };
-  auto const layer_of = [&](std::string const& module, int n, int k, bool biased) {
-    linear_layer l{module, matrix(module, n, k, o.weights)};
-    if (biased) l.bias = to_float(c.at(module + ".bias"), {n});
-    return l;
-  };
-  embedding_ = matrix("model.embed_tokens", config_.vocabulary, config_.hidden, weight_kind::as_stored);
+template <class Source>
+decoder<Where>::decoder(decoder_config config, Source const& source, Where const& where, load_options const& o) : config_(std::move(config)), where_(where) {
+  int const q = config_.q_width(), kv = config_.kv_width(), d = config_.hidden, f = config_.ffn;
+  embedding_ = load_weight(where_, source, "model.embed_tokens.weight", config_.vocabulary, d, weight_kind::as_stored, o.nf4);
   for (int i = 0; i < config_.layers; ++i) {
     std::string const at = "model.layers." + std::to_string(i) + ".";
-    auto const norm = [&](char const* name, int n) { return to_float(c.at(at + name), {n}); };
-    int const q = config_.q_width(), kv = config_.kv_width(), d = config_.hidden, f = config_.ffn;
-    decoder_layer l;
+    auto const norm = [&](char const* name, int n) { return load_vector(where_, source, at + name, n); };
+    auto const group = [&](std::vector<module_shape> modules, int k, bool biased) {
+      for (auto& m : modules) m.name = at + m.name;
+      return load_linear(where_, source, modules, k, biased, o.weights, o.nf4);
+    };
+    decoder_layer<Where> l;
     l.attention_norm = norm("input_layernorm.weight", d), l.mlp_norm = norm("post_attention_layernorm.weight", d);
     if (config_.qk_norm)
       l.q_norm = norm("self_attn.q_norm.weight", config_.head_dim), l.k_norm = norm("self_attn.k_norm.weight", config_.head_dim);
-    l.q = layer_of(at + "self_attn.q_proj", q, d, config_.qkv_bias), l.k = layer_of(at + "self_attn.k_proj", kv, d, config_.qkv_bias);
-    l.v = layer_of(at + "self_attn.v_proj", kv, d, config_.qkv_bias), l.o = layer_of(at + "self_attn.o_proj", d, q, config_.out_bias);
-    l.gate = layer_of(at + "mlp.gate_proj", f, d, config_.mlp_bias), l.up = layer_of(at + "mlp.up_proj", f, d, config_.mlp_bias);
-    l.down = layer_of(at + "mlp.down_proj", d, f, config_.mlp_bias);
+    l.qkv = group({{"self_attn.q_proj", q}, {"self_attn.k_proj", kv}, {"self_attn.v_proj", kv}}, d, config_.qkv_bias);
+    l.o = group({{"self_attn.o_proj", d}}, q, config_.out_bias);
+    l.gate_up = group({{"mlp.gate_proj", f}, {"mlp.up_proj", f}}, d, config_.mlp_bias), l.down = group({{"mlp.down_proj", d}}, f, config_.mlp_bias);
     layers_.push_back(std::move(l));
     if (o.progress) o.progress(i + 1, config_.layers);
   }
-  norm_ = to_float(c.at("model.norm.weight"), {config_.hidden});
-  if (!config_.tied) head_ = {"lm_head", matrix("lm_head", config_.vocabulary, config_.hidden, o.head)};
+  norm_ = load_vector(where_, source, "model.norm.weight", d);
+  if (!config_.tied) head_ = load_weight(where_, source, "lm_head.weight", config_.vocabulary, d, o.head, o.nf4);
 }
 
 template <class Where>
 std::size_t decoder<Where>::weight_bytes() const {
-  std::size_t n = bytes_of(embedding_) + (config_.tied ? 0 : bytes_of(head_.weight));
-  each_linear([&](linear_layer const& l) { n += bytes_of(l.weight); });
+  std::size_t n = bytes_of(embedding_) + (head_ ? bytes_of(*head_) : 0);
+  each_linear([&](linear_type const& g) { n += bytes_of(g); });
   return n;
 }
 
 template <class Where>
 template <class Cache>
 view<float, 2> decoder<Where>::forward(Cache& cache, std::span<batch_entry const> entries, logits wanted) {
-  std::vector<int> const ids = prepare(cache, entries);
-  int const m = batch_.rows();
-  int const rows_out = wanted == logits::none ? 0 : wanted == logits::all ? m : batch_.count();
-  work_.reserve(config_, m, rows_out);
-  rope_table const& rope = table_for(*std::max_element(batch_.kv_used.begin(), batch_.kv_used.end()));
-  auto const x = row_major(work_.x.data(), m, config_.hidden);                                         // (M, hidden)
-  require(embed(where_, x, embedding_, ids, config_.embedding_multiplier));
-  for (int l = 0; l < config_.layers; ++l) smalti::forward(where_, config_, layers_[l], l, work_, cache, batch_, rope);
+  return forward(cache, entries, wanted, nullptr, [](auto const&...) {});
+}
+
+template <class Where>
+template <class Cache, class After>
+view<float, 2> decoder<Where>::forward(Cache& cache, std::span<batch_entry const> entries, logits wanted, void const* tag, After&& after) {
+  backend<Where>::begin(where_, batch_, prepare(cache, entries));
+  auto const out = pass(cache, wanted, tag, after);
   for (auto const& e : entries) cache.advance(e.sequence, int(e.tokens.size()));
-  return head(x, wanted, rows_out);
+  return out;
+}
+
+template <class Where>
+template <class Cache, class After>
+view<float, 2> decoder<Where>::repeat(Cache& cache, std::span<int const> sequences, void const* tag, After&& after) {
+  for (int s : sequences) cache.reserve(s, 1);
+  std::vector<int> pages;
+  for (int s : sequences) pages.insert(pages.end(), cache.pages_of(s).begin(), cache.pages_of(s).end());
+  backend<Where>::go_on(where_, batch_, std::move(pages));
+  auto const out = pass(cache, logits::last, tag, after);
+  for (int s : sequences) cache.advance(s, 1);
+  return out;
+}
+
+template <class Where>
+template <class Cache, class After>
+view<float, 2> decoder<Where>::pass(Cache& cache, logits wanted, void const* tag, After& after) {
+  int const m = batch_.rows(), rows_out = wanted == logits::none ? 0 : wanted == logits::all ? m : batch_.count();
+  work_.reserve(config_, m, rows_out);
+  auto const& rope = table_for(*std::max_element(batch_.kv_used.begin(), batch_.kv_used.end()), cache.capacity());
+  auto const x = row_major(work_.x.data(), m, config_.hidden);                                         // (M, hidden)
+  auto const out = row_major(work_.logits.data(), rows_out, config_.vocabulary);                       // (rows, vocabulary)
+  // What the pass depends on beside the contents of memory: the same key, the same launches.
+  auto const number = [](auto n) { return reinterpret_cast<void const*>(std::uintptr_t(n)); };
+  std::array<void const*, 14> const key = {work_.x.data(), work_.last.data(), work_.h.data(), work_.qkv.data(), work_.a.data(), work_.g.data(), work_.logits.data(), cache.keys(0).at,
+                                           cache.values(0).at, number(cache.page_size()), number(cache.max_pages()), rope.cos.data(), number(int(wanted)), tag};
+  backend<Where>::run(where_, batch_, key, [&](Where const& on) {
+    require(embed(on, x, embedding_, batch_, config_.embedding_multiplier));
+    for (int l = 0; l < config_.layers; ++l) smalti::forward(on, config_, layers_[std::size_t(l)], l, work_, cache, batch_, rope);
+    if (wanted != logits::none) head(on, out, wanted);
+    after(on, out, batch_);
+  });
+  return out;
 }
 
 template <class Where>
 template <class Cache>
-std::vector<int> decoder<Where>::prepare(Cache& cache, std::span<batch_entry const> entries) {
+ragged_batch decoder<Where>::prepare(Cache& cache, std::span<batch_entry const> entries) {
   bool per_row = false;
   for (auto const& e : entries) {
     if (e.tokens.empty()) throw error("model.27", "sequence " + std::to_string(e.sequence) + " of the batch has no tokens; expected at least one");
@@ -9144,57 +9381,56 @@ std::vector<int> decoder<Where>::prepare(Cache& cache, std::span<batch_entry con
       throw error("model.27", "a batch either uses the active adapters everywhere or names one adapter, or none, for every sequence");
   for (auto const& e : entries) cache.reserve(e.sequence, int(e.tokens.size()));
 
-  std::vector<int> ids;
-  batch_ = {.q_starts = {0}, .first = {}, .kv_used = {}, .pages = {}, .sequence = {}, .position = {}, .adapter = {}};
+  ragged_batch batch;
+  batch.q_starts = {0};
   for (auto const& e : entries) {
     int const past = cache.length(e.sequence), count = int(e.tokens.size());
-    ids.insert(ids.end(), e.tokens.begin(), e.tokens.end());
+    batch.token.insert(batch.token.end(), e.tokens.begin(), e.tokens.end());
     auto const pages = cache.pages_of(e.sequence);
-    batch_.pages.insert(batch_.pages.end(), pages.begin(), pages.end());
-    batch_.q_starts.push_back(int(ids.size())), batch_.first.push_back(past), batch_.kv_used.push_back(past + count), batch_.sequence.push_back(e.sequence);
+    batch.pages.insert(batch.pages.end(), pages.begin(), pages.end());
+    batch.q_starts.push_back(int(batch.token.size())), batch.first.push_back(past), batch.kv_used.push_back(past + count), batch.sequence.push_back(e.sequence);
     for (int i = 0; i < count; ++i) {
-      batch_.position.push_back(past + i);
-      if (per_row) batch_.adapter.push_back(e.adapter == batch_entry::active ? batch_entry::none : e.adapter);
+      batch.position.push_back(past + i);
+      if (per_row) batch.adapter.push_back(e.adapter == batch_entry::active ? batch_entry::none : e.adapter);
     }
   }
-  return ids;
+  return batch;
 }
 
 template <class Where>
-view<float, 2> decoder<Where>::head(view<float, 2> x, logits wanted, int count) {
-  auto const out = row_major(work_.logits.data(), count, config_.vocabulary);                          // (rows, vocabulary)
-  if (wanted == logits::none) return out;
-  auto const last = row_major(work_.last.data(), count, config_.hidden);                               // (rows, hidden)
-  for (int i = 0; i < count; ++i) {
-    int const from = wanted == logits::all ? i : batch_.q_starts[i + 1] - 1;
-    std::copy_n(&x(from, 0), config_.hidden, &last(i, 0));
+void decoder<Where>::head(Where const& where, view<float, 2> out, logits wanted) {
+  int const count = int(out.extent[0]);
+  auto x = row_major(work_.x.data(), batch_.rows(), config_.hidden);                                   // (M, hidden)
+  auto const h = row_major(work_.h.data(), count, config_.hidden);                                     // (rows, hidden)
+  auto const read = [](auto v) { return view<std::remove_pointer_t<decltype(v.at)> const, 2>(v); };
+  if (wanted == logits::last && count < batch_.rows()) {  // otherwise each row is its sequence's last
+    auto const last = row_major(work_.last.data(), count, config_.hidden);                             // (rows, hidden)
+    require(last_rows(where, last, read(x), batch_));
+    x = last;
   }
-  view<float const, 2> const h(last);
-  require(rms_norm(where_, last, h, std::span<float const>(norm_.data(), norm_.size()), config_.norm_eps));
-  packed_weight const& weight = config_.tied ? embedding_ : head_.weight;
-  require(gemm(where_, out, product(h, weight), scaled{1 / config_.logits_divisor}));
-  return out;
+  require(normalise(where, h, read(x), norm_, config_.norm_eps, batch_));
+  require(project_head(where, out, read(h), head_ ? *head_ : embedding_, batch_, 1 / config_.logits_divisor));
 }
 
 template <class Where>
-rope_table const& decoder<Where>::table_for(int length) {
+typename backend<Where>::rope const& decoder<Where>::table_for(int length, int room) {
   bool const dynamic = config_.rope.type == rope_scaling::kind::dynamic;
   int want = table_.positions;
   if (dynamic) want = max(length, config_.rope.original_positions);
-  else if (want < length) want = max(length, max(2 * want, 256));
-  if (want != table_.positions) table_ = make_rope_table(config_.rope_dim, want, config_.rope_theta, config_.rope);
+  else if (want < length) want = max(max(length, 2 * want), min(room, backend<Where>::least_positions));
+  if (want != table_.positions) table_ = backend<Where>::make_rope(where_, make_rope_table(config_.rope_dim, want, config_.rope_theta, config_.rope));
   return table_;
 }
 
 template <class Where>
 int decoder<Where>::attach(adapter a) {
   std::size_t used = 0;
-  each_linear([&](linear_layer const& l) {
+  each_module([&](auto const& l) {
     auto const found = a.modules.find(l.name);
     if (found == a.modules.end()) return;
     ++used;
     lora const& p = found->second;
-    int const n = rows_of(l.weight), k = columns_of(l.weight);
+    int const n = rows_of(l), k = columns_of(l);
     if (p.rank < 1 || p.a.size() != std::size_t(p.rank) * k || p.b.size() != std::size_t(n) * p.rank)
       throw error("model.31", "adapter '" + a.name + "', module '" + l.name + "': expected A (" + std::to_string(p.rank) + ", " + std::to_string(k) +
                                   ") and B (" + std::to_string(n) + ", " + std::to_string(p.rank) + "), found " + std::to_string(p.a.size()) +
@@ -9203,7 +9439,7 @@ int decoder<Where>::attach(adapter a) {
   if (used != a.modules.size())
     for (auto const& [module, p] : a.modules)
       if (!has_module(module)) throw error("model.30", "adapter '" + a.name + "': module '" + module + "' is not a linear layer of this " + config_.architecture);
-  each_linear([&](linear_layer& l) {
+  each_module([&](auto& l) {
     auto const found = a.modules.find(l.name);
     l.adapters.push_back(found == a.modules.end() ? lora{} : std::move(found->second));
   });
@@ -9212,9 +9448,9 @@ int decoder<Where>::attach(adapter a) {
 }
 
 template <class Where>
-bool decoder<Where>::has_module(std::string const& name) const {
+bool decoder<Where>::has_module(std::string const& name) {
   bool found = false;
-  each_linear([&](linear_layer const& l) { found |= l.name == name; });
+  each_module([&](auto const& l) { found |= l.name == name; });
   return found;
 }
 
@@ -9227,20 +9463,16 @@ typename decoder<Where>::attached& decoder<Where>::entry(int number) {
 
 template <class Where>
 void decoder<Where>::refresh() {
-  each_linear([&](linear_layer& l) {
-    l.active.clear();
-    for (std::size_t a = 0; a < adapters_.size(); ++a)
-      if (adapters_[a].on && l.adapters[a].rank > 0) l.active.push_back(&l.adapters[a]);
-  });
+  std::vector<bool> on;
+  for (auto const& a : adapters_) on.push_back(a.on);
+  each_linear([&](linear_type& g) { refresh_adapters(where_, g, on); });
+  backend<Where>::forget(batch_);
 }
 
 template <class Where>
 void decoder<Where>::update(int number, float sign, weight_kind quantised_become) {
   entry(number);
-  each_linear([&](linear_layer& l) {
-    lora const& a = l.adapters[std::size_t(number)];
-    if (a.rank > 0) l.weight = with_update(where_, std::move(l.weight), a, sign, quantised_become);
-  });
+  each_linear([&](linear_type& g) { update_weights(where_, g, number, sign, quantised_become); });
   activate(number, false);
 }
 
@@ -9301,10 +9533,10 @@ perplexity_result perplexity(Score&& score, int vocabulary, std::span<int const>
 namespace smalti {
 
 /// One sequence of a model's cache while it grows; gives its place back at the end. (A `sequence_model` for `generate`.)
-template <class Where, class T = float>
+template <class Where, class Cache = typename backend<Where>::cache>
 class decoder_sequence {
  public:
-  decoder_sequence(decoder<Where>& model, kv_cache<T>& cache, int adapter = batch_entry::active)
+  decoder_sequence(decoder<Where>& model, Cache& cache, int adapter = batch_entry::active)
       : model_(model), cache_(cache), number_(cache.open()), adapter_(adapter) {}
   decoder_sequence(decoder_sequence const&) = delete;
   ~decoder_sequence() { cache_.close(number_); }
@@ -9312,14 +9544,12 @@ class decoder_sequence {
   /// Appends tokens; the logits after the last of them, (vocabulary), until the model's next pass. Throws model.25, model.27.
   std::span<float> advance(std::span<int const> tokens) {
     batch_entry const one[] = {{number_, tokens, adapter_}};
-    auto const row = model_.forward(cache_, one);
-    return {row.at, std::size_t(row.size())};
+    return model_.read(model_.forward(cache_, one));
   }
   /// The logits after each of the tokens, row-major (tokens, vocabulary).
   std::span<float> advance_all(std::span<int const> tokens) {
     batch_entry const one[] = {{number_, tokens, adapter_}};
-    auto const all = model_.forward(cache_, one, logits::all);
-    return {all.at, std::size_t(all.size())};
+    return model_.read(model_.forward(cache_, one, logits::all));
   }
   int room() const { return cache_.room(number_); }
   int length() const { return cache_.length(number_); }
@@ -9331,7 +9561,7 @@ class decoder_sequence {
 
  private:
   decoder<Where>& model_;
-  kv_cache<T>& cache_;
+  Cache& cache_;
   int number_, adapter_;
 };
 
@@ -9339,7 +9569,7 @@ template <class Where>
 struct language_model {
   decoder<Where> model;
   tokenizer text;
-  kv_cache<float> cache;   ///< one sequence of `context` tokens
+  typename backend<Where>::cache cache;  ///< one sequence of `context` tokens
   std::string directory;
 
   int attach(adapter a) { return model.attach(std::move(a)); }
@@ -9352,12 +9582,13 @@ struct language_model {
 /// Throws io.*, text.*, model.*, quant.1, gemm.5.
 template <class Where = on_cpu>
 language_model<Where> load_decoder(std::string const& directory, load_options const& options = {}, Where const& where = {}, int context = 0) {
+  backend<Where>::check_room(where, load_decoder_config(directory), options, context);
   auto model = decoder<Where>::load(directory, where, options);
   auto text = tokenizer::load(directory);
   auto const& c = model.config();
   if (text.vocabulary_size() > c.vocabulary)
     throw error("model.28", directory + ": the tokenizer has " + std::to_string(text.vocabulary_size()) + " tokens; the model has room for " + std::to_string(c.vocabulary));
-  auto cache = kv_cache<>::contiguous(c, 1, context > 0 ? context : min(c.max_positions, 4096));
+  auto cache = backend<Where>::make_cache(c, 1, context > 0 ? context : min(c.max_positions, 4096));
   return {std::move(model), std::move(text), std::move(cache), directory};
 }
 
@@ -11033,6 +11264,119 @@ SMALTI_INLINE std::vector<hit> hnsw_index::search_base(float const* query, uint3
 #include <unordered_map>
 #include <utility>
 #include <variant>
+// ---------------------------------------------------------------- smalti/retrieval/abbreviations.hpp
+#ifndef SMALTI_HAS_RETRIEVAL_ABBREVIATIONS_HPP
+#define SMALTI_HAS_RETRIEVAL_ABBREVIATIONS_HPP
+// Abbreviations that texts define themselves, "net present value (NPV)": the plain case of Schwartz & Hearst 2003, "A simple
+// algorithm for identifying abbreviation definitions in biomedical text", where each letter begins one word.
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace smalti {
+
+/// Which long forms have which abbreviations. search ∥ search (expand) is safe; learn and forget need the table to themselves.
+class abbreviation_table {
+ public:
+  /// What a text defines: two to eight capital letters or digits in brackets, after as many words that begin with them.
+  void learn(std::string_view text) { change(text, 1); }
+  /// Undoes learn() of the same text. An abbreviation is known as long as one text defines it.
+  void forget(std::string_view text) { change(text, -1); }
+  std::size_t size() const { return known_.size(); }
+
+  /// The query, and after it the abbreviations of the long forms that stand in it: a text that defines "NPV" once says "NPV" from
+  /// then on. Not the other way round: the words of a long form are common ones, and would lead elsewhere.
+  std::string expand(std::string_view query) const;
+
+ private:
+  void change(std::string_view text, int by);
+
+  std::map<std::string, std::map<std::string, int>, std::less<>> known_;  // long form → abbreviation → how many texts
+};
+
+}  // namespace smalti
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace smalti {
+
+namespace detail {
+inline constexpr std::size_t most_initials = 8;
+// Stop words count here: "return on equity" is ROE.
+inline constexpr word_options every_word{.plurals = true, .stop_words = false};
+
+struct placed_word {
+  std::string text;
+  std::size_t end;
+};
+inline std::vector<placed_word> placed_words(std::string_view text) {
+  std::vector<placed_word> words;
+  for_each_word(text, every_word, [&](std::string_view w, std::size_t, std::size_t end) { words.push_back({std::string(w), end}); });
+  return words;
+}
+
+/// The initials in brackets at `open`, in lower case; empty if there are none. "CTEs" counts as CTE.
+inline std::string initials_at(std::string_view text, std::size_t open) {
+  auto inside = text.substr(open + 1, most_initials + 2);  // eight, a plural s, and the bracket
+  auto const close = inside.find(')');
+  if (close == std::string_view::npos) return {};
+  inside = inside.substr(0, close);
+  if (inside.size() > 2 && inside.ends_with('s')) inside.remove_suffix(1);
+  std::string out;
+  for (char c : inside) {
+    if (!(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9')) return {};
+    out += c >= 'A' && c <= 'Z' ? char(c + 32) : c;
+  }
+  return out.size() < 2 || out.size() > most_initials ? std::string() : out;
+}
+}  // namespace detail
+
+SMALTI_INLINE void abbreviation_table::change(std::string_view text, int by) {
+  constexpr std::size_t reach = 160;  // bytes that eight words may take
+  for (auto open = text.find('('); open != std::string_view::npos; open = text.find('(', open + 1)) {
+    auto const initials = detail::initials_at(text, open);
+    if (initials.empty()) continue;
+    auto const before = text.substr(open - std::min(open, reach), std::min(open, reach));
+    auto const words = detail::placed_words(before);
+    if (words.size() < initials.size() || before.find_first_not_of(" \t\n", words.back().end) != std::string_view::npos) continue;
+    std::string form;
+    bool fits = true;
+    for (std::size_t i = 0; i < initials.size(); ++i) {
+      auto const& w = words[words.size() - initials.size() + i].text;
+      fits &= w[0] == initials[i], form += (i ? " " : "") + w;
+    }
+    if (!fits) continue;
+    auto& texts = known_[form][initials];
+    if ((texts += by) > 0) continue;
+    auto const at = known_.find(form);
+    at->second.erase(initials);
+    if (at->second.empty()) known_.erase(at);
+  }
+}
+
+SMALTI_INLINE std::string abbreviation_table::expand(std::string_view query) const {
+  std::string out(query);
+  if (known_.empty()) return out;
+  auto const words = detail::placed_words(query);
+  auto const said = [&](std::string const& a) { return std::any_of(words.begin(), words.end(), [&](auto const& w) { return w.text == a; }); };
+  for (std::size_t first = 0; first < words.size(); ++first) {
+    std::string form;
+    for (std::size_t i = first; i < std::min(words.size(), first + detail::most_initials); ++i) {
+      form += (i > first ? " " : "") + words[i].text;
+      if (auto const at = known_.find(form); at != known_.end())
+        for (auto const& [initials, texts] : at->second)
+          if (!said(initials)) out += " " + initials;
+    }
+  }
+  return out;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_RETRIEVAL_ABBREVIATIONS_HPP
 // ---------------------------------------------------------------- smalti/retrieval/document.hpp
 #ifndef SMALTI_HAS_RETRIEVAL_DOCUMENT_HPP
 #define SMALTI_HAS_RETRIEVAL_DOCUMENT_HPP
@@ -11170,7 +11514,7 @@ class store {
 
   /// Chunks by meaning: inner product of unit vectors, −1 … 1. query: (dimension).
   std::vector<hit> search_vectors(on_cpu const& where, std::span<float const> query, int k, document_filter const& filter = {}) const;
-  /// Chunks by words: BM25 over title and text.
+  /// Chunks by words: BM25 over title and text. A long form that one of the documents abbreviates is also searched for as that.
   std::vector<hit> search_words(std::string_view query, int k, document_filter const& filter = {}) const;
 
  private:
@@ -11195,6 +11539,7 @@ class store {
   std::unordered_map<int, kept_chunk> chunks_;
   std::variant<flat_index, hnsw_index> index_;
   bm25_index words_;
+  abbreviation_table abbreviations_;
   int next_chunk_ = 0;
 };
 
@@ -11559,6 +11904,7 @@ SMALTI_INLINE void store::add(document d, std::span<text_span const> spans, view
   if (documents_.contains(d.id)) erase(d.id);
   auto& kept = documents_[d.id];
   kept.hash = content_hash(d), kept.content = std::move(d);
+  abbreviations_.learn(kept.content.text);
   for (std::size_t i = 0; i < spans.size(); ++i) {
     int const id = next_chunk_++;
     std::visit([&](auto& x) { x.add(id, row(i)); }, index_);
@@ -11567,6 +11913,7 @@ SMALTI_INLINE void store::add(document d, std::span<text_span const> spans, view
 }
 
 SMALTI_INLINE void store::erase(std::string const& id) {
+  abbreviations_.forget(kept(id).content.text);
   for (int chunk : kept(id).chunks) {
     std::visit([&](auto& x) { x.erase(chunk); }, index_);
     words_.erase(chunk), chunks_.erase(chunk);
@@ -11593,7 +11940,7 @@ SMALTI_INLINE void store::use_flat() {
 SMALTI_INLINE std::vector<hit> store::search_vectors(on_cpu const& where, std::span<float const> query, int k, document_filter const& filter) const {
   return std::visit([&](auto const& i) { return i.search(where, query, k, chunks_that(filter)); }, index_);
 }
-SMALTI_INLINE std::vector<hit> store::search_words(std::string_view query, int k, document_filter const& filter) const { return words_.search(query, k, chunks_that(filter)); }
+SMALTI_INLINE std::vector<hit> store::search_words(std::string_view query, int k, document_filter const& filter) const { return words_.search(abbreviations_.expand(query), k, chunks_that(filter)); }
 
 SMALTI_INLINE id_filter store::chunks_that(document_filter const& filter) const {
   if (filter.empty()) return {};
@@ -11626,6 +11973,7 @@ SMALTI_INLINE void store::adopt(detail::store_image image) {
   for (auto& d : image.documents) {
     auto& kept = documents_[d.id];
     kept.hash = content_hash(d), kept.content = std::move(d), at.push_back(&kept);
+    abbreviations_.learn(kept.content.text);
   }
   for (auto const& c : image.chunks) link(c.id, *at[std::size_t(c.document)], c.where);
   next_chunk_ = image.next_chunk;
@@ -11978,6 +12326,8 @@ struct indexing_options {
   int batch = 64;                                        ///< passages embedded between two reports
   bool prune = false;                                    ///< also erase the documents of the store that are not among these
   std::function<void(int done, int of)> progress = {};   ///< passages, now and then
+  /// One unit vector per text, (texts, dimension), as the encoder makes them; e.g. from a cache. Empty: the encoder.
+  std::function<buffer<float>(std::span<std::string const>)> embed = {};
 };
 struct indexing_report {
   int added = 0, replaced = 0, unchanged = 0, erased = 0;  ///< documents
@@ -12001,8 +12351,8 @@ enum class ranking { meaning, words, fused };
 struct retrieve_options {
   int k = 4;                         ///< passages at most
   ranking by = ranking::fused;
-  int candidates = 30;               ///< of each ranking, before fusion and MMR
-  rrf fuse = {};
+  int candidates = 100;              ///< of each ranking, before fusion and MMR
+  rrf fuse = {.constant = 20};       ///< see docs/decisions.d/retrieval.md
   float word_weight = 1;             ///< of the ranking by words against that by meaning
   float mmr = 1;                     ///< λ; below 1, passages that repeat each other make room
   int per_document = 0;              ///< passages of one document at most; 0: any number
@@ -12048,11 +12398,13 @@ SMALTI_INLINE indexing_report index_documents(on_cpu const& where, store& to, se
       texts.push_back(embedded_text(d.title, std::string_view(d.text).substr(c.begin, c.end - c.begin)));
     }
   }
-  std::size_t const dimension = std::size_t(encoder.dimension()), batch = std::size_t(std::max(options.batch, 1));
+  std::size_t const dimension = std::size_t(to.dimension()), batch = std::size_t(std::max(options.batch, 1));
   buffer<float> vectors(texts.size() * dimension);  // (passages, dimension)
   for (std::size_t first = 0; first < texts.size(); first += batch) {
     std::size_t const count = std::min(batch, texts.size() - first);
-    auto const part = encoder.encode(where, std::span(texts).subspan(first, count));
+    auto const some = std::span(texts).subspan(first, count);
+    auto const part = options.embed ? options.embed(some) : encoder.encode(where, some);  // (count, dimension)
+    if (part.size() != count * dimension) throw error("index.7", "embed: expected " + std::to_string(count * dimension) + " numbers, found " + std::to_string(part.size()));
     std::copy(part.begin(), part.end(), vectors.begin() + first * dimension);
     if (options.progress) options.progress(int(first + count), int(texts.size()));
   }
