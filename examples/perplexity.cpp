@@ -52,7 +52,7 @@ int report(request& r) {
   auto const text = read_text(r.text);
   thread_pool threads(r.model.threads);
   r.model.context = r.window.window;  // the cache holds one window
-  auto model = load_model(r.model, threads);
+  auto model = load_model(r.model, on_cpu{threads});
   auto const ids = model.encode(text);
   if (ids.size() < 2) throw std::runtime_error(r.text + ": expected a text of at least 2 tokens, found " + std::to_string(ids.size()));
   stopwatch watch;
