@@ -13,7 +13,7 @@ namespace smalti::test {
 template <class E>
 CUtensorMap describe(view<E, 4> a, int rows) {
   CUtensorMap m;
-  m.at = reinterpret_cast<uint16_t*>(const_cast<std::remove_const_t<E>*>(a.at)), m.rows = rows;
+  m.at = reinterpret_cast<char*>(const_cast<std::remove_const_t<E>*>(a.at)), m.rows = rows, m.bytes = int(sizeof(E));
   for (int i = 0; i < 4; ++i) m.extent[i] = a.extent[3 - i], m.stride[i] = a.stride[3 - i];
   return m;
 }

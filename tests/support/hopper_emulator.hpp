@@ -19,11 +19,11 @@ inline unsigned atomicExch(unsigned* at, unsigned n) { return std::atomic_ref(*a
 inline float __fdividef(float a, float b) { return a / b; }
 inline float __log2f(float x) { return std::log2(x); }
 
-/// Boxes of `rows` × 64 columns of a (B, H, N, D) array of 16-bit elements.
+/// Boxes of `rows` × 128 bytes of a (B, H, N, D) array of elements of `bytes`.
 struct CUtensorMap {
-  uint16_t* at = nullptr;
+  char* at = nullptr;
   long long extent[4] = {}, stride[4] = {};  // inner dimension first: D, N, H, B
-  int rows = 0;
+  int rows = 0, bytes = 2;
 };
 
 namespace smalti::ptx {
@@ -107,22 +107,24 @@ inline void tma_prefetch(CUtensorMap const*) {}
 template <class F>
 void for_box(CUtensorMap const* m, char* smem, int c, int r, int h, int b, F f) {
   for (int i = 0; i < m->rows; ++i)
-    for (int j = 0; j < 64; ++j) {
+    for (int j = 0; j < 128 / m->bytes; ++j) {
       bool const in = c + j < m->extent[0] && r + i >= 0 && r + i < m->extent[1] && h < m->extent[2] && b < m->extent[3];
-      auto const at = reinterpret_cast<uint16_t*>(block->memory + swizzled(std::uintptr_t(smem + 128 * i + 2 * j - block->memory)));
-      f(at, in ? m->at + (c + j) * m->stride[0] + (r + i) * m->stride[1] + h * m->stride[2] + b * m->stride[3] : nullptr);
+      char* const at = block->memory + swizzled(std::uintptr_t(smem + 128 * i + m->bytes * j - block->memory));
+      f(at, in ? m->at + m->bytes * ((c + j) * m->stride[0] + (r + i) * m->stride[1] + h * m->stride[2] + b * m->stride[3]) : nullptr);
     }
 }
 inline void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c, int r, int h, int b) {
   std::lock_guard hold(block->lock);
   auto& at = block->barriers.at(bar);
-  at.copies.push_back([=] { for_box(map, static_cast<char*>(smem), c, r, h, b, [](uint16_t* to, uint16_t const* from) { *to = from ? *from : 0; }); });
+  at.copies.push_back([=] {
+    for_box(map, static_cast<char*>(smem), c, r, h, b, [=](char* to, char const* from) { from ? std::memcpy(to, from, std::size_t(map->bytes)) : std::memset(to, 0, std::size_t(map->bytes)); });
+  });
   at.bytes -= 128 * map->rows, complete_if_due(at);
 }
 inline void tma_store_if(bool on, CUtensorMap const* map, void const* smem, int c, int r, int h, int b) {
   if (!on) return;
   stores.push_back([=] {
-    for_box(map, const_cast<char*>(static_cast<char const*>(smem)), c, r, h, b, [](uint16_t const* from, uint16_t* to) { if (to) *to = *from; });
+    for_box(map, const_cast<char*>(static_cast<char const*>(smem)), c, r, h, b, [=](char const* from, char* to) { if (to) std::memcpy(to, from, std::size_t(map->bytes)); });
   });
 }
 inline void tma_store_commit() {}
@@ -183,15 +185,15 @@ template <class E>
 float element_across(uint64_t operand, int n, int k) { return element<E>((operand & 0xffffffff) * 16 + (n / 64) * (operand >> 32) * 16 + k * 128 + n % 64 * 2); }
 
 /// d of a lane: rows g and g + 8 of its warp's 16, columns 8n + 2(lane % 4) + {0, 1}. a(r, k): that lane's row r; b(column, k).
-template <int N, class A, class B>
+template <int K = 16, int N, class A, class B>
 void multiply(float (&d)[N][4], bool accumulate, A a, B b) {
-  float left[2][16];
+  float left[2][K];
   for (int r = 0; r < 2; ++r)
-    for (int k = 0; k < 16; ++k) left[r][k] = a(r, k);
+    for (int k = 0; k < K; ++k) left[r][k] = a(r, k);
   for (int n = 0; n < N; ++n)
     for (int c = 0; c < 2; ++c) {
       float sum[2] = {};
-      for (int k = 0; k < 16; ++k) {
+      for (int k = 0; k < K; ++k) {
         float const right = b(8 * n + 2 * (lane() % 4) + c, k);
         sum[0] += left[0][k] * right, sum[1] += left[1][k] * right;
       }
@@ -223,6 +225,37 @@ void wgmma(float (&d)[N][4], uint32_t const (&a)[4], uint64_t b, bool accumulate
 template <class E, int N>
 void wgmma_across(float (&d)[N][4], uint32_t const (&a)[4], uint64_t b, bool accumulate) {
   from_registers<E>(d, a, accumulate, [=](int n, int k) { return element_across<E>(b, n, k); });
+}
+
+// In 8 bits: 32 terms an instruction, both operands with k contiguous. (The hardware's sums keep fewer bits; these do not.)
+inline uint32_t pack_e4m3(float x0, float x1, float x2, float x3) {
+  return e4m3(x0).bits | uint32_t(e4m3(x1).bits) << 8 | uint32_t(e4m3(x2).bits) << 16 | uint32_t(e4m3(x3).bits) << 24;
+}
+inline float e4m3_of(uint32_t bits) {
+  e4m3 x;
+  x.bits = uint8_t(bits);
+  return float(x);
+}
+inline float byte_along(uint64_t operand, int row, int k) {
+  return e4m3_of(uint8_t(block->memory[swizzled((operand & 0xffffffff) * 16 + std::uintptr_t(row / 8 * 1024 + row % 8 * 128 + k))]));
+}
+template <int N>
+void wgmma_e4m3(float (&d)[N][4], uint64_t a, uint64_t b, bool accumulate) {
+  products.back().push_back([=, &d] {
+    int const row = me.thread / 32 % 4 * 16 + lane() / 4;
+    multiply<32>(d, accumulate, [=](int r, int k) { return byte_along(a, row + 8 * r, k); }, [=](int n, int k) { return byte_along(b, n, k); });
+  });
+}
+template <int N>
+void wgmma_e4m3(float (&d)[N][4], uint32_t const (&a)[4], uint64_t b, bool accumulate) {
+  products.back().push_back([=, &d, &a] {
+    auto& w = *me.warp;
+    std::memcpy(w.a[lane()], a, 16), sync_warp();
+    uint32_t rows[4][4];
+    for (int i = 0; i < 4; ++i) std::memcpy(rows[i], w.a[lane() / 4 * 4 + i], 16);
+    sync_warp();
+    multiply<32>(d, accumulate, [&](int r, int k) { return e4m3_of(rows[k % 16 / 4][r + 2 * (k / 16)] >> 8 * (k % 4) & 0xff); }, [=](int n, int k) { return byte_along(b, n, k); });
+  });
 }
 
 /// Runs `copying` on one thread and `computing` on `warps` warps (threads from 128 on) of block `number` of `blocks`, over `bytes` of

@@ -1,6 +1,7 @@
 #pragma once
 // Attention in 8 bits (e4m3) on Hopper, after FlashAttention-3 (Shah et al. 2024), §3.3: `attention(on_cuda{…}, attention_fp8_problem, …)`.
 
+#include "../cuda/tensor_map.cuh"
 #include "../cuda/where.cuh"
 #include "sm90_fp8_consume.cuh"
 #include "sm90_fp8_produce.cuh"
@@ -44,6 +45,20 @@ attention_sm90_fp8_kernel(__grid_constant__ detail::fp8_plan<Out> const plan, __
 }
 
 namespace detail {
+
+/// Tells the copy engine how to fetch `rows` × 128 columns of a (B, H, N, D) array of bytes; what lies outside reads as zero.
+/// Errors: attn.11.
+inline status byte_map(CUtensorMap& map, view<e4m3 const, 4> a, int rows) {
+  cuuint64_t const extent[] = {cuuint64_t(a.extent[3]), cuuint64_t(a.extent[2]), cuuint64_t(a.extent[1]), cuuint64_t(a.extent[0])};
+  auto bytes = [&](int d) { return a.extent[d] > 1 ? cuuint64_t(a.stride[d]) : cuuint64_t(16); };  // the stride of a single one is free
+  cuuint64_t const stride[] = {bytes(2), bytes(1), bytes(0)};
+  cuuint32_t const box[] = {128, cuuint32_t(rows), 1, 1}, step[] = {1, 1, 1, 1};
+  if (!tensor_map_encoder()) return {"cuda", "the driver has no cuTensorMapEncodeTiled"};
+  CUresult const r = tensor_map_encoder()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 4, const_cast<e4m3*>(a.at), extent, stride, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                          CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (r != CUDA_SUCCESS) return {"attn.11", "TMA needs 16-byte aligned arrays with strides of 16 bytes times a whole number"};
+  return {};
+}
 
 template <int D, attention_tile T, class Out>
 status make_plan(fp8_plan<Out>& plan, on_cuda const& where, attention_fp8_problem<Out> const& p) {

@@ -3,7 +3,6 @@
 // visited. The structure is that of the 16-bit engine (sm90_plan.cuh).
 
 #include "../cuda/ptx_fp8.cuh"
-#include "../cuda/tensor_map.cuh"
 #include "compose.hpp"
 #include "fp8_problem.hpp"
 #include "sm80.cuh"  // warp_block: a warpgroup's accumulator is mma.m16n8's, once per warp
@@ -38,12 +37,12 @@ struct tuned_fp8 {
 namespace detail {
 
 struct fp8_work {
-  int head, batch;       ///< head −1: nothing more
-  int q0;                ///< first query
-  int seq_q, seq_kv;     ///< rows of the sequence
-  int row_q, row_kv;     ///< where it begins in Q and O · in K, and in V's columns
-  int position;          ///< of its first query among the keys
-  float factor, scale;   ///< turns a score into a power of two, or into the variant's unit · of V
+  int head, batch = 0;          ///< head −1: nothing more
+  int q0 = 0;                   ///< first query
+  int seq_q = 0, seq_kv = 0;    ///< rows of the sequence
+  int row_q = 0, row_kv = 0;    ///< where it begins in Q and O · in K, and in V's columns
+  int position = 0;             ///< of its first query among the keys
+  float factor = 0, scale = 0;  ///< turns a score into a power of two, or into the variant's unit · of V
 };
 
 /// What the host prepares for one launch.
@@ -79,20 +78,6 @@ struct fp8_plan {
     return {h, b, first * rows, p.q_count(b), p.kv_count(b), p.q_first(b), p.kv_first(b), p.position(b), log2e * p.score_scale(b, h), p.value_scale(b, h)};
   }
 };
-
-/// Tells the copy engine how to fetch `rows` × 128 columns of a (B, H, N, D) array of bytes; what lies outside reads as zero.
-/// Errors: attn.11.
-inline status byte_map(CUtensorMap& map, view<e4m3 const, 4> a, int rows) {
-  cuuint64_t const extent[] = {cuuint64_t(a.extent[3]), cuuint64_t(a.extent[2]), cuuint64_t(a.extent[1]), cuuint64_t(a.extent[0])};
-  auto bytes = [&](int d) { return a.extent[d] > 1 ? cuuint64_t(a.stride[d]) : cuuint64_t(16); };  // the stride of a single one is free
-  cuuint64_t const stride[] = {bytes(2), bytes(1), bytes(0)};
-  cuuint32_t const box[] = {128, cuuint32_t(rows), 1, 1}, step[] = {1, 1, 1, 1};
-  if (!tensor_map_encoder()) return {"cuda", "the driver has no cuTensorMapEncodeTiled"};
-  CUresult const r = tensor_map_encoder()(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 4, const_cast<e4m3*>(a.at), extent, stride, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                                          CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (r != CUDA_SUCCESS) return {"attn.11", "TMA needs 16-byte aligned arrays with strides of 16 bytes times a whole number"};
-  return {};
-}
 
 /// Where a result goes: 64-row blocks begin at `row` of Q and O, and `rows` are left from there on.
 struct fp8_place {

@@ -52,10 +52,12 @@ struct fp8_producer {
     for (; i < plan.items(); i = plan.ticket ? int(atomicAdd(plan.ticket, 1u) + gridDim.x) : i + gridDim.x) {
       auto const w = plan.item(i, log2e);
       if (w.q0 >= w.seq_q) continue;
-      fetch_q(w);
       keys const of{w.row_kv, w.head / p.group(), p.lengths.kv_starts ? 0 : w.batch};
       fp8_walk<T, Variant> walk{variant, w};
-      for (walk.advance(variant); walk; walk.advance(variant)) {  // in the order of use: K of a tile, then V of the tile before it
+      walk.advance(variant);
+      if (!walk) fetch_last_v();  // behind items without a tile Q waits until somebody who waits for V has gone on
+      fetch_q(w);
+      for (; walk; walk.advance(variant)) {  // in the order of use: K of a tile, then V of the tile before it
         fetch_k(of, walk.j);
         fetch_last_v();
         last_of = of, last = walk.j;

@@ -4,6 +4,7 @@
 
 #include "ptx_sm90.cuh"
 
+#if !defined(SMALTI_PTX_EMULATOR)
 namespace smalti::ptx {
 
 /// Four floats, rounded to nearest even and saturated, side by side: x0 in the lowest byte.
@@ -49,3 +50,4 @@ SMALTI_WGMMA(128, SMALTI_D64, SMALTI_ARG(SMALTI_R8(0), SMALTI_R8(8)), "%64", "%6
 #undef SMALTI_D32
 
 }  // namespace smalti::ptx
+#endif
