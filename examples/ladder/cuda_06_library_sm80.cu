@@ -1,8 +1,8 @@
 // CUDA rung 6, the library's common engine (smalti/attention/sm80.cuh): the loop of rung 5 for every board since sm_80.
 //
-// Beyond rung 5: the tile comes from a table that a sweep wrote, blocks without a mask cost none, and it works for any head
-// dimension, variant, length and stride. What binds now: mma.sync itself. On Hopper its tensor cores want operands from shared
-// memory and a warpgroup of four warps to ask for them.
+// Beyond rung 5: 32 queries a warp, so that a fragment of K or V is used twice; three buffers and one barrier a block; a maximum that moves
+// only when it must; tiles from a table; any head dimension, variant, length and stride. What binds now: the copies, and mma.sync itself. On
+// Hopper the tensor cores want operands from shared memory and a warpgroup of four warps to ask for them.
 
 #include "ladder_library.cuh"
 
