@@ -101,11 +101,16 @@ __global__ void __launch_bounds__(Threads) sort_rows_kernel(int const* adapter_o
   constexpr int each = 2, most = each * Threads;
   using sort = cub::BlockRadixSort<int, Threads, 1, int>;
   using sums = cub::BlockScan<int, Threads>;
-  __shared__ union {
-    typename sort::TempStorage sort;
+  struct after_sort {
     typename sums::TempStorage sums;
+    int keys[Threads];                       // of a chunk, sorted
+  };
+  __shared__ union {                         // together they would not fit the 48 KiB that any board gives without being asked
+    typename sort::TempStorage sort;
+    after_sort after;
   } memory;
-  __shared__ int next[most], keys[Threads];  // where an adapter's next row goes · the sorted keys of a chunk
+  __shared__ int next[most];                 // where an adapter's next row goes
+  auto& keys = memory.after.keys;
   ptx::launch_dependents();
   ptx::wait_for_previous();
   int const thread = ptx::thread();
@@ -119,10 +124,10 @@ __global__ void __launch_bounds__(Threads) sort_rows_kernel(int const* adapter_o
   __syncthreads();
   int rows[each], first[each], tile[each], total_rows, total_tiles;
   for (int j = 0; j < each; ++j) rows[j] = each * thread + j < count ? next[each * thread + j] : 0, tile[j] = ceil_div(rows[j], 8);
-  sums(memory.sums).ExclusiveSum(rows, first, total_rows);
+  sums(memory.after.sums).ExclusiveSum(rows, first, total_rows);
   __syncthreads();
   int tile_first[each];
-  sums(memory.sums).ExclusiveSum(tile, tile_first, total_tiles);
+  sums(memory.after.sums).ExclusiveSum(tile, tile_first, total_tiles);
   __syncthreads();
   for (int j = 0; j < each; ++j) {
     next[each * thread + j] = first[j];
@@ -138,7 +143,7 @@ __global__ void __launch_bounds__(Threads) sort_rows_kernel(int const* adapter_o
     __syncthreads();
     bool const head = thread == 0 || keys[thread - 1] != key[0], tail = thread == Threads - 1 || keys[thread + 1] != key[0];
     int run;                                 // where this key's run begins
-    sums(memory.sums).InclusiveScan(head ? thread : 0, run, [](int a, int b) { return a > b ? a : b; });
+    sums(memory.after.sums).InclusiveScan(head ? thread : 0, run, [](int a, int b) { return a > b ? a : b; });
     int const place = key[0] < count ? next[key[0]] + thread - run : 0;
     if (key[0] < count) order[place] = row[0];
     __syncthreads();
