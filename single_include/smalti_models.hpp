@@ -8560,7 +8560,8 @@ SMALTI_INLINE status swiglu(on_cpu const& where, view<float, 2> y, view<float co
   bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty();
   if (plain) return gemm_swiglu(where, y, x, gate.weight, up.weight);
   if (status s = linear(where, y, x, gate, batch); !s) return s;
-  return linear(where, y, x, up, batch, detail::gated{y});
+  detail::gated const times_gate = {y};  // named: nvcc 13 loses the type of a temporary here
+  return linear(where, y, x, up, batch, times_gate);
 }
 
 template <class T>

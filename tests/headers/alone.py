@@ -62,7 +62,7 @@ def main():
     def check(path):
         name = path.relative_to(INCLUDE).as_posix()
         command = COMMANDS[compiler] + (GENCODES[path.suffix] if compiler == "nvcc" else []) + [f"-I{INCLUDE}"]
-        if path.suffix == ".cuh" and name.startswith("decoder"):
+        if path.suffix == ".cuh" and name.startswith("smalti/decoder"):
             command.append("-DSMALTI_COMPILED")
         digest = hashlib.sha256((version + " ".join(command)).encode())
         for part in sorted(includes_of(path, set())):
