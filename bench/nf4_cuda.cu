@@ -230,19 +230,24 @@ void sweep_config(weights const& w, int m) {
       for (int parts = 1; parts * panels <= warps; ++parts) {
         int const blocks = split * ceil_div(work.panels, panels), held = 132 * e.blocks;
         if (blocks > 2 * held || blocks < 88 || (blocks > held && blocks < held * 9 / 5) || parts * panels * 4 < warps * 3) continue;
-        nf4_tile const t = with_chunk({panels, parts, split}, e, work, gpu.device);
+        nf4_tile t = with_chunk({panels, parts, split}, e, work, gpu.device);
         if (!t.chunk) continue;
-        rows.push_back({w.time([&](on_cuda const& on, device_nf4 const& one) {
-          auto of = p;
-          if (auto s = detail::nf4_sum(of.sum[0], product(w.tokens(m), one), m, w.s.n); !s) return s;
-          return nf4_launch<Config>(on, of, t, true, identity{});
-        }), t});
+        for (int const rounds = t.chunk / parts; int share : {1, 2, 4, 8}) {  // of x in shared memory at a time
+          if (share > 1 && (e.whole || rounds < share)) break;
+          t.chunk = ceil_div(rounds, share) * parts;
+          if (!fits(e, t, work, gpu.device)) continue;
+          rows.push_back({w.time([&](on_cuda const& on, device_nf4 const& one) {
+            auto of = p;
+            if (auto s = detail::nf4_sum(of.sum[0], product(w.tokens(m), one), m, w.s.n); !s) return s;
+            return nf4_launch<Config>(on, of, t, true, identity{});
+          }), t});
+        }
       }
   std::sort(rows.begin(), rows.end(), [](row a, row b) { return a.us < b.us; });
   nf4_tile const tuned = nf4_tuned(e, work, gpu.device, 132);
-  std::printf("%dx%d M %d config %d,%d,%d, %d tiles, tuned (%d,%d,%d,%d):", w.s.n, w.s.k, m, e.tiles, e.threads, e.blocks, int(rows.size()), tuned.panels, tuned.parts,
+  std::printf("%dx%d M %d config %d,%d,%d%s, %d tiles, tuned (%d,%d,%d,%d):", w.s.n, w.s.k, m, e.tiles, e.threads, e.blocks, e.whole ? ",whole" : "", int(rows.size()), tuned.panels, tuned.parts,
               tuned.split, tuned.chunk);
-  for (int i = 0; i < min(4, int(rows.size())); ++i)
+  for (int i = 0; i < min(6, int(rows.size())); ++i)
     std::printf("  %.2f (%d,%d,%d,%d)", rows[i].us, rows[i].t.panels, rows[i].t.parts, rows[i].t.split, rows[i].t.chunk);
   std::printf("\n"), std::fflush(stdout);
 }
@@ -297,7 +302,8 @@ void sweep(int only) {
     weights const w(s);
     for (int m : {1, 8, 16, 32, 64}) {
       if (only && m != only) continue;
-      if (m <= 8) sweep_config<nf4_config<1, 512>>(w, m), sweep_config<nf4_config<1, 256, 2>>(w, m);
+      if (m <= 2) sweep_config<nf4_config<1, 512, 1, true>>(w, m), sweep_config<nf4_config<1, 256, 2, true>>(w, m);
+      if (m <= 8) sweep_config<nf4_config<1, 512>>(w, m);
       else if (m <= 16) sweep_config<nf4_config<2, 512>>(w, m), sweep_config<nf4_config<2, 384>>(w, m);
       else if (m <= 32) sweep_config<nf4_config<4, 512>>(w, m), sweep_config<nf4_config<4, 384>>(w, m);
       else sweep_config<nf4_config<8, 256>>(w, m);

@@ -9,10 +9,12 @@
   #define SMALTI_HD __host__ __device__ __forceinline__
   #define SMALTI_D __device__ __forceinline__
   #define SMALTI_UNROLL _Pragma("unroll")
+  #define SMALTI_ROLLED _Pragma("unroll 1")
 #else
   #define SMALTI_HD inline
   #define SMALTI_D inline
   #define SMALTI_UNROLL
+  #define SMALTI_ROLLED
 #endif
 
 // The library is header-only. A program of many translation units may define SMALTI_COMPILED instead and link smalti::compiled:

@@ -3,7 +3,7 @@
 // the inputs of adapters. What does not depend on the kernel before is fetched before that one has ended.
 // Flash-Decoding (Dao et al. 2023) with its join in a cluster's shared memory; GQA (Ainslie et al. 2023); LoRA (Hu et al. 2021, eq. 3).
 
-#include "../cuda/ptx.cuh"
+#include "../cuda/ptx_cluster.cuh"
 #include "../math/rope.cuh"
 #include "device_kernels.cuh"
 
@@ -24,6 +24,12 @@ struct few_attention {
 };
 
 inline constexpr int few_threads = 256, few_keys = 8;  ///< of a block · that a warp reads at a time
+#ifdef FEW_ATTEND
+inline constexpr int attend_threads = FEW_ATTEND;
+#else
+inline constexpr int attend_threads = 256;
+#endif
+inline constexpr int few_most_split = 8;                  ///< blocks of a cluster
 
 }  // namespace smalti
 
@@ -59,20 +65,28 @@ struct few_sums {
 
 template <int D, int G>
 struct few_storage {
-  static constexpr int warps = few_threads / 32;
+  static constexpr int warps = attend_threads / 32;
   alignas(16) float o[warps][G][D];
-  alignas(16) float block_o[G][D];
-  alignas(16) float4 block_state[G];  // m, l
   float2 state[warps][G];
+  // From the blocks of the cluster, for the columns that this one joins: eight of a rank's share are G·D/4 quads.
+  alignas(16) float4 mail_o[few_most_split * ceil_div(G * D / 4, few_most_split)];
+  float2 mail_state[few_most_split * ceil_div(G * D / 4, few_most_split)];  // m, l
+  uint64_t arrived;
 };
 
 /// Grid (split, Hkv, B), clusters of (split, 1, 1): a block has every split-th run of 64 keys, a warp eight of them.
 template <int D, int G>
-__global__ void __launch_bounds__(few_threads) decoder_attend_few_kernel(__grid_constant__ few_attention const p) {
-  constexpr int lanes = D / 8, at_once = 32 / lanes, loads = few_keys / at_once, warps = few_threads / 32;  // lanes of a key · keys of a load
+__global__ void __launch_bounds__(attend_threads) decoder_attend_few_kernel(__grid_constant__ few_attention const p) {
+  constexpr int lanes = D / 8, at_once = 32 / lanes, loads = few_keys / at_once, warps = attend_threads / 32;  // lanes of a key · keys of a load
   __shared__ few_storage<D, G> smem;
   int const rank = blockIdx.x, split = gridDim.x, head = blockIdx.y, b = blockIdx.z, lane = ptx::lane(), warp = ptx::warp(), sub = lane / lanes, c = lane % lanes * 8;
+  constexpr int quads = G * D / 4;                                            // four columns of a head each
+  int const share = ceil_div(quads, split), own_quads = max(0, min(share, quads - rank * share));
   ptx::launch_dependents();
+  if (split > 1) {
+    if (threadIdx.x == 0) ptx::expect_mail(&smem.arrived, split * own_quads * int(sizeof(float4) + sizeof(float2)));
+    ptx::cluster_open();
+  }
   int const length = p.kv_used[b], begin = p.window ? max(0, length - p.window) : 0, position = length - 1;
   int const first = begin / few_keys, end = ceil_div(length, few_keys), stride = split * warps;
   struct rows { uint4 k[loads], v[loads]; };
@@ -164,9 +178,9 @@ __global__ void __launch_bounds__(few_threads) decoder_attend_few_kernel(__grid_
   auto const join = [](int count, auto state, auto o, float& m, float& l) {
     m = -INFINITY, l = 0;
     float4 sum = {};
-    float2 of[warps];
-    SMALTI_UNROLL for (int i = 0; i < warps; ++i) of[i] = i < count ? state(i) : float2{-INFINITY, 0}, m = fmaxf(m, of[i].x);
-    SMALTI_UNROLL for (int i = 0; i < warps; ++i)
+    float2 of[few_most_split];
+    SMALTI_UNROLL for (int i = 0; i < few_most_split; ++i) of[i] = i < count ? state(i) : float2{-INFINITY, 0}, m = fmaxf(m, of[i].x);
+    SMALTI_UNROLL for (int i = 0; i < few_most_split; ++i)
       if (i < count) {
         float const f = decay2(of[i].x, m);
         float4 const v = o(i);
@@ -174,30 +188,30 @@ __global__ void __launch_bounds__(few_threads) decoder_attend_few_kernel(__grid_
       }
     return sum;
   };
-  constexpr int quads = G * D / 4;
   auto const put = [&](int g, int d, float4 v, float l) {
     float const by = 1.f / l;
     *reinterpret_cast<uint2*>(p.o + b * p.row_o + (head * G + g) * D + d) = {ptx::pack<bf16>(v.x * by, v.y * by), ptx::pack<bf16>(v.z * by, v.w * by)};
   };
-  for (int i = threadIdx.x; i < quads; i += few_threads) {
+  if (split > 1) ptx::cluster_opened();
+  for (int i = threadIdx.x; i < quads; i += attend_threads) {
     int const g = 4 * i / D, d = 4 * i % D;
     float m, l;
     float4 const v = join(warps, [&](int w) { return smem.state[w][g]; }, [&](int w) { return *reinterpret_cast<float4 const*>(&smem.o[w][g][d]); }, m, l);
-    if (split == 1) put(g, d, v, l);
-    else *reinterpret_cast<float4*>(&smem.block_o[g][d]) = v;
-    if (d == 0) smem.block_state[g] = {m, l, 0, 0};
+    if (split == 1) {
+      put(g, d, v, l);
+    } else {
+      int const to = i / share, box = rank * share + i % share;
+      ptx::send(&smem.mail_o[box], v, &smem.arrived, to), ptx::send(&smem.mail_state[box], float2{m, l}, &smem.arrived, to);
+    }
   }
-  if (split == 1) return;
-  ptx::cluster_sync();
-  int const share = ceil_div(quads, split), i = rank * share + int(threadIdx.x);
-  if (int(threadIdx.x) < share && i < quads) {
-    int const g = 4 * i / D, d = 4 * i % D;
+  if (split == 1 || int(threadIdx.x) >= own_quads) return;
+  ptx::await_mail(&smem.arrived);
+  for (int box = threadIdx.x; box < own_quads; box += attend_threads) {
+    int const i = rank * share + box;
     float m, l;
-    float4 const v = join(split, [&](int r) { float4 const s = ptx::load_cluster_16(&smem.block_state[g], unsigned(r)); return float2{s.x, s.y}; },
-                          [&](int r) { return ptx::load_cluster_16(&smem.block_o[g][d], unsigned(r)); }, m, l);
-    put(g, d, v, l);
+    float4 const v = join(split, [&](int r) { return smem.mail_state[r * share + box]; }, [&](int r) { return smem.mail_o[r * share + box]; }, m, l);
+    put(4 * i / D, 4 * i % D, v, l);
   }
-  ptx::cluster_sync();                                                        // nobody leaves while others read its sums
 }
 
 /// y (M, n) = RMSNorm of x, a block a row, n ≤ 8192 in eights: what rms_norm does, with all of a row in flight at once.
@@ -274,7 +288,7 @@ status launch_few(on_cuda const& where, few_attention const& p, int heads_kv, in
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization, attributes[0].val.programmaticStreamSerializationAllowed = 1;
   attributes[1].id = cudaLaunchAttributeClusterDimension, attributes[1].val.clusterDim = {unsigned(split), 1, 1};
   cudaLaunchConfig_t how = {};
-  how.gridDim = dim3(unsigned(split), unsigned(heads_kv), unsigned(batch)), how.blockDim = dim3(few_threads), how.stream = where.stream;
+  how.gridDim = dim3(unsigned(split), unsigned(heads_kv), unsigned(batch)), how.blockDim = dim3(attend_threads), how.stream = where.stream;
   how.attrs = attributes, how.numAttrs = split > 1 ? 2 : 1;
   cudaError_t const e = cudaLaunchKernelEx(&how, decoder_attend_few_kernel<D, G>, p);
   if (e != cudaSuccess) (void)cudaGetLastError();

@@ -24,6 +24,13 @@ inline view<bf16 const, 2> share_of(device_adapters const& a, std::size_t produc
   return {t + a.of[product].first, {m, a.of[product].rank}, {a.rank, 1}};                                                     // (M, rank of the share)
 }
 
+/// Whether the products of a group can normalise x themselves.
+inline bool normalises(device_linear const& g, index m, index k, device_batch& batch) {
+  bool fits = m <= most_normalised_rows && m * k <= 16384 && g.adapters(batch.per_row()).rank == 0;  // 32 KiB of shared memory beside the tables
+  for (auto const& w : g.products) fits = fits && std::holds_alternative<device_nf4>(w);
+  return fits;
+}
+
 /// y (M, N) = e(x · Wᵀ + t · Bᵀ).
 template <class Y>
 status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, device_weight const& w, view<bf16 const, 2> t, bf16 const* b, device_epilogue const& e, device_batch& batch) {
@@ -54,6 +61,23 @@ status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, devic
 
 /// t (M, rank) = x · Aᵀ of the adapters that the batch's rows pass; null where there are none.
 status adapter_input(on_cuda const& where, bf16 const*& t, view<bf16 const, 2> x, device_linear const& g, device_batch& batch);
+
+/// y (M, Σ N) = group of x, normalised on the way: see normalises.
+template <class Y>
+status multiply_group(on_cuda const& where, view<Y, 2> y, normalised_rows const& x, device_linear const& g, device_batch& batch) {
+  device_epilogue e{.bias = g.bias.data()};
+  for (auto const& w : g.products) {
+    auto const& held = std::get<device_nf4>(w);
+    view<Y, 2> const part{y.at, {y.extent[0], held.n}, {y.stride[0], 1}};
+    launch_options const how{.programmatic = true};
+    nf4_terms<0> const* const single = nullptr;
+    status const s = held.nested() ? nf4_run<Y, bf16, nested_scales>(where, part, product(x, held), single, e, how)
+                                   : nf4_run<Y, bf16, plain_scales>(where, part, product(x, held), single, e, how);
+    if (!s) return s;
+    y.at += held.n, e.bias = e.bias ? e.bias + held.n : nullptr;
+  }
+  return {};
+}
 
 /// y (M, Σ N) = e(group of x), column by column of the group.
 template <class Y>

@@ -57,6 +57,27 @@ SMALTI_INLINE status project(on_cuda const& where, query_key_value<bf16> const& 
   view<bf16, 2> const all{y.q.at, {y.q.extent[0], y.q.stride[0]}, {y.q.stride[0], 1}};
   return detail::multiply_group(where, all, x, g, {}, batch);
 }
+SMALTI_INLINE status project(on_cuda const& where, query_key_value<bf16> const& y, normalised_input<on_cuda> const& x, device_linear const& g, device_batch& batch) {
+  if (!detail::normalises(g, x.x.extent[0], x.x.extent[1], batch)) {
+    if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
+    return project(where, y, x.normal(), g, batch);
+  }
+  detail::mark(batch, "RMSNorm, q, k, v", g, x.x.extent[0]);
+  view<bf16, 2> const all{y.q.at, {y.q.extent[0], y.q.stride[0]}, {y.q.stride[0], 1}};
+  return detail::multiply_group(where, all, normalised_rows{x.x, {x.weight.data(), x.eps}}, g, batch);
+}
+
+SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, normalised_input<on_cuda> const& x, device_linear const& g, device_batch& batch) {
+  auto const* const gate = std::get_if<device_nf4>(&g.products[0]);
+  auto const* const up = std::get_if<device_nf4>(&g.products[1]);
+  if (!gate || !up || gate->nested() != up->nested() || !g.bias.empty() || !detail::normalises(g, x.x.extent[0], x.x.extent[1], batch)) {
+    if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
+    return swiglu(where, y, x.normal(), g, batch);
+  }
+  detail::mark(batch, "RMSNorm, gate, up", g, x.x.extent[0]);
+  normalised_rows const in{x.x, {x.weight.data(), x.eps}};
+  return gemm_swiglu(where, y, product(in, *gate), product(in, *up), device_epilogue{}, launch_options{.programmatic = true});
+}
 
 SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, view<bf16 const, 2> x, device_linear const& g, device_batch& batch) {
   detail::mark(batch, "gate, up", g, x.extent[0]);

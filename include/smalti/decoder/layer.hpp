@@ -33,6 +33,20 @@ struct workspace {
   }
 };
 
+/// Products of a normalised x, in two steps: what a backend without an operation of its own for it does.
+template <class Where>
+status project(Where const& where, query_key_value<typename backend<Where>::element> const& y, normalised_input<Where> const& x, typename backend<Where>::linear const& g,
+               typename backend<Where>::batch& batch) {
+  if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
+  return project(where, y, x.normal(), g, batch);
+}
+template <class Where>
+status swiglu(Where const& where, view<typename backend<Where>::element, 2> y, normalised_input<Where> const& x, typename backend<Where>::linear const& gate_up,
+              typename backend<Where>::batch& batch) {
+  if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
+  return swiglu(where, y, x.normal(), gate_up, batch);
+}
+
 /// x (M, hidden) → x, in place: x += r·Attn(norm x); x += r·MLP(norm x). Keys and values of the rows go into the cache.
 template <class Where, class Cache>
 void forward(Where const& where, decoder_config const& c, decoder_layer<Where> const& l, int number, workspace<Where>& w, Cache& cache,
@@ -46,8 +60,7 @@ void forward(Where const& where, decoder_config const& c, decoder_layer<Where> c
   auto const g = matrix(w.g, c.ffn);                                                                     // (M, ffn)
   auto const qkv = projections_of(where, w.qkv.data(), m, c);
 
-  require(normalise(where, h, read(x), l.attention_norm, c.norm_eps, batch));
-  require(project(where, qkv, read(h), l.qkv, batch));
+  require(project(where, qkv, normalised_input<Where>{read(x), l.attention_norm, c.norm_eps, h}, l.qkv, batch));
   if (c.qk_norm) {
     require(normalise_heads(where, qkv.q, c.head_dim, l.q_norm, c.norm_eps, batch));
     require(normalise_heads(where, qkv.k, c.head_dim, l.k_norm, c.norm_eps, batch));
@@ -55,8 +68,7 @@ void forward(Where const& where, decoder_config const& c, decoder_layer<Where> c
   require(attend(where, a, qkv, cache, number, batch, rope, c.softmax_scale, c.window[std::size_t(number)]));
   require(add_linear(where, x, read(a), l.o, batch, c.residual_multiplier));
 
-  require(normalise(where, h, read(x), l.mlp_norm, c.norm_eps, batch));
-  require(swiglu(where, g, read(h), l.gate_up, batch));
+  require(swiglu(where, g, normalised_input<Where>{read(x), l.mlp_norm, c.norm_eps, h}, l.gate_up, batch));
   require(add_linear(where, x, read(g), l.down, batch, c.residual_multiplier));
 }
 

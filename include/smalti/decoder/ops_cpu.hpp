@@ -68,6 +68,17 @@ struct backend<on_cpu> {
   static std::span<float> read(on_cpu const&, batch&, view<float, 2> logits) { return {logits.at, std::size_t(logits.size())}; }
 };
 
+/// x with the norm that it passes before a product. A backend may take it as one operand; h is lent for the result where it does not.
+template <class Where>
+struct normalised_input {
+  view<typename backend<Where>::residual const, 2> x;  ///< (M, hidden)
+  typename backend<Where>::vector const& weight;       ///< (hidden)
+  float eps;
+  view<typename backend<Where>::element, 2> h;         ///< (M, hidden)
+
+  view<typename backend<Where>::element const, 2> normal() const { return h; }
+};
+
 /// Where a group's product q, k, v goes: a matrix each.
 template <class T>
 struct query_key_value {

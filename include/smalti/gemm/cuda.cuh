@@ -14,11 +14,20 @@ struct nf4_terms {
   device_nf4 const* w;
   float scale;
   term dense[Count > 0 ? Count : 1];
+  nf4_norm norm = {};
 };
+
+/// Rows of x (M, K), fp32, that a product normalises before it multiplies: x · weight / √(mean(x²) + eps), rounded to 16 bits.
+struct normalised_rows {
+  view<float const, 2> x;  ///< rows contiguous, beginning at multiples of 16 bytes
+  nf4_norm norm;
+};
+inline constexpr int most_normalised_rows = detail::nf4_whole_tokens;  ///< M, at most: every block normalises them anew
 
 /// x (M, K) · Ŵᵀ, both on the device and borrowed.
 template <class T>
 nf4_terms<0> product(view<T, 2> x, device_nf4 const& w) { return {borrow_activations(x), &w, 1.f, {}}; }
+inline nf4_terms<0> product(normalised_rows const& x, device_nf4 const& w) { return {borrow_activations(x.x), &w, 1.f, {}, x.norm}; }
 
 template <int Count>
 nf4_terms<Count> operator*(float s, nf4_terms<Count> t) {
@@ -28,7 +37,7 @@ nf4_terms<Count> operator*(float s, nf4_terms<Count> t) {
 }
 template <int A, int B>
 nf4_terms<A + B> operator+(nf4_terms<A> const& a, terms<B> const& b) {
-  nf4_terms<A + B> sum{a.x, a.w, a.scale, {}};
+  nf4_terms<A + B> sum{a.x, a.w, a.scale, {}, a.norm};
   for (int i = 0; i < A; ++i) sum.dense[i] = a.dense[i];
   for (int i = 0; i < B; ++i) sum.dense[A + i] = b.all[i];
   return sum;
@@ -59,8 +68,11 @@ status nf4_check(nf4_terms<Count> const& sum, index m, index n) {
   if (sum.x.columns != w.k) return {"gemm.1", "x must have as many columns as the weight"};
   if (sum.x.rows != m || w.n != n) return {"gemm.2", "y must have the rows of x and, as columns, the rows of the weight"};
   if (!sum.x.at || !w.code.data()) return {"gemm.3", "an operand is null"};
-  if (sum.x.type != dtype_of<X>) return {"gemm.10", "x, t and the weights of terms must be of one type"};
-  if (reinterpret_cast<std::uintptr_t>(sum.x.at) % 16 || sum.x.column_stride != 1 || (m > 1 && sum.x.row_stride % 8))
+  bool const raw = sum.norm.weight != nullptr;
+  if (sum.x.type != (raw ? dtype::f32 : dtype_of<X>)) return {"gemm.10", "x, t and the weights of terms must be of one type"};
+  if (raw && (m > most_normalised_rows || reinterpret_cast<std::uintptr_t>(sum.norm.weight) % 16))
+    return {"gemm.35", "a product normalises at most two rows, by a weight that begins at a multiple of 16 bytes"};
+  if (reinterpret_cast<std::uintptr_t>(sum.x.at) % 16 || sum.x.column_stride != 1 || (m > 1 && sum.x.row_stride % (raw ? 4 : 8)))
     return {"gemm.11", "rows of x must be contiguous and begin at multiples of 16 bytes"};
   for (int i = 0; i < Count; ++i) {
     term const& t = sum.dense[i];
@@ -98,7 +110,7 @@ inline int processors() {
 /// `count` tokens of a problem, from `first` on.
 template <class X, class Y, class Scales>
 nf4_problem<X, Y, Scales> tokens_of(nf4_problem<X, Y, Scales> p, index first, index count) {
-  p.x += first * p.row_x, p.y += first * p.row_y, p.m = int(count), p.row0 = int(first);
+  p.x = p.x ? p.x + first * p.row_x : nullptr, p.raw = p.raw ? p.raw + first * p.row_x : nullptr, p.y += first * p.row_y, p.m = int(count), p.row0 = int(first);
   for (auto& sum : p.sum)
     for (int i = 0; i < sum.terms; ++i) sum.dense[i].t += first * sum.dense[i].row_t;
   return p;
@@ -108,14 +120,17 @@ template <class Y, class X, class Scales, int A, int B, epilogue E>
 status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf4_terms<B> const* second, E const& out, launch_options const& how) {
   index const m = y.extent[0], n = y.extent[1];
   if (m > 0x3fffffff) return {"gemm.9", "more than 2^30 rows of x in one product"};
-  nf4_problem<X, Y, Scales> p{static_cast<X const*>(first.x.at), y.at, first.x.row_stride, y.stride[0], int(m), int(n), first.w->k, second != nullptr, {}};
+  bool const raw = first.norm.weight;
+  nf4_problem<X, Y, Scales> p{raw ? nullptr : static_cast<X const*>(first.x.at), y.at, first.x.row_stride, y.stride[0], int(m), int(n), first.w->k, second != nullptr, {}};
+  if (raw) p.raw = static_cast<float const*>(first.x.at), p.norm = first.norm;
   if (auto s = nf4_sum(p.sum[0], first, m, n); !s) return s;
   if (second) {
     if (auto s = nf4_sum(p.sum[1], *second, m, n); !s) return s;
-    if (second->x.at != first.x.at || second->x.row_stride != first.x.row_stride || second->w->nested() != first.w->nested())
+    if (second->x.at != first.x.at || second->x.row_stride != first.x.row_stride || second->norm.weight != first.norm.weight || second->w->nested() != first.w->nested())
       return {"gemm.15", "the halves of a pair must share x and keep their scales alike"};
   }
   if (m > 1 && y.stride[0] < n) return {"gemm.11", "rows of y must not overlap"};
+  if (raw && how.strategy == nf4_strategy::wide) return {"gemm.35", "the kernel for many rows takes x normalised"};
   bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m, n));
   if (wide && where.device.has(feature::wgmma) && !how.tile.panels) {
     nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors());
@@ -123,7 +138,7 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   }
   for (index begin = 0; begin < m; begin += nf4_most_tokens) {  // W is read anew for every 64 tokens
     auto const part = tokens_of(p, begin, min(m - begin, index(nf4_most_tokens)));
-    auto const s = with_nf4_config(part.m, [&]<class Config>() {
+    auto const s = with_nf4_config(part.m, part.pair, [&]<class Config>() {
       nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, nf4_work_of(part), where.device, processors());
       return nf4_launch<Config>(where, part, tile, how.programmatic && begin == 0, out);
     });
@@ -154,7 +169,7 @@ status nf4_dispatch(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& firs
 /// memory. Asynchronous, allocates nothing, may be captured in a graph. With `programmatic` it may start before the work ahead
 /// of it in the stream has ended, which may write x, t, B and what the epilogue reads, but not the NF4 weight.
 /// Errors: gemm.1 (x against W), gemm.2 (y), gemm.3 (null), gemm.9 (M), gemm.10 (types), gemm.11 (alignment), gemm.12 (tile),
-/// gemm.13 (a term), cuda; then y is untouched.
+/// gemm.13 (a term), gemm.35 (normalised rows), cuda; then y is untouched.
 template <class Y, int Count, epilogue E = identity>
 status gemm(on_cuda const& where, view<Y, 2> y, nf4_terms<Count> const& sum, E const& out = {}, launch_options const& how = {}) {
   static_assert(std::is_same_v<Y, float> || std::is_same_v<Y, bf16> || std::is_same_v<Y, f16>, "gemm.6: y is float, bf16 or f16");

@@ -56,6 +56,7 @@ status dense_sum(on_cuda const& where, nf4_terms<Count> const& sum, bool decode,
 template <class X, class Y, int A, int B, epilogue E, class Dense>
 status dense_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf4_terms<B> const* second, E const& out, dequantise_first<Dense> const& how) {
   index const m = y.extent[0], n = y.extent[1];
+  if (first.norm.weight) return {"gemm.35", "a product whose weights are dequantised first takes x normalised"};
   if (auto s = nf4_check<X>(first, m, n); !s) return s;
   if (second)
     if (auto s = nf4_check<X>(*second, m, n); !s) return s;

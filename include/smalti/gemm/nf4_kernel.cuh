@@ -2,10 +2,14 @@
 // y (M, N) = e(x (M, K) · Ŵᵀ + …) for a few tokens and NF4 weights on a device, where the time is that of reading the weights: the
 // kernel and its launch. Clusters and programmatic dependent launch as in the CUDA C++ Programming Guide 13, §4.5 and §4.12.
 
+#include "../cuda/ptx_cluster.cuh"
 #include "../cuda/where.cuh"
 #include "epilogue.hpp"
 #include "nf4_sm80.cuh"
 
+#ifndef REACH
+  #define REACH 0
+#endif
 namespace smalti {
 namespace detail {
 
@@ -24,37 +28,47 @@ SMALTI_D void store_four(Y* to, float const (&v)[4], bool aligned, int left) {
     if (i < left) to[i] = Y(v[i]);
 }
 
-/// x · Wᵀ of this block's run of K, its steps begin … end − 1, into the accumulators of its warps. x: where it goes in shared memory;
-/// ahead: the first step of the path.
+/// Columns `first` … `first + columns` − 1 of x, whole steps, on their way into to (M, row); those beyond K become zeros.
+template <class X, class Problem>
+SMALTI_D void nf4_stage(Problem const& p, X* to, int row, int first, int columns) {
+  int const warps = blockDim.x / 32;
+  SMALTI_ROLLED for (int token = ptx::warp(); token < p.m; token += warps)
+    SMALTI_ROLLED for (int i = 8 * ptx::lane(); i < columns; i += 8 * 32)
+      ptx::cp_async_16(to + token * row + i, p.x + token * p.row_x + (first + i < p.k ? first + i : 0), first + i < p.k);
+  ptx::cp_async_commit();
+}
+
+/// `turns` steps of a warp's path into its accumulators. from: the first of them in x; ahead: that step's weights, on their way.
+template <int Reach = 0, class X, class Warp, class Scales>
+SMALTI_D void nf4_multiply_steps(Warp& warp, nf4_path<Scales>& path, nf4_step<Scales>& ahead, X const* from, int row, int m, int turns, int stride) {
+  int const never = blockDim.z - 1;                                           // 0, which the compiler cannot know
+  for (; turns > 0; --turns) {
+    // All loads in flight share a scoreboard: one issued before this step has arrived would be waited for with it. So the
+    // next one is made to depend on the arrival, and travels while this step is multiplied.
+    nf4_step<Scales> const now = ahead;
+    path.move(stride, int(now.codes[1][1].w & never));
+    if (path.left > 0) ahead = path.fetch();
+    if constexpr (Reach > 0) path.ask(Reach, 1);
+    warp.multiply(now, path.column, from, row, m);
+    path.column += stride * nf4_panel::step, from += stride * nf4_panel::step;
+  }
+}
+
+/// x · Wᵀ of this block's run of K, its steps begin … end − 1, into the accumulators of its warps, which take turns along K. x: where it
+/// goes in shared memory; ahead: the first step of the path.
 template <class X, class Warp, class Problem, class Scales>
 SMALTI_D void nf4_main_loop(Problem const& p, nf4_tile const& tile, Warp& warp, X* x, int begin, int end, int part, nf4_path<Scales> path, nf4_step<Scales> ahead) {
-  int const row = nf4_row_x(tile.chunk), warps = blockDim.x / 32, chunks = tile.chunks(p.k), parts = tile.parts;
-  auto const stage = [&](int chunk) {                                         // whole steps; columns beyond K become zeros
-    int const first = begin + chunk * tile.chunk, columns = (min(first + tile.chunk, end) - first) * nf4_panel::step;
-    X* const to = x + chunk % 2 * p.m * row;
-    for (int token = ptx::warp(); token < p.m; token += warps)
-      for (int i = 8 * ptx::lane(); i < columns; i += 8 * 32) {
-        int const column = first * nf4_panel::step + i;
-        ptx::cp_async_16(to + token * row + i, p.x + token * p.row_x + (column < p.k ? column : 0), column < p.k);
-      }
-    ptx::cp_async_commit();
+  int const row = nf4_row_x(tile.chunk), chunks = tile.chunks(p.k), parts = tile.parts;
+  auto const stage = [&](int chunk) {
+    int const first = begin + chunk * tile.chunk;
+    nf4_stage(p, x + chunk % 2 * p.m * row, row, first * nf4_panel::step, (min(first + tile.chunk, end) - first) * nf4_panel::step);
   };
   stage(0);
-  int const never = blockDim.z - 1;                                           // 0, which the compiler cannot know
   for (int chunk = 0; chunk < chunks; ++chunk) {
     ptx::cp_async_wait<0>();
     ptx::sync_block();                                                        // the chunk is here, and nobody reads the one before
     if (chunk + 1 < chunks) stage(chunk + 1);
-    X const* from = x + chunk % 2 * p.m * row + part * nf4_panel::step;
-    for (int turns = min(tile.chunk / parts, path.left); turns > 0; --turns) {
-      // All loads in flight share a scoreboard: one issued before this step has arrived would be waited for with it. So the
-      // next one is made to depend on the arrival, and travels while this step is multiplied.
-      nf4_step<Scales> const now = ahead;
-      path.move(parts, int(now.codes[1][1].w & never));
-      if (path.left > 0) ahead = path.fetch();
-      warp.multiply(now, path.column, from, row, p.m);
-      path.column += parts * nf4_panel::step, from += parts * nf4_panel::step;
-    }
+    nf4_multiply_steps(warp, path, ahead, x + chunk % 2 * p.m * row + part * nf4_panel::step, row, p.m, min(tile.chunk / parts, path.left), parts);
   }
 }
 
@@ -67,7 +81,8 @@ __global__ void __launch_bounds__(Config::engine.threads, Config::engine.blocks)
 nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant__ nf4_tile const tile, __grid_constant__ Out const out) {
 #if defined(__CUDA_ARCH__)
   constexpr nf4_engine E = Config::engine;
-  extern __shared__ __align__(1024) unsigned char smem[];
+  extern __shared__ __align__(1024) unsigned char shared[];
+  unsigned char* const smem = shared + (detail::nf4_table::reserved - ptx::smem_address(shared) & 0xffff);  // nothing on Hopper, 1024 bytes before it
   using warp_type = detail::nf4_warp<E, X, Scales>;
   int const pair = p.pair, rank = blockIdx.x, panel0 = blockIdx.y * (tile.panels >> pair), panels_all = nf4_panel::panels(p.n);
   int const part = ptx::warp() / tile.panels, own = ptx::warp() % tile.panels, which = own & pair, panel = min(panel0 + (own >> pair), panels_all - 1);
@@ -75,39 +90,74 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
 
   detail::nf4_table const table{smem};
   table.check();
-  int const begin = rank * tile.steps(p.k), end = min(begin + tile.steps(p.k), nf4_panel::steps(p.k)), first = begin + part;
+  int const begin = rank * tile.steps(p.k), end = min(begin + tile.steps(p.k), nf4_panel::steps(p.k)), parts = tile.parts;
+  int const run = ceil_div(tile.steps(p.k), parts), stride = E.whole ? 1 : parts, first = begin + part * (E.whole ? run : 1);
   bool const active = panel0 + (own >> pair) < panels_all;
-  detail::nf4_path<Scales> const path(sum.w, panel, first, active ? ceil_div(max(end - first, 0), tile.parts) : 0);
-  detail::nf4_step<Scales> ahead;
+  int const steps = active ? max(E.whole ? min(run, end - first) : ceil_div(end - first, parts), 0) : 0;
+  detail::nf4_path<Scales> path(sum.w, panel, first, steps);
+  detail::nf4_step<Scales> now, ahead;
   if (path.left > 0) ahead = path.fetch();                                    // weights first: they do not wait for anything
+  if constexpr (E.whole) {                                                    // two steps of them: later there are no registers for that
+    now = ahead, path.move(stride, 0);
+    if (path.left > 0) ahead = path.fetch();
+    if constexpr (REACH > 0) path.ask(1, REACH);
+  }
   ptx::launch_dependents();
   warp_type warp;
   warp.panel = panel, warp.pairs = table.own_pairs();
   if (active && rank == 0 && part == 0) warp.prefetch_terms(sum, p.n);
+  int const rows = tile.panels * nf4_panel::rows, row_x = detail::nf4_row_x(tile.chunk);
+  X* const x = reinterpret_cast<X*>(smem + detail::nf4_table_bytes);
+  float* const meet = reinterpret_cast<float*>(x + p.m * row_x);              // see nf4_behind
+  uint64_t* const arrived = reinterpret_cast<uint64_t*>(meet + detail::nf4_behind::meet / 4);
+  float* const mail = meet + (detail::nf4_behind::meet + detail::nf4_behind::barrier) / 4;
+  if (E.whole && tile.split > 1) {
+    if (ptx::thread() == 0 && rank < p.m) ptx::expect_mail(arrived, tile.split * rows * 4);
+    ptx::cluster_open();
+  }
   warp.scales.begin(sum.w, table, panel, which, first * nf4_panel::step);
   table.fill<X>();
   if constexpr (requires { sum.w.scales.map; })
     for (int half = 0; half <= pair; ++half) table.fill_map(p.sum[half].w.scales.map, half);
-  ptx::wait_for_previous();                                                   // x may be the previous kernel's output
-
-  detail::nf4_main_loop(p, tile, warp, reinterpret_cast<X*>(smem + detail::nf4_table_bytes), begin, end, part, path, ahead);
+  if constexpr (E.whole) {
+    int const column = begin * nf4_panel::step, columns = (end - begin) * nf4_panel::step;
+    if (p.norm.weight) {
+      detail::nf4_share const share(p.m);
+      detail::nf4_gains const gains(p.norm, share, p.k);
+      ptx::wait_for_previous();                                               // x may be the previous kernel's output
+      detail::nf4_normalise(x, row_x, p.raw, p.row_x, p.m, p.k, column, columns, p.norm, share, gains, meet);
+    } else {
+      ptx::wait_for_previous();
+      detail::nf4_stage(p, x, row_x, column, columns);
+      ptx::cp_async_wait<0>();
+    }
+    ptx::sync_block();
+    X const* const from = x + (first - begin) * nf4_panel::step;
+    if (steps > 0) warp.multiply(now, path.column, from, row_x, p.m);
+    path.column += nf4_panel::step;
+    detail::nf4_multiply_steps<REACH>(warp, path, ahead, from + nf4_panel::step, row_x, p.m, path.left, 1);
+  } else {
+    ptx::wait_for_previous();
+    detail::nf4_main_loop(p, tile, warp, x, begin, end, part, path, ahead);
+  }
   warp.scale(sum.scale);                                                      // every part of it
   if (active && rank == 0 && part == 0) warp.add_terms(sum, p.n, p.m);
 
-  int const rows = tile.panels * nf4_panel::rows, row_sum = detail::nf4_row_sum(tile.panels), warps = blockDim.x / 32;
+  int const row_sum = detail::nf4_row_sum(tile.panels), warps = blockDim.x / 32;
   int const n0 = panel0 * nf4_panel::rows, rows_out = rows >> pair;
   float* const sums = reinterpret_cast<float*>(smem);                         // (parts, tokens, rows + 4)
+  if (E.whole && tile.split > 1) ptx::cluster_opened();
   ptx::sync_block();                                                          // tables and x are done with
   warp.store(sums + part * 8 * E.tiles * row_sum + own * nf4_panel::rows, row_sum);
   ptx::sync_block();
 
   auto const each = [&](int width, int first, int stride, auto f) {           // a warp a token, a lane four rows
-    for (int token = first; token < p.m; token += stride)
-      for (int n = 4 * ptx::lane(); n < width; n += 4 * 32) f(token, n);
+    SMALTI_ROLLED for (int token = first; token < p.m; token += stride)
+      SMALTI_ROLLED for (int n = 4 * ptx::lane(); n < width; n += 4 * 32) f(token, n);
   };
   auto const of_parts = [&](int token, int n) {
     float4 v = {};
-    for (int q = 0; q < tile.parts; ++q) v = detail::add(v, *reinterpret_cast<float4 const*>(sums + (q * 8 * E.tiles + token) * row_sum + n));
+    _Pragma("unroll 2") for (int q = 0; q < tile.parts; ++q) v = detail::add(v, *reinterpret_cast<float4 const*>(sums + (q * 8 * E.tiles + token) * row_sum + n));
     return v;
   };
   auto const of_cluster = [&](int token, int n) {
@@ -133,6 +183,22 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
       detail::store_four(p.y + token * p.row_y + n0 + n, o, aligned, left);
     };
   };
+  if constexpr (E.whole) {                                                    // token t is finished by block t of the cluster
+    bool const alone = tile.split == 1;
+    each(rows, ptx::warp(), warps, [&](int token, int n) {
+      float4* const box = reinterpret_cast<float4*>(mail + (alone ? token : rank) * rows + n);
+      if (float4 const v = of_parts(token, n); alone) *box = v;
+      else ptx::send(box, v, arrived, token);
+    });
+    if (alone) ptx::sync_block();
+    else if (rank >= p.m || ptx::warp()) return;
+    else ptx::await_mail(arrived);
+    return each(rows_out, alone ? ptx::warp() : rank, alone ? warps : p.m, put([&](int token, int n) {
+      float4 v = *reinterpret_cast<float4 const*>(mail + (alone ? token * rows : 0) + n);
+      SMALTI_ROLLED for (int i = 1; i < tile.split; ++i) v = detail::add(v, *reinterpret_cast<float4 const*>(mail + i * rows + n));
+      return v;
+    }));
+  }
   if (tile.split == 1) return each(rows_out, ptx::warp(), warps, put(of_parts));
 
   each(rows, ptx::warp(), warps, [&](int token, int n) { *reinterpret_cast<float4*>(sums + token * row_sum + n) = of_parts(token, n); });

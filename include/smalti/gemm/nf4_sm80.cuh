@@ -9,7 +9,7 @@
 
 #include "../cuda/ptx.cuh"
 #include "../quant/nf4.hpp"
-#include "nf4_tile.hpp"
+#include "nf4_input.cuh"
 
 namespace smalti {
 
@@ -34,13 +34,15 @@ struct nf4_operand {
 
 template <class X, class Y, class Scales>
 struct nf4_problem {
-  X const* x;  ///< (M, K), rows 16-byte aligned
+  X const* x;  ///< (M, K), rows 16-byte aligned; null where `raw` is
   Y* y;        ///< (M, N)
   index row_x, row_y;
   int m, n, k;
   bool pair;                      ///< y = silu(sum[0]) ⊙ sum[1], else y = sum[0]
   nf4_operand<X, Scales> sum[2];  ///< both halves have the same shape
   int row0 = 0;                   ///< what the epilogue calls the first row
+  float const* raw = nullptr;     ///< (M, K) before `norm`, rows of row_x, 16-byte aligned
+  nf4_norm norm = {};
 };
 
 namespace detail {
@@ -62,7 +64,7 @@ SMALTI_D uint32_t nf4_level16(int code) {
 /// the pair (level[e / 16], level[e % 16]), the next 32 are 8 copies of map[e], the next 32 of the other half's map.
 struct nf4_table {
   static constexpr int map_at = 128;
-  static constexpr int reserved = 1024;  // where dynamic shared memory begins (the system keeps the bytes before it)
+  static constexpr int reserved = 1024;  // where the tables begin: on Hopper a block's dynamic shared memory, before which the system keeps some
   unsigned char* at;
 
   /// Shared addresses of a block, less their low 16 bits; look-ups then need no addition. Checked, for `reserved` is not documented.
@@ -124,50 +126,32 @@ struct nf4_scale_reader<nested_scales> {
   struct held { uint2 code; };
   nf4_panels<nested_scales> const* w;
   int panel;
-  uint32_t map;                   // where this lane's copy of the map is
+  uint32_t map;       // where this lane's copy of the map is
   float offset;
-  float group[2][2], next[2][2];  // of the lane's rows: an entry of `nested` and the one after it
-  int change[2][2], soonest;      // the column at which that one begins · the least of them
+  float group[2][2];  // the entries of `nested` of the lane's rows
+  int soonest;        // the column at which one of the rows comes to its next entry
 
   static SMALTI_D unsigned char const* of(nf4_panels<nested_scales> const& w) { return w.scales.code; }
   static SMALTI_D int lane_offset() { return ptx::lane() / 4 * 8; }
   static SMALTI_D held fetch(unsigned char const* own) { return {ptx::load_once_8(own)}; }
 
-  SMALTI_D index first(int i) const { return min(panel * nf4_panel::rows + 8 * i + ptx::lane() / 4, w->n - 1) * index(w->k); }
-  SMALTI_D float entry(int i, int column) const { return __ldg(w->scales.nested + ((first(i) + min(column, w->k - 1)) >> w->scales.span)); }
   SMALTI_D void begin(nf4_panels<nested_scales> const& of, nf4_table table, int p, int which, int column) {
     w = &of, panel = p, map = table.own_map(which), offset = of.scales.offset;
-    SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
-      index const end = (((first(i) + column) >> of.scales.span) + 1) << of.scales.span;
-      change[i / 2][i % 2] = int(min(index(of.k), end - first(i)));
-      group[i / 2][i % 2] = entry(i, column), next[i / 2][i % 2] = entry(i, change[i / 2][i % 2]);
-    }
-    soonest = least_change();
+    advance(min(column, of.k - 1));
   }
-  SMALTI_D int least_change() const { return min(min(change[0][0], change[0][1]), min(change[1][0], change[1][1])); }
-
-  /// Beyond `soonest`, which K = 4096 never meets. An entry spans 16384 elements of W and more, so rows rarely come to a third
-  /// one; but every row comes to its second at a column of its own, so that one is held ready.
+  /// An entry spans 16384 elements of W and more, so a row rarely comes to its next; that one is asked for now, to be in L1 then.
   SMALTI_D void advance(int column) {
-    if (column - soonest < 1 << w->scales.span) return;
+    soonest = w->k;
     SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
-      int& at = change[i / 2][i % 2];
-      while (column >= at && at < w->k) {
-        at = int(min(index(w->k), at + (index(1) << w->scales.span)));
-        group[i / 2][i % 2] = next[i / 2][i % 2], next[i / 2][i % 2] = entry(i, at);
-      }
+      index const row = min(panel * nf4_panel::rows + 8 * i + ptx::lane() / 4, w->n - 1) * index(w->k), at = (row + column) >> w->scales.span;
+      int const end = int(min(index(w->k), ((at + 1) << w->scales.span) - row));
+      group[i / 2][i % 2] = __ldg(w->scales.nested + at);
+      if (end < w->k) soonest = min(soonest, end), ptx::prefetch_near(w->scales.nested + at + 1);
     }
-    soonest = least_change();
   }
   SMALTI_D void get(held const& h, int half, int column, float (&s)[2][2]) {
-    SMALTI_UNROLL for (int i = 0; i < 4; ++i) s[i / 2][i % 2] = nf4_table::map(half ? h.code.y : h.code.x, i, map);
-    if (column < soonest) {
-      SMALTI_UNROLL for (int i = 0; i < 4; ++i) s[i / 2][i % 2] = fmaf(s[i / 2][i % 2], group[i / 2][i % 2], offset);
-    } else {
-      advance(column);
-      SMALTI_UNROLL for (int i = 0; i < 4; ++i)
-        s[i / 2][i % 2] = fmaf(s[i / 2][i % 2], column >= change[i / 2][i % 2] ? next[i / 2][i % 2] : group[i / 2][i % 2], offset);
-    }
+    if (column >= soonest && column < w->k) advance(column);
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i) s[i / 2][i % 2] = fmaf(nf4_table::map(half ? h.code.y : h.code.x, i, map), group[i / 2][i % 2], offset);
   }
 };
 
@@ -178,7 +162,7 @@ struct nf4_step {
   typename nf4_scale_reader<Scales>::held scales;
 };
 
-/// A warp's way along its panel: every `parts`-th step. The addresses are this lane's and move with it: nothing is computed anew.
+/// A warp's way along its panel: every step of a run, or every `parts`-th. The addresses are this lane's and move with it: nothing is computed anew.
 template <class Scales>
 struct nf4_path {
   unsigned char const *code, *scale;
@@ -201,6 +185,13 @@ struct nf4_path {
     code += parts * nf4_panel::code_bytes + zero, scale += parts * nf4_scale_reader<Scales>::bytes + zero;
     --left;
   }
+  /// Of a run in one piece: `count` steps, the first `from` turns ahead, on their way into L2.
+  SMALTI_D void ask(int from, int count) const {
+    int const n = min(count, left - from);
+    if (n <= 0 || ptx::lane()) return;
+    ptx::prefetch_bulk(code + from * nf4_panel::code_bytes, n * nf4_panel::code_bytes);
+    ptx::prefetch_bulk(scale + from * nf4_scale_reader<Scales>::bytes, n * nf4_scale_reader<Scales>::bytes);
+  }
 };
 
 /// One warp: a panel of W, `tiles` × 8 tokens.
@@ -215,14 +206,14 @@ struct nf4_warp {
 
   /// x: the step's first column in the first token's row of shared memory; column: that column of W.
   SMALTI_D void multiply(nf4_step<Scales> const& from, int column, X const* x, int row, int m) {
+    float s[2][2][2];                                                         // first of all, for their branches would part the rest
+    SMALTI_UNROLL for (int half = 0; half < 2; ++half) scales.get(from.scales, half, column + nf4_panel::half * half, s[half]);
     SMALTI_UNROLL for (int half = 0; half < 2; ++half) {
       uint32_t a[2][4][4];                                                    // Ŵ / absmax               (32, 64)
       SMALTI_UNROLL for (int t = 0; t < 2; ++t) {
         uint4 const c = from.codes[half][t];
         nf4_table::decode(a[t][0], c.x, pairs), nf4_table::decode(a[t][1], c.y, pairs), nf4_table::decode(a[t][2], c.z, pairs), nf4_table::decode(a[t][3], c.w, pairs);
       }
-      float s[2][2];
-      scales.get(from.scales, half, column + nf4_panel::half * half, s);
       SMALTI_UNROLL for (int n0 = 0; n0 < tiles; n0 += group) {
         float d[2][group][4] = {};
         SMALTI_UNROLL for (int k = 0; k < 2; ++k) {
@@ -237,7 +228,7 @@ struct nf4_warp {
         }
         SMALTI_UNROLL for (int i = 0; i < 8 * group; ++i) {
           int const t = i / 4 % 2, n = i / 8;
-          acc[t][n0 + n][i % 4] = fmaf(d[t][n][i % 4], s[t][i % 4 / 2], acc[t][n0 + n][i % 4]);
+          acc[t][n0 + n][i % 4] = fmaf(d[t][n][i % 4], s[half][t][i % 4 / 2], acc[t][n0 + n][i % 4]);
         }
       }
     }
@@ -256,7 +247,7 @@ struct nf4_warp {
       auto const pair = [&](X const* row_at, int column) {                    // columns beyond the rank count as zeros
         return column < l.rank ? *reinterpret_cast<uint32_t const*>(row_at + column) : 0u;
       };
-      for (int k0 = 0; k0 < l.rank; k0 += 16 * ahead) {
+      SMALTI_ROLLED for (int k0 = 0; k0 < l.rank; k0 += 16 * ahead) {
         uint32_t a[ahead][2][4], b[ahead][tiles][2];                          // B (32, 16) · t (16, 8 · tiles)
         SMALTI_UNROLL for (int s = 0; s < ahead; ++s) {
           int const k = k0 + 16 * s;
@@ -284,7 +275,7 @@ struct nf4_warp {
     for (int one = 0; one < of.terms; ++one) {
       dense_term<X> const& l = of.dense[one];
       X const* const row = l.b + min(panel * nf4_panel::rows + ptx::lane(), n_all - 1) * l.row_b;
-      for (int k = 0; k < l.rank; k += 64) ptx::prefetch(row + k);
+      SMALTI_ROLLED for (int k = 0; k < l.rank; k += 64) ptx::prefetch(row + k);
     }
   }
 

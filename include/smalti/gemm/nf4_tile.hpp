@@ -12,12 +12,14 @@ struct nf4_engine {
   int tiles;    ///< tiles of tokens: 1, 2, 4 or 8
   int threads;  ///< a block has at most so many
   int blocks;   ///< that a processor can hold at a time, by registers
+  bool whole;   ///< for one or two tokens: all of x at a time in shared memory, where it may be normalised, and runs of K that a warp has in one piece
 };
 
 /// An engine as a type: kernels are named by it.
-template <int Tiles, int Threads, int Blocks = 1>
+template <int Tiles, int Threads, int Blocks = 1, bool Whole = false>
 struct nf4_config {
-  static constexpr nf4_engine engine{Tiles, Threads, Blocks};
+  static_assert(!Whole || Tiles == 1);
+  static constexpr nf4_engine engine{Tiles, Threads, Blocks, Whole};
 };
 
 /// How a launch is cut. Changes speed only. A warp owns a panel and, of its steps along K, those of its part.
@@ -45,17 +47,23 @@ inline constexpr int nf4_most_tokens = 64;  ///< of the kernel for few tokens
 constexpr bool nf4_many_tokens(index m, index n) { return m > 32 || (m > 16 && n >= 16384); }
 
 namespace detail {
-inline constexpr int nf4_table_bytes = 256 * 256;
+inline constexpr int nf4_table_bytes = 256 * 256, nf4_slack_bytes = 1024;  // the tables begin 1024 bytes into shared memory's window, wherever that of a block begins
 /// x in shared memory, row-major: 16 bytes of padding keep the rows of an ldmatrix in different banks.
 SMALTI_HD constexpr int nf4_row_x(int steps) { return steps * nf4_panel::step + 8; }
+inline constexpr int nf4_whole_tokens = 2;
+/// Behind x of an engine that has it whole: sums of a norm, a barrier, and sums of a cluster's blocks.
+struct nf4_behind {
+  static constexpr int meet = 128, barrier = 16;
+  static constexpr int bytes(nf4_tile t, int m) { return meet + barrier + max(t.split, m) * t.panels * nf4_panel::rows * 4; }
+};
 SMALTI_HD constexpr int nf4_row_sum(int panels) { return panels * nf4_panel::rows + 4; }
 }  // namespace detail
 
 /// Dynamic shared memory, bytes: the tables and one or two chunks of x (m, K); the partial sums later take the same place.
 constexpr int smem_bytes(nf4_engine e, nf4_tile t, nf4_work w) {
-  int const x = min(t.chunks(w.k), 2) * w.m * detail::nf4_row_x(t.chunk) * 2;
+  int const x = min(t.chunks(w.k), 2) * w.m * detail::nf4_row_x(t.chunk) * 2 + (e.whole ? detail::nf4_behind::bytes(t, w.m) : 0);
   int const sums = t.parts * e.tiles * 8 * detail::nf4_row_sum(t.panels) * 4;
-  return max(detail::nf4_table_bytes + x, sums);
+  return detail::nf4_slack_bytes + max(detail::nf4_table_bytes + x, sums);
 }
 /// What a block may take when `blocks` of them share a processor; the system keeps 1 KiB of each.
 constexpr int smem_limit(nf4_engine e, arch a) { return (a.smem + 1024) / e.blocks - 1024; }
@@ -63,14 +71,16 @@ constexpr int smem_limit(nf4_engine e, arch a) { return (a.smem + 1024) / e.bloc
 constexpr bool fits(nf4_engine e, nf4_tile t, nf4_work w, arch a) {
   bool const clusters = a >= sm_90a;
   return t.panels > 0 && t.panels % w.halves == 0 && t.parts > 0 && t.chunk >= t.parts && t.chunk % t.parts == 0 && 32 * t.warps() <= e.threads &&
-         (t.split == 1 || ((t.split == 2 || t.split == 4 || t.split == 8) && clusters)) && w.m >= 1 && w.m <= 8 * e.tiles && smem_bytes(e, t, w) <= a.smem;
+         (t.split == 1 || ((t.split == 2 || t.split == 4 || t.split == 8) && clusters)) && w.m >= 1 && w.m <= (e.whole ? detail::nf4_whole_tokens : 8 * e.tiles) && (!e.whole || t.chunks(w.k) == 1) &&
+         smem_bytes(e, t, w) <= a.smem;
 }
 
 /// The tile with the largest chunk of x that shared memory holds beside the tables; chunk 0 when none does.
 constexpr nf4_tile with_chunk(nf4_tile t, nf4_engine e, nf4_work w, arch a) {
-  int const limit = smem_limit(e, a), room = (limit - detail::nf4_table_bytes) / (2 * w.m) - 8;  // elements of a row, were there one buffer
+  int const limit = smem_limit(e, a), room = (limit - detail::nf4_slack_bytes - detail::nf4_table_bytes) / (2 * w.m) - 8;  // elements of a row, were there one buffer
   int const all = ceil_div(t.steps(w.k), t.parts) * t.parts;
   t.chunk = all * nf4_panel::step <= room ? all : max(0, ((room + 8) / 2 - 8) / nf4_panel::step / t.parts * t.parts);
+  if (e.whole) t.chunk = all;
   if (t.chunk < t.parts || smem_bytes(e, t, w) > limit) t.chunk = 0;
   return t;
 }
@@ -78,7 +88,9 @@ constexpr nf4_tile with_chunk(nf4_tile t, nf4_engine e, nf4_work w, arch a) {
 /// The kernel for `m` tokens: f.template operator()<Config>(). Registers decide: 32 rows of W and 8 tokens take 128 of them, 32
 /// tokens 168, 64 tokens all 255. Times are of consecutive launches, H200 · CUDA 13.0 · 2026-11 · bench/nf4_cuda.cu sweep.
 template <class F>
-auto with_nf4_config(index m, F&& f) {
+auto with_nf4_config(index m, bool pair, F&& f) {
+  if (m <= detail::nf4_whole_tokens && pair) return f.template operator()<nf4_config<1, 512, 1, true>>();  // TIMES
+  if (m <= detail::nf4_whole_tokens) return f.template operator()<nf4_config<1, 256, 2, true>>();
   if (m <= 8) return f.template operator()<nf4_config<1, 512>>();   // 28672×4096, M 1: 19.3 µs; two blocks of 256: 19.9
   if (m <= 16) return f.template operator()<nf4_config<2, 512>>();  // 28672×4096, M 16: 26.2 µs; 384 threads: 35.2
   if (m <= 32) return f.template operator()<nf4_config<4, 384>>();  // 4096×14336, M 32: 29.2 µs; 512 threads: 34.8 (spills)
@@ -95,9 +107,10 @@ constexpr nf4_tile nf4_tuned(nf4_engine e, nf4_work w, arch a, int processors) {
       for (int parts = 1; panels * parts <= warps; ++parts) {
         nf4_tile const t = with_chunk({panels, parts, split}, e, w, a);
         if (!t.chunk || parts > t.steps(w.k)) continue;
-        int const slots = e.blocks * (split > 2 ? processors * 10 / 11 : processors);      // clusters of 4 or 8 do not fit everywhere
-        int const waves = ceil_div(split * ceil_div(w.panels, panels), slots), turns = ceil_div(t.steps(w.k), parts);
-        double const busy = turns * (700. + max(panels * parts, 12) * (60. + 45. * tiles));  // decode and multiply
+        int const held = split > 2 ? processors * 10 / 11 : processors;                    // clusters of 4 or 8 do not fit everywhere
+        int const blocks = split * ceil_div(w.panels, panels), together = min(e.blocks, ceil_div(blocks, held));  // blocks that share a processor
+        int const waves = ceil_div(blocks, held * e.blocks), turns = ceil_div(t.steps(w.k), parts);
+        double const busy = turns * (700. + max(together * panels * parts, 12) * (60. + 45. * tiles));  // decode and multiply
         double const x = 8. * w.m * t.steps(w.k) + 800. * (t.chunks(w.k) - 1);              // L2 → shared memory
         double const sums = 2.5 * panels * parts * w.m + (split > 1 ? 450. * split - 200. + 8. * panels * w.m : 0.);
         double const cost = waves * (2500. + busy + x + sums);
