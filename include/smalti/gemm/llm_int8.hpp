@@ -10,18 +10,17 @@ namespace smalti {
 /// below the threshold), columns that hold an outlier left out and multiplied by W's codes as they are. Integer sums are exact; scales,
 /// outliers and terms are added in fp32 and y is rounded once (the reference rounds to f16 between them). Takes memory for the codes.
 /// Errors: gemm's; gemm.31 (K above 131072), gemm.32 (not INT8); then y is untouched.
-template <class Y, int Count, epilogue E = identity>
-status gemm(on_cpu const& where, view<Y, 2> y, terms<Count> const& sum, E const& out, llm_int8 const& how) {
-  std::span<term const> const all(sum.all);
-  if (status s = detail::check_sum(all, y.extent[0], y.extent[1]); !s) return s;
+template <class Y, epilogue E = identity>
+status gemm(on_cpu const& where, view<Y, 2> y, std::span<term const> sum, E const& out, llm_int8 const& how) {
+  if (status s = detail::check_sum(sum, y.extent[0], y.extent[1]); !s) return s;
   if (y.extent[0] > 0 && !y.at) return {"gemm.3", "y is null"};
-  term const& t = sum.all[0];
+  term const& t = sum[0];
   if (t.w.form != weight_form::packed_int8) return {"gemm.32", "LLM.int8 multiplies INT8 weights"};
   if (t.w.k > 131072) return {"gemm.31", "more than 131072 products of 127 by 127 may pass 32 bits"};
   auto const run = [&](auto const* at) {
     auto const x = view<std::remove_pointer_t<decltype(at)>, 2>{at, {t.x.rows, t.x.columns}, {t.x.row_stride, t.x.column_stride}};
     int8_tokens const q = quantise_tokens(where, x, how.threshold);
-    std::span<term const> const others[] = {all.subspan(1)};
+    std::span<term const> const others[] = {sum.subspan(1)};
     detail::run_tiles<1>(where, others, y.extent[0], y.extent[1], [&](detail::tile<1> const& tile) {
       for (index i = 0; i < tile.rows; ++i)
         for (index j = 0; j < tile.columns; ++j) {
@@ -39,6 +38,10 @@ status gemm(on_cpu const& where, view<Y, 2> y, terms<Count> const& sum, E const&
   else if (t.x.type == dtype::bf16) run(static_cast<bf16 const*>(t.x.at));
   else run(static_cast<f16 const*>(t.x.at));
   return {};
+}
+template <class Y, int Count, epilogue E = identity>
+status gemm(on_cpu const& where, view<Y, 2> y, terms<Count> const& sum, E const& out, llm_int8 const& how) {
+  return gemm(where, y, std::span<term const>(sum.all), out, how);
 }
 
 }  // namespace smalti

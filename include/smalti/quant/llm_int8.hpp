@@ -34,24 +34,28 @@ inline int8_t int8_code(float v, float largest) {
 
 /// x (m, k), T float, bf16 or f16, any strides → codes. threshold 0: no column is an outlier. With a threshold, NaN and infinity are outliers,
 /// so they meet 16-bit weights as in any product; without one, the scale of their row is NaN.
-/// An element below the threshold counts for its row's scale also where its column is an outlier, as in the reference.
+/// Floats are rounded to f16 first, as the reference does: what passes 65504 is infinite. An element below the threshold counts for its row's scale also where its column is an outlier, as in the reference.
 template <class T>
 int8_tokens quantise_tokens(on_cpu const& where, view<T, 2> x, float threshold = 6) {
   index const m = x.extent[0], k = x.extent[1];
   int8_tokens q{int(m), int(k), buffer<int8_t>(std::size_t(m * k), int8_t(0)), buffer<float>(std::size_t(m)), {}};
   auto const outlier = [&](float v) { return threshold > 0 && !(std::fabs(v) < threshold); };
+  auto const at = [&](index i, index j) {
+    if constexpr (std::is_same_v<std::remove_const_t<T>, float>) return float(f16(x(i, j)));
+    else return float(x(i, j));
+  };
   std::vector<uint8_t> holds(std::size_t(k), uint8_t(0));
   for (index i = 0; i < m; ++i)
-    for (index j = 0; j < k; ++j) holds[std::size_t(j)] |= uint8_t(outlier(float(x(i, j))));
+    for (index j = 0; j < k; ++j) holds[std::size_t(j)] |= uint8_t(outlier(at(i, j)));
   for (int j = 0; j < int(k); ++j)
     if (holds[std::size_t(j)]) q.outlier.push_back(j);
   parallel_for(where, m, [&](index i) {
     float largest = 0, poison = 0;
     for (index j = 0; j < k; ++j)
-      if (float const v = float(x(i, j)); !outlier(v)) largest = std::fmax(largest, std::fabs(v)), poison += v * 0.f;
+      if (float const v = at(i, j); !outlier(v)) largest = std::fmax(largest, std::fabs(v)), poison += v * 0.f;
     q.scale[std::size_t(i)] = largest + poison;
     for (index j = 0; j < k && largest > 0 && poison == 0; ++j)
-      if (!holds[std::size_t(j)]) q.code[std::size_t(i * k + j)] = detail::int8_code(float(x(i, j)), largest);
+      if (!holds[std::size_t(j)]) q.code[std::size_t(i * k + j)] = detail::int8_code(at(i, j), largest);
   });
   return q;
 }

@@ -165,17 +165,20 @@ def make_model(name, quantisation, weight_of):
         layer = reloaded.get_submodule(key.removesuffix(".weight"))
         weights[key] = weight_of(layer).float() if "proj" in key else p.copy_(layer.weight)
     plain.load_state_dict(weights)
-    tensors = {}
+    tensors, own = {}, {}
     for i, sequence in enumerate(json.loads((source / "expected.json").read_text())["sequences"]):
         ids = torch.tensor([sequence["ids"]])
         tensors[f"ids.{i}"], tensors[f"logits.{i}"] = ids[0], plain(ids).logits[0]
-        native = reloaded(ids).logits[0].float()
+        own[f"ids.{i}"], own[f"logits.{i}"] = ids[0], reloaded(ids).logits[0].float()
+        native = own[f"logits.{i}"]
         print(f"{name} sequence {i}: |own kernels - dequantised| {(native - tensors[f'logits.{i}']).abs().max():.1e}")
         llama_module.torch = in_double()
         double = copy.deepcopy(plain).double()(ids).logits[0]
         llama_module.torch = torch
         assert (double - tensors[f"logits.{i}"]).abs().max() < 1e-4
     write_tensors(to / "expected.safetensors", tensors)
+    if "int8" in name:
+        write_tensors(to / "own.safetensors", own)
 
 
 if __name__ == "__main__":
