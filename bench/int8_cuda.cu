@@ -120,12 +120,12 @@ void measure(std::string const& commit, std::string const& date, std::string con
   }
 }
 
-template <int Columns, int Cluster>
+template <int Columns>
 double wide(operands& of, int m) {
   return microseconds([&](int i) {
     int8_problem<bf16, bf16> p;
     must(detail::int8_prepare(p, of.out(m), product(of.tokens(m), of.eight[std::size_t(i % of.copies)]), of.how()));
-    must(int8_wide_launch<Columns, Cluster>(gpu, p, detail::multiprocessors(), identity{}));
+    must(int8_wide_launch<Columns>(gpu, p, detail::multiprocessors(), identity{}));
   });
 }
 
@@ -147,9 +147,9 @@ void parts(int only) {
       double const block = microseconds([&](int) { must(int8_block_launch(gpu, p, identity{})); });
       std::printf("  products alone: cuBLAS s8 %.1f (%.0f TOP/s), mma.sync %.1f (%.0f)", eight, op / eight, block, op / block);
       if (gpu.device >= sm_90a) {
-        double const t[] = {wide<256, 1>(none, m), wide<256, 2>(none, m), wide<128, 1>(none, m), wide<128, 2>(none, m), wide<64, 1>(none, m)};
-        char const* const name[] = {"256", "256 pairs", "128", "128 pairs", "64"};
-        for (int i = 0; i < 5; ++i) std::printf(", %s %.1f (%.0f)", name[i], t[i], op / t[i]);
+        double const t[] = {wide<256>(none, m), wide<128>(none, m), wide<64>(none, m)};
+        char const* const name[] = {"256", "128", "64"};
+        for (int i = 0; i < 3; ++i) std::printf(", %s %.1f (%.0f)", name[i], t[i], op / t[i]);
       }
       std::printf("\n"), std::fflush(stdout);
     }

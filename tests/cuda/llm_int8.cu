@@ -16,7 +16,6 @@ struct int8_case {
   int outliers = 0;   ///< columns
   int rank = 0, gap = 0;
   float threshold = 6;
-  int gathered = 64;
   unsigned seed = 1;
 };
 
@@ -44,7 +43,7 @@ template <class X>
 quantised<X> quantise_there(int8_case const& c, X const* x, device_int8 const& w, void* scratch) {
   std::size_t bytes;
   int8_problem<X, X> p{};
-  p.room = detail::int8_rooms<X>(scratch, c.m, c.n, c.k, c.gathered, bytes);
+  p.room = detail::int8_rooms<X>(scratch, c.m, c.n, c.k, bytes);
   p.x = x, p.w = w.code.data(), p.row_x = c.k + c.gap, p.m = c.m, p.n = c.n, p.k = c.k;
   require_ok(detail::int8_quantise(gpu, p, c.threshold));
   quantised<X> q{std::vector<int8_t>(std::size_t(c.m) * c.k), std::vector<float>(std::size_t(c.m)), std::vector<int>(std::size_t(c.k) + 1)};
@@ -68,7 +67,7 @@ void check_tokens(int8_case const& c, std::vector<X> const& x) {
   auto const weights = random_values<float>(std::size_t(c.n) * c.k, 3);
   auto const w = upload(gpu, quantise_int8(on_cpu{}, row_major(weights.data(), c.n, c.k)));
   device_array<X> const there(x);
-  device_array<uint8_t> scratch(llm_int8_bytes(c.m, c.n, c.k, c.gathered));
+  device_array<uint8_t> scratch(llm_int8_bytes(c.m, c.n, c.k));
   scratch.poison();
   auto const got = quantise_there(c, there.at, w, scratch.at);
   CHECK(got.columns == host.outlier);
@@ -115,7 +114,7 @@ rows_sums oracle(int8_case const& c, int8_tokens const& q, int8_data const& w, X
   return s;
 }
 
-enum class engine { chosen, block, wide_64, wide_128, wide_256, pairs_128, pairs_256 };
+enum class engine { chosen, block, wide_64, wide_128, wide_256 };
 
 template <class X, class Y>
 status run_engine(engine e, view<Y, 2> y, dense_terms<0, device_int8> const& sum, llm_int8 const& how) {
@@ -123,24 +122,22 @@ status run_engine(engine e, view<Y, 2> y, dense_terms<0, device_int8> const& sum
   if (auto s = detail::int8_prepare(p, y, sum, how); !s) return s;
   if (auto s = detail::int8_quantise(gpu, p, how.threshold); !s) return s;
   if (e == engine::block) return int8_block_launch(gpu, p, identity{});
-  if (e == engine::wide_64) return int8_wide_launch<64, 1>(gpu, p, 132, identity{});
-  if (e == engine::wide_128) return int8_wide_launch<128, 1>(gpu, p, 132, identity{});
-  if (e == engine::wide_256) return int8_wide_launch<256, 1>(gpu, p, 132, identity{});
-  if (e == engine::pairs_128) return int8_wide_launch<128, 2>(gpu, p, 132, identity{});
-  return int8_wide_launch<256, 2>(gpu, p, 132, identity{});
+  if (e == engine::wide_64) return int8_wide_launch<64>(gpu, p, 3, identity{});  // a few blocks, so that each has several tiles
+  if (e == engine::wide_128) return int8_wide_launch<128>(gpu, p, 3, identity{});
+  return int8_wide_launch<256>(gpu, p, 2, identity{});
 }
 
 template <class X, class Y = X>
 void check_product(int8_case const& c, engine e = engine::chosen) {
-  INFO("M " << c.m << " N " << c.n << " K " << c.k << " outliers " << c.outliers << " rank " << c.rank << " gap " << c.gap << " gathered " << c.gathered << " engine " << int(e));
+  INFO("M " << c.m << " N " << c.n << " K " << c.k << " outliers " << c.outliers << " rank " << c.rank << " gap " << c.gap << " engine " << int(e));
   auto const weights = random_values<float>(std::size_t(c.n) * c.k, 3);
   auto const host = quantise_int8(on_cpu{}, row_major(weights.data(), c.n, c.k));
   auto const w = upload(gpu, host);
   auto const x = tokens_of<X>(c), t = random_values<X>(std::size_t(c.m) * c.rank, 2), b = random_values<X>(std::size_t(c.n) * c.rank, 3);
   device_array<X> const x_there(x), t_there(t), b_there(b);
   auto const q = quantise_tokens(on_cpu{}, view<X const, 2>{x.data(), {c.m, c.k}, {c.k + c.gap, 1}}, c.threshold);
-  device_array<uint8_t> scratch(llm_int8_bytes(c.m, c.n, c.k, c.gathered));
-  llm_int8 const how{.threshold = c.threshold, .scratch = scratch.at, .bytes = scratch.n, .gathered = c.gathered};
+  device_array<uint8_t> scratch(llm_int8_bytes(c.m, c.n, c.k));
+  llm_int8 const how{.threshold = c.threshold, .scratch = scratch.at, .bytes = scratch.n};
   rows_case const rows{.n = c.n, .k = c.k, .m = c.m, .rank = c.rank, .gap = c.gap};
   auto const base = 2.f * product(view<X const, 2>{x_there.at, {c.m, c.k}, {c.k + c.gap, 1}}, w);
   check_sums<Y>(rows, x, [&](view<Y, 2> y) {
@@ -154,13 +151,13 @@ void check_product(int8_case const& c, engine e = engine::chosen) {
 TEST_CASE("LLM.int8 product: shapes of every kind", "[small]") {
   check_product<bf16>({1, 1, 1}), check_product<bf16>({16, 64, 32}), check_product<bf16>({3, 17, 16, 1}), check_product<bf16>({130, 70, 272, 3, 16}), check_product<bf16>({65, 257, 144, 20, 6, 8}),
       check_product<bf16>({200, 129, 75, 4, 8, 1}), check_product<f16>({150, 300, 528, 17, 8}), check_product<bf16, float>({37, 50, 384, 5, 4}), check_product<f16, float>({129, 31, 48, 48}),
-      check_product<bf16>({64, 40, 80, 80}), check_product<bf16>({20, 136, 256, 100, 8, 0, 6.f, 16}), check_product<bf16>({140, 90, 97, 50, 0, 3, 6.f, 16}), check_product<bf16>({9, 24, 64, 0, 0, 0, 0.f});
+      check_product<bf16>({64, 40, 80, 80}), check_product<bf16>({20, 136, 256, 100, 8}), check_product<bf16>({140, 90, 97, 90, 0, 3}), check_product<bf16>({9, 24, 64, 0, 0, 0, 0.f});
 }
 
 TEST_CASE("LLM.int8 product: every engine", "[small]") {
-  for (engine e : {engine::block, engine::wide_64, engine::wide_128, engine::wide_256, engine::pairs_128, engine::pairs_256}) {
+  for (engine e : {engine::block, engine::wide_64, engine::wide_128, engine::wide_256}) {
     if (e != engine::block && !(gpu.device >= sm_90a)) continue;
-    check_product<bf16>({300, 500, 1040, 5}, e), check_product<f16>({129, 260, 2064, 70, 0, 8}, e), check_product<bf16, float>({600, 1100, 400, 33, 0, 0, 6.f, 16}, e), check_product<bf16>({7, 9, 16}, e);
+    check_product<bf16>({300, 500, 1040, 5}, e), check_product<f16>({129, 260, 2064, 70, 0, 8}, e), check_product<bf16, float>({600, 1100, 400, 33}, e), check_product<bf16>({7, 9, 16}, e);
   }
 }
 
@@ -246,7 +243,6 @@ TEST_CASE("LLM.int8 with an epilogue, in a graph, and what it refuses", "[small]
   };
   refused(gemm(gpu, to, sum, identity{}, llm_int8{.scratch = nullptr, .bytes = scratch.n}), "gemm.30");
   refused(gemm(gpu, to, sum, identity{}, llm_int8{.scratch = scratch.at, .bytes = scratch.n - 1}), "gemm.30");
-  refused(gemm(gpu, to, sum, identity{}, llm_int8{.scratch = scratch.at, .bytes = scratch.n, .gathered = 24}), "gemm.30");
   refused(gemm(gpu, rows(to, 0, m - 1), sum, identity{}, how), "gemm.2");
   refused(gemm(gpu, to, product(row_major<bf16 const>(there.at, m, k - 1), w), identity{}, how), "gemm.1");
   device_array<float> const floats(std::size_t(m) * k);

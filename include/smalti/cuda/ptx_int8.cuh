@@ -1,6 +1,5 @@
 #pragma once
-// Products of 8-bit integers with exact 32-bit sums: mma.sync (sm_80) and the warpgroup's (sm_90a); and copies that reach every block of
-// a cluster. PTX ISA 9.0, §9.7.14, §9.7.15 and §9.7.9.27.
+// Products of 8-bit integers with exact 32-bit sums: mma.sync (sm_80) and the warpgroup's (sm_90a). PTX ISA 9.0, §9.7.14 and §9.7.15.
 
 #include "ptx_sm90.cuh"
 
@@ -54,17 +53,6 @@ template <int N>
 SMALTI_D void pin(int (&r)[N][4]) {
   SMALTI_UNROLL for (int n = 0; n < N; ++n)
     asm volatile("" : "+r"(r[n][0]), "+r"(r[n][1]), "+r"(r[n][2]), "+r"(r[n][3])::"memory");
-}
-
-/// As tma_load, into the same place of every block of the cluster whose bit is set in `blocks`; each one's barrier counts the bytes.
-SMALTI_D void tma_load_to_all(void* smem, CUtensorMap const* map, uint64_t* bar, int c, int r, int h, int b, uint16_t blocks) {
-  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3,%4,%5,%6}], [%2], %7;"
-               ::"r"(smem_address(smem)), "l"(map), "r"(smem_address(bar)), "r"(c), "r"(r), "r"(h), "r"(b), "h"(blocks) : "memory");
-}
-/// Arrives at the barrier that block `rank` of the cluster has where this one has `bar`.
-SMALTI_D void mbarrier_arrive_at(uint64_t* bar, int rank) {
-  asm volatile("{ .reg .b32 at; mapa.shared::cluster.u32 at, %0, %1; mbarrier.arrive.release.cluster.shared::cluster.b64 _, [at]; }"
-               ::"r"(smem_address(bar)), "r"(rank) : "memory");
 }
 
 }  // namespace smalti::ptx

@@ -40,6 +40,18 @@ SMALTI_D void int8_put(Y* to, uint4 v, int left, bool aligned) {
     if (i < left) to[i] = __builtin_bit_cast(Y, uint16_t(word[i / 2] >> i % 2 * 16));
 }
 
+/// A row of 128 bytes of a tile in shared memory, in whole 16 bytes: neighbours of a column are in different banks, as TMA's swizzle has it.
+SMALTI_HD constexpr int int8_at(int row, int chunk) { return row * 128 + (chunk ^ row % 8) * 16; }
+
+/// What a warp takes along on the way out: all of it in shared memory but `scale`.
+struct int8_luggage {
+  float scale[2];          ///< of the lane's rows of x, over 127
+  float const* scales;     ///< of the rows of W, times the problem's
+  int outliers;
+  unsigned char const *x, *w;  ///< the gathered columns of the tile, where there are any: rows of 128 bytes
+  int x_row, w_row;        ///< the warp's first in them
+};
+
 /// Some of a warp's sums on their way out: rows g, g + 8 of 16 tokens from `token` on × columns 2q, 2q + 1 of every 8 rows of W from `row` on.
 template <int Tiles, class X, class Y>
 struct int8_part {
@@ -54,13 +66,13 @@ struct int8_part {
   SMALTI_D index row_of_w(int t) const { return min(row + 8 * t + g, p.n - 1); }  ///< the lane's, as the right operand of mma
 
   /// v += 16 of the outlier columns, from c on: x as it is, W's codes, which 16 bits hold exactly.
-  SMALTI_D void add_gathered(int c) {
-    int const room = p.room.room;
-    uint32_t a[4];
-    SMALTI_UNROLL for (int i = 0; i < 4; ++i) a[i] = *reinterpret_cast<uint32_t const*>(p.room.x_out + index(at[i % 2]) * room + c + 2 * q + i / 2 * 8);
-    SMALTI_UNROLL for (int t = 0; t < Tiles; ++t) {
-      X const* const from = p.room.w_out + row_of_w(t) * room + c + 2 * q;
-      ptx::mma_m16n8k16<X>(v[t], a, *reinterpret_cast<uint32_t const*>(from), *reinterpret_cast<uint32_t const*>(from + 8));
+  SMALTI_D void add_gathered(int8_luggage const& with, int c) {
+    int const lane = ptx::lane(), chunk = c / 8;
+    uint32_t a[4], b[4];
+    ptx::ldmatrix_x4(a, with.x + int8_at(with.x_row + lane % 16, chunk + lane / 16));
+    SMALTI_UNROLL for (int t = 0; t < Tiles; t += 2) {
+      ptx::ldmatrix_x4(b, with.w + int8_at(with.w_row + 8 * t + lane / 16 * 8 + lane % 8, chunk + lane / 8 % 2));
+      ptx::mma_m16n8k16<X>(v[t], a, b[0], b[1]), ptx::mma_m16n8k16<X>(v[t + 1], a, b[2], b[3]);
     }
   }
   /// The same of columns beyond the room, one by one.
@@ -126,23 +138,24 @@ struct int8_part {
   }
 };
 
-/// acc, of a whole warp: scales, everything else, and out. Four or eight tiles at a time, for registers are short.
+/// The scale of the lane's upper or lower row of x.
+template <class X, class Y>
+SMALTI_D float int8_row_scale(int8_problem<X, Y> const& p, int token, int half) { return p.room.scale[min(token + ptx::lane() / 4 + 8 * half, p.m - 1)] * int8_step; }
+
+/// The exact sums of a whole warp: scales, all else, and out. Four or eight tiles at a time, for registers are short.
 template <int Tiles, class X, class Y, epilogue Out>
-SMALTI_D void int8_finish(int (&acc)[Tiles][4], int8_problem<X, Y> const& p, Out const& out, int token, int row) {
+SMALTI_D void int8_finish(int (&acc)[Tiles][4], int8_problem<X, Y> const& p, Out const& out, int token, int row, int8_luggage with) {
   constexpr int some = min(Tiles, 8);
   static_assert(Tiles % some == 0 && some % 4 == 0);
   bool const aligned = p.row_y * index(sizeof(Y)) % 16 == 0 && reinterpret_cast<uint64_t>(p.y) % 16 == 0;
-  int const outliers = p.room.columns[0];
-  float s[2];
-  SMALTI_UNROLL for (int i = 0; i < 2; ++i) s[i] = p.room.scale[min(token + ptx::lane() / 4 + 8 * i, p.m - 1)] * int8_step;
-  SMALTI_UNROLL for (int first = 0; first < Tiles; first += some) {
+  SMALTI_UNROLL for (int first = 0; first < Tiles; first += some, with.scales += 8 * some, with.w_row += 8 * some) {
     ptx::pin(acc);                                                            // one part after another
     int8_part<some, X, Y> part(p, token, row + 8 * first);
-    SMALTI_UNROLL for (int i = 0; i < 4 * some; ++i) part.v[i / 4][i % 4] = float(acc[first + i / 4][i % 4]) * s[i % 4 / 2];
-    for (int c = 0; c < outliers; c += 16) c < p.room.room ? part.add_gathered(c) : part.add_scattered(c, outliers);
-    SMALTI_UNROLL for (int i = 0; i < 2 * some; ++i) {
-      float const by = p.w_scale[min(part.row + 8 * (i / 2) + 2 * part.q + i % 2, p.n - 1)] * p.scale;
-      part.v[i / 2][i % 2] *= by, part.v[i / 2][i % 2 + 2] *= by;
+    SMALTI_UNROLL for (int i = 0; i < 4 * some; ++i) part.v[i / 4][i % 4] = float(acc[first + i / 4][i % 4]) * with.scale[i % 4 / 2];
+    for (int c = 0; c < with.outliers; c += 16) c < int8_gathered ? part.add_gathered(with, c) : part.add_scattered(c, with.outliers);
+    SMALTI_UNROLL for (int t = 0; t < some; ++t) {
+      float2 const by = *reinterpret_cast<float2 const*>(with.scales + 8 * t + 2 * part.q);
+      part.v[t][0] *= by.x, part.v[t][1] *= by.y, part.v[t][2] *= by.x, part.v[t][3] *= by.y;
     }
     for (int i = 0; i < p.terms; ++i) part.add_term(p.dense[i]);
     part.store(out, aligned);

@@ -10,8 +10,6 @@ namespace detail {
 
 struct int8_block {
   static constexpr int side = 128, stage = 2 * side * 128, stages = 3, threads = 256, bytes = stages * stage;
-  /// Where 16 bytes of a row are: neighbours of a column in different banks.
-  static SMALTI_HD constexpr int at(int row, int chunk) { return row * 128 + (chunk ^ row % 8) * 16; }
 };
 
 /// 128 rows × 128 columns from (row, column) on into shared memory; beyond the matrix zeros. whole: rows begin at, and are, multiples of 16 bytes.
@@ -19,7 +17,7 @@ SMALTI_D void int8_fetch(unsigned char* to, int8_t const* from, index pitch, int
   SMALTI_UNROLL for (int i = 0; i < int8_block::side * 8 / int8_block::threads; ++i) {
     int const item = ptx::thread() + i * int8_block::threads, r = item / 8, c = column + item % 8 * 16;
     int8_t const* const at = from + index(min(row + r, rows - 1)) * pitch;
-    unsigned char* const here = to + int8_block::at(r, item % 8);
+    unsigned char* const here = to + int8_at(r, item % 8);
     if (whole) {
       ptx::cp_async_16(here, at + min(c, columns - 16), row + r < rows && c < columns);
       continue;
@@ -62,13 +60,26 @@ __global__ void __launch_bounds__(detail::int8_block::threads, 2) int8_block_ker
     unsigned char const *const x = smem + step % block::stages * block::stage, *const w = x + block::side * 128;
     SMALTI_UNROLL for (int k = 0; k < 4; ++k) {
       uint32_t a[4][4], b[2][4];
-      SMALTI_UNROLL for (int i = 0; i < 4; ++i) ptx::ldmatrix_x4(a[i], x + block::at(of_x + 16 * i + lane % 16, 2 * k + lane / 16));
-      SMALTI_UNROLL for (int i = 0; i < 2; ++i) ptx::ldmatrix_x4(b[i], w + block::at(of_w + 16 * i + lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i) ptx::ldmatrix_x4(a[i], x + detail::int8_at(of_x + 16 * i + lane % 16, 2 * k + lane / 16));
+      SMALTI_UNROLL for (int i = 0; i < 2; ++i) ptx::ldmatrix_x4(b[i], w + detail::int8_at(of_w + 16 * i + lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
       SMALTI_UNROLL for (int i = 0; i < 4; ++i)
         SMALTI_UNROLL for (int j = 0; j < 4; ++j) ptx::mma_s8(acc[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
     }
   }
-  SMALTI_UNROLL for (int i = 0; i < 4; ++i) detail::int8_finish(acc[i], p, out, token + of_x + 16 * i, row + of_w);
+  ptx::sync_block();                                                          // the ring is done with
+  detail::int8_luggage with{{}, reinterpret_cast<float const*>(smem + block::stage) + of_w, p.room.columns[0], smem, smem + block::side * 128, 0, of_w};
+  if (with.outliers) {
+    detail::int8_fetch(smem, reinterpret_cast<int8_t const*>(p.room.x_out), 128, p.m, 128, token, 0, true);
+    detail::int8_fetch(smem + block::side * 128, reinterpret_cast<int8_t const*>(p.room.w_out), 128, p.n, 128, row, 0, true);
+    ptx::cp_async_commit(), ptx::cp_async_wait<0>();
+  }
+  if (ptx::thread() < block::side) reinterpret_cast<float*>(smem + block::stage)[ptx::thread()] = p.w_scale[min(row + ptx::thread(), p.n - 1)] * p.scale;
+  ptx::sync_block();
+  SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
+    with.x_row = of_x + 16 * i;
+    with.scale[0] = detail::int8_row_scale(p, token + with.x_row, 0), with.scale[1] = detail::int8_row_scale(p, token + with.x_row, 1);
+    detail::int8_finish(acc[i], p, out, token + with.x_row, row + of_w, with);
+  }
 #endif
 }
 

@@ -13,7 +13,6 @@ struct llm_int8 {
   float threshold = 6;       ///< a column of x with an |x| ≥ this, NaN or infinity is multiplied in 16 bits; 0: none is
   void* scratch = nullptr;   ///< device memory, aligned to 256 bytes, which all calls of a stream may share
   std::size_t bytes = 0;     ///< of it: llm_int8_bytes or more
-  int gathered = 64;         ///< outlier columns at the speed of memory; more are right, and slow. A multiple of 16, as for llm_int8_bytes
 };
 
 /// x (m, k) ≈ code · scale / 127 outside of the outlier columns, where codes are 0.
