@@ -140,7 +140,7 @@ struct int8_part {
 
 /// The scale of the lane's upper or lower row of x.
 template <class X, class Y>
-SMALTI_D float int8_row_scale(int8_problem<X, Y> const& p, int token, int half) { return p.room.scale[min(token + ptx::lane() / 4 + 8 * half, p.m - 1)] * int8_step; }
+SMALTI_D float int8_row_scale(int8_problem<X, Y> const& p, int token, int half) { return p.room.scale[min(token + ptx::lane() / 4 + 8 * half, p.m - 1)]; }
 
 /// The exact sums of a whole warp: scales, all else, and out. Four or eight tiles at a time, for registers are short.
 template <int Tiles, class X, class Y, epilogue Out>

@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(detail::int8_block::threads, 2) int8_block_ker
   ptx::sync_block();
   SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
     with.x_row = of_x + 16 * i;
-    with.scale[0] = detail::int8_row_scale(p, token + with.x_row, 0), with.scale[1] = detail::int8_row_scale(p, token + with.x_row, 1);
+    SMALTI_UNROLL for (int half = 0; half < 2; ++half) with.scale[half] = detail::int8_row_scale(p, token + with.x_row, half) * int8_step;
     detail::int8_finish(acc[i], p, out, token + with.x_row, row + of_w, with);
   }
 #endif

@@ -80,9 +80,10 @@ __global__ void __launch_bounds__(384, 1) int8_wide_kernel(__grid_constant__ det
     for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x, turn ^= 1) {
       auto const at = plan.order(tile);
       int const token = at.column * ring::tokens + 64 * group + 16 * w, row = at.row * Columns;
-      float const scale[2] = {detail::int8_row_scale(p, token, 0), detail::int8_row_scale(p, token, 1)};  // on their way while products run
+      // On their way while products run: nothing is done with them before.
+      float const upper = detail::int8_row_scale(p, token, 0), lower = detail::int8_row_scale(p, token, 1);
       float own[ceil_div(Columns, 128)];
-      SMALTI_UNROLL for (int i = 0; i < ceil_div(Columns, 128); ++i) own[i] = p.w_scale[min(row + thread % Columns + 128 * i, p.n - 1)] * p.scale;
+      SMALTI_UNROLL for (int i = 0; i < ceil_div(Columns, 128); ++i) own[i] = p.w_scale[min(row + thread % Columns + 128 * i, p.n - 1)];
       auto const release = [&](int of) { ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[of]); };
       int acc[Columns / 8][4];
       int last = 0;
@@ -101,11 +102,11 @@ __global__ void __launch_bounds__(384, 1) int8_wide_kernel(__grid_constant__ det
       ptx::wgmma_wait<0>(), ptx::pin(acc);
       release(last);
       float* const of_tile = scales + turn * Columns;
-      SMALTI_UNROLL for (int i = 0; i < ceil_div(Columns, 128); ++i) of_tile[thread % Columns + 128 * i] = own[i];
+      SMALTI_UNROLL for (int i = 0; i < ceil_div(Columns, 128); ++i) of_tile[thread % Columns + 128 * i] = own[i] * p.scale;
       ptx::barrier_sync(1 + group, 128);
       unsigned char const* const x = smem + stage * ring::stage;
       if (outliers) ptx::mbarrier_wait(&full[stage], lap);
-      detail::int8_finish(acc, p, out, token, row, {{scale[0], scale[1]}, of_tile, outliers, x + group * (ring::x / 2), x + ring::x, 16 * w, 0});
+      detail::int8_finish(acc, p, out, token, row, {{upper * int8_step, lower * int8_step}, of_tile, outliers, x + group * (ring::x / 2), x + ring::x, 16 * w, 0});
       if (outliers) release(stage), advance();
     }
   }
