@@ -114,7 +114,7 @@ rows_sums oracle(int8_case const& c, int8_tokens const& q, int8_data const& w, X
   return s;
 }
 
-enum class engine { chosen, block, wide_64, wide_128, wide_256 };
+enum class engine { chosen, block, wide_64, wide_128 };
 
 template <class X, class Y>
 status run_engine(engine e, view<Y, 2> y, dense_terms<0, device_int8> const& sum, llm_int8 const& how) {
@@ -123,8 +123,7 @@ status run_engine(engine e, view<Y, 2> y, dense_terms<0, device_int8> const& sum
   if (auto s = detail::int8_quantise(gpu, p, how.threshold); !s) return s;
   if (e == engine::block) return int8_block_launch(gpu, p, identity{});
   if (e == engine::wide_64) return int8_wide_launch<64>(gpu, p, 3, identity{});  // a few blocks, so that each has several tiles
-  if (e == engine::wide_128) return int8_wide_launch<128>(gpu, p, 3, identity{});
-  return int8_wide_launch<256>(gpu, p, 2, identity{});
+  return int8_wide_launch<128>(gpu, p, 3, identity{});
 }
 
 template <class X, class Y = X>
@@ -155,7 +154,7 @@ TEST_CASE("LLM.int8 product: shapes of every kind", "[small]") {
 }
 
 TEST_CASE("LLM.int8 product: every engine", "[small]") {
-  for (engine e : {engine::block, engine::wide_64, engine::wide_128, engine::wide_256}) {
+  for (engine e : {engine::block, engine::wide_64, engine::wide_128}) {
     if (e != engine::block && !(gpu.device >= sm_90a)) continue;
     check_product<bf16>({300, 500, 1040, 5}, e), check_product<f16>({129, 260, 2064, 70, 0, 8}, e), check_product<bf16, float>({600, 1100, 400, 33}, e), check_product<bf16>({7, 9, 16}, e);
   }

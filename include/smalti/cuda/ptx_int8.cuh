@@ -19,10 +19,6 @@ SMALTI_D void mma_s8(int (&d)[4], uint32_t const (&a)[4], uint32_t b0, uint32_t 
 #define SMALTI_D64                                                                                                                     \
   SMALTI_D32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61," \
              "%62,%63"
-#define SMALTI_D128                                                                                                                    \
-  SMALTI_D64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,"    \
-             "%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,"   \
-             "%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
 #define SMALTI_R1(n) "+r"(d[n][0]), "+r"(d[n][1]), "+r"(d[n][2]), "+r"(d[n][3])
 #define SMALTI_R4(n) SMALTI_R1(n), SMALTI_R1(n + 1), SMALTI_R1(n + 2), SMALTI_R1(n + 3)
 #define SMALTI_R8(n) SMALTI_R4(n), SMALTI_R4(n + 4)
@@ -37,14 +33,12 @@ SMALTI_D void mma_s8(int (&d)[4], uint32_t const (&a)[4], uint32_t b0, uint32_t 
 
 SMALTI_WGMMA(64, SMALTI_D32, SMALTI_ARG(SMALTI_R8(0)), "%32", "%33", "%34")
 SMALTI_WGMMA(128, SMALTI_D64, SMALTI_ARG(SMALTI_R8(0), SMALTI_R8(8)), "%64", "%65", "%66")
-SMALTI_WGMMA(256, SMALTI_D128, SMALTI_ARG(SMALTI_R8(0), SMALTI_R8(8), SMALTI_R8(16), SMALTI_R8(24)), "%128", "%129", "%130")
 
 #undef SMALTI_WGMMA
 #undef SMALTI_ARG
 #undef SMALTI_R8
 #undef SMALTI_R4
 #undef SMALTI_R1
-#undef SMALTI_D128
 #undef SMALTI_D64
 #undef SMALTI_D32
 

@@ -1,6 +1,7 @@
 #pragma once
 // The integer product on Hopper: wgmma of 8-bit operands, exact 32-bit sums. One thread copies, two warpgroups of 64 tokens each multiply, blocks are
-// persistent (CUTLASS 3.x, "Efficient GEMM"). The outlier columns come as one more stage of a tile, in 16 bits.
+// persistent (CUTLASS 3.x, "Efficient GEMM"). The ring is deep enough for one warpgroup to multiply while the other is on its way out. The outlier
+// columns come as one more stage of a tile, in 16 bits.
 // Floor: 2·M·N·K over 1979 TOP/s, less what power allows.
 
 #include "../cuda/tensor_map.cuh"
@@ -35,7 +36,7 @@ inline status int8_map(CUtensorMap& map, int8_t const* at, int n, int k, index r
 
 }  // namespace detail
 
-/// Columns: rows of W of a tile, 64, 128 or 256. Grid: as many blocks as run at a time.
+/// Columns: rows of W of a tile, 64 or 128. Grid: as many blocks as run at a time.
 template <int Columns, class X, class Y, epilogue Out>
 __global__ void __launch_bounds__(384, 1) int8_wide_kernel(__grid_constant__ detail::int8_wide_plan<X, Y> const plan, __grid_constant__ Out const out) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -82,8 +83,7 @@ __global__ void __launch_bounds__(384, 1) int8_wide_kernel(__grid_constant__ det
       int const token = at.column * ring::tokens + 64 * group + 16 * w, row = at.row * Columns;
       // On their way while products run: nothing is done with them before.
       float const upper = detail::int8_row_scale(p, token, 0), lower = detail::int8_row_scale(p, token, 1);
-      float own[ceil_div(Columns, 128)];
-      SMALTI_UNROLL for (int i = 0; i < ceil_div(Columns, 128); ++i) own[i] = p.w_scale[min(row + thread % Columns + 128 * i, p.n - 1)];
+      float const own = p.w_scale[min(row + thread % Columns, p.n - 1)];
       auto const release = [&](int of) { ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[of]); };
       int acc[Columns / 8][4];
       int last = 0;
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(384, 1) int8_wide_kernel(__grid_constant__ det
       ptx::wgmma_wait<0>(), ptx::pin(acc);
       release(last);
       float* const of_tile = scales + turn * Columns;
-      SMALTI_UNROLL for (int i = 0; i < ceil_div(Columns, 128); ++i) of_tile[thread % Columns + 128 * i] = own[i] * p.scale;
+      of_tile[thread % Columns] = own * p.scale;
       ptx::barrier_sync(1 + group, 128);
       unsigned char const* const x = smem + stage * ring::stage;
       if (outliers) ptx::mbarrier_wait(&full[stage], lap);

@@ -49,12 +49,10 @@ status int8_quantise(on_cuda const& where, int8_problem<X, Y> const& p, float th
 template <class X, class Y, epilogue E>
 status int8_product(on_cuda const& where, int8_problem<X, Y> const& p, E const& out) {
   if (!(where.device >= sm_90a) || p.k % 16 || reinterpret_cast<std::uintptr_t>(p.w) % 16) return int8_block_launch(where, p, out);
-  // µs of a wave of tiles, of 128 columns of K and beside them (H200 · CUDA 13.0 · 2026-11 · int8_cuda parts).
+  // µs of a wave of tiles, for each 128 columns of K and beside them (H200 · CUDA 13.0 · 2026-11 · int8_cuda parts).
   int const processors = multiprocessors();
   auto const cost = [&](int width, float step, float rest) { return float(ceil_div(ceil_div(p.m, 128) * ceil_div(p.n, width), processors)) * (step * float(ceil_div(p.k, 128)) + rest); };
-  float const narrow = cost(64, 0.26f, 1.5f), middle = cost(128, 0.30f, 3.f), wide = cost(256, 0.56f, 5.f);
-  if (wide <= min(middle, narrow)) return int8_wide_launch<256>(where, p, processors, out);
-  return middle <= narrow ? int8_wide_launch<128>(where, p, processors, out) : int8_wide_launch<64>(where, p, processors, out);
+  return cost(128, 0.30f, 2.5f) <= cost(64, 0.26f, 1.5f) ? int8_wide_launch<128>(where, p, processors, out) : int8_wide_launch<64>(where, p, processors, out);
 }
 
 /// Everything that can be told before a kernel starts, and the problem. Errors: gemm.1, 2, 3, 10, 11, 13, 30, 31.
