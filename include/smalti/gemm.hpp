@@ -7,3 +7,4 @@
 // terms.hpp says what may be summed, epilogue.hpp what may follow, weight.hpp what a weight is.
 
 #include "gemm/host.hpp"
+#include "gemm/llm_int8.hpp"

@@ -106,6 +106,34 @@ TEST_CASE("greedy tokens are transformers', wherever its margin is above the rou
   WARN(compared << " continuations compared");
 }
 
+// Activations that differ by a rounding to bf16 have other codes here and there, and every code that differs moves all that follows by a step:
+// at worst two models with unrelated codes, √2 · noise apart, noise being what LLM.int8 itself costs. (That products are the host's is tested one by
+// one in llm_int8.cu.) Where every column is an outlier nothing is lost, and only bf16 is left.
+TEST_CASE("by LLM.int8 the logits are the host's by LLM.int8, up to bf16 and the codes that it turns over") {
+  std::string const at = "tests/golden/nf4/llama_int8";
+  for (float threshold : {6.f, 1.5f, 0.f, 1e-6f}) {
+    load_options const by_integers{.int8_outliers = threshold};
+    auto exact = decoder<on_cpu>::load(at), host = decoder<on_cpu>::load(at, {}, by_integers);
+    auto plain = device_model::load(at, gpu), model = device_model::load(at, gpu, by_integers);
+    for (int n : {16, 17, 40, 100}) {
+      CAPTURE(threshold, n);
+      auto const ids = tokens(n, 3);
+      auto const want = test::logits_of(host, ids), real = test::logits_of(exact, ids), got = whole(model, ids), left = whole(plain, ids);
+      double const error = distance(got, want), noise = distance(want, real), beside = distance(got, left);
+      WARN("threshold " << threshold << ", " << n << " tokens: to the host's " << error << ", its noise " << noise << ", to exact activations on the device " << beside);
+      CHECK(distance(left, real) < tolerance);
+      if (threshold == 1e-6f) CHECK(noise < 1e-5);
+      if (n <= 16) CHECK(beside == 0);  // so few rows keep their activations
+      else {
+        CHECK(error < std::hypot(std::sqrt(2.) * noise, tolerance));
+        CHECK(beside < std::hypot(std::sqrt(2.) * noise, tolerance));
+        if (threshold != 1e-6f) CHECK(beside > noise / 2);
+      }
+      CHECK(whole(model, ids) == got);
+    }
+  }
+}
+
 TEST_CASE("weights quantised while they are loaded are the host's") {
   auto const ids = tokens(17, 3);
   for (auto kind : {weight_kind::nf4, weight_kind::int8, weight_kind::bf16})

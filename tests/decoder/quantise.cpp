@@ -32,6 +32,32 @@ TEST_CASE("checkpoints that bitsandbytes quantised give the logits of their deco
   }
 }
 
+/// ‖a − b‖ / ‖b‖.
+template <class A, class B>
+double distance(A const& a, B const& b) {
+  double off = 0, norm = 0;
+  for (std::size_t i = 0; i < std::size(b); ++i) off += (double(a[i]) - b[i]) * (double(a[i]) - b[i]), norm += double(b[i]) * b[i];
+  return std::isnan(off) ? INFINITY : std::sqrt(off / norm);
+}
+
+// Product by product the two agree to fp32 (tests/quant/llm_int8). Between products norms and attention sum in another order, and where that moves
+// an x across the boundary of two codes all that follows moves by a step: two models whose codes had nothing to do with each
+// other would be √2 · noise apart, and errors that correlate by r are √(2(1 − r)) · noise. r > 3/4 is asked for.
+TEST_CASE("by LLM.int8 the logits are bitsandbytes' own, whose rounding errors it shares") {
+  std::string const at = "tests/golden/nf4/llama_int8";
+  auto exact = decoder<on_cpu>::load(at), by_integers = decoder<on_cpu>::load(at, {}, {.int8_outliers = 6}), split = decoder<on_cpu>::load(at, {}, {.int8_outliers = 1.5f});
+  for (auto const& r : test::recordings(at + "/own.safetensors", exact.config().vocabulary)) {
+    auto const want = test::logits_of(exact, r.ids), got = test::logits_of(by_integers, r.ids), other = test::logits_of(split, r.ids);
+    std::span<float const> const own(r.logits.data(), r.logits.size());
+    double const noise = distance(want, own), error = distance(got, own);
+    WARN(r.ids.size() << " tokens: to its own logits " << error << ", of exact activations " << noise << "; columns above 1.5 apart, to exact ones " << distance(other, want));
+    CHECK(error < noise * std::sqrt(0.5));
+    CHECK(distance(got, want) > 0);
+    CHECK(distance(other, want) > 0);
+    CHECK(distance(other, want) < noise);  // with more of them in 16 bits less is lost
+  }
+}
+
 TEST_CASE("a checkpoint quantised here is, key by key, the one that bitsandbytes wrote") {
   temporary_directory const dir;
   thread_pool threads{2};

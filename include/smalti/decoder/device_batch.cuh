@@ -71,6 +71,7 @@ class device_batch {
   int count() const { return count_; }
   int queries() const { return queries_; }     ///< of one sequence, at most
   int max_pages() const { return max_pages_; }
+  float int8_outliers() const { return int8_outliers_; }  ///< as in load_options
   bool per_row() const { return per_row_; }
   batch_integers const& at() const { return at_; }
 
@@ -98,6 +99,7 @@ class device_batch {
   std::vector<int> pages_;    // (B, max_pages), as the device has them
   int rows_ = 0, count_ = 0, queries_ = 0, max_pages_ = 0;
   bool per_row_ = false;
+  float int8_outliers_ = -1;
   batch_integers at_ = {};
   device_buffer<int> block_;
   struct slot {
@@ -149,7 +151,7 @@ SMALTI_INLINE void pass_graph::capture(on_cuda const& where, std::function<void(
 }
 
 SMALTI_INLINE void device_batch::begin(on_cuda const& where, ragged_batch from) {
-  rows_ = from.rows(), count_ = from.count(), per_row_ = !from.adapter.empty(), kv_used = from.kv_used, queries_ = 0;
+  rows_ = from.rows(), count_ = from.count(), per_row_ = !from.adapter.empty(), kv_used = from.kv_used, queries_ = 0, int8_outliers_ = from.int8_outliers;
   max_pages_ = int(from.pages.size()) / count_;
   std::vector<int> owner, last;
   for (int b = 0; b < count_; ++b) {

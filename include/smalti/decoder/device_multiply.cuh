@@ -3,7 +3,7 @@
 // what is to happen on the way out. Compiled by device_products.cuh.
 
 #include "../gemm/cuda.cuh"
-#include "../gemm/dense.cuh"
+#include "../gemm/llm_int8.cuh"
 #include "device_kernels.cuh"
 #include "device_weights.cuh"
 
@@ -31,6 +31,8 @@ inline bool normalises(device_linear const& g, index m, index k, device_batch& b
   return fits;
 }
 
+inline bool by_llm_int8(device_weight const& w, index m, device_batch const& batch) { return std::holds_alternative<device_int8>(w) && m > few_tokens && batch.int8_outliers() >= 0; }
+
 /// y (M, N) = e(x · Wᵀ + t · Bᵀ).
 template <class Y>
 status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, device_weight const& w, view<bf16 const, 2> t, bf16 const* b, device_epilogue const& e, device_batch& batch) {
@@ -54,6 +56,12 @@ status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, devic
           return s;
         }
       }
+      if constexpr (std::is_same_v<W, device_int8>)
+        if (by_llm_int8(w, x.extent[0], batch)) {
+          std::size_t const bytes = llm_int8_bytes(x.extent[0], n, held.k);
+          llm_int8 const how{.threshold = batch.int8_outliers(), .scratch = batch.lend<uint8_t>(device_batch::weights, bytes), .bytes = bytes};
+          return rank ? gemm(where, y, product(x, held) + added, e, how) : gemm(where, y, product(x, held), e, how);
+        }
       return rank ? gemm(where, y, product(x, held) + added, e, overlapped) : gemm(where, y, product(x, held), e, overlapped);
     }
   }, w);

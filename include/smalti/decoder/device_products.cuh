@@ -88,7 +88,7 @@ SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, view<bf16 con
   device_weight const &gate = g.products[0], &up = g.products[1];
   bool alike = gate.index() == up.index() && g.bias.empty();
   if (auto const* q = std::get_if<device_nf4>(&gate); alike && q) alike = q->nested() == std::get<device_nf4>(up).nested();
-  bool const tall = std::holds_alternative<device_dense<bf16>>(gate) && m > detail::few_tokens && batch.tall;
+  bool const tall = (std::holds_alternative<device_dense<bf16>>(gate) && m > detail::few_tokens && batch.tall) || detail::by_llm_int8(gate, m, batch);
   if (alike && !tall)
     return std::visit([&](auto const& w) -> status {
       using W = std::remove_cvref_t<decltype(w)>;

@@ -18,6 +18,8 @@ struct load_options {
   weight_kind weights = weight_kind::as_stored;  ///< of the linear layers
   weight_kind head = weight_kind::as_stored;     ///< of the language-model head, where it is not tied to the embedding
   nf4_options nf4 = {};                          ///< how, where something becomes NF4
+  float int8_outliers = -1;                      ///< INT8 weights by LLM.int8 (gemm/llm_int8.hpp; 6 is usual) with this threshold: all passes
+                                                 ///< on the host, those of more than 16 rows on a device; negative: activations stay as they are
   std::function<void(int done, int total)> progress = {};  ///< called after each layer
 };
 
@@ -117,6 +119,7 @@ class decoder {
 
   decoder_config config_;
   Where where_;
+  float int8_outliers_;                          // as in load_options
   weight_type embedding_;                        // (vocabulary, hidden)
   std::vector<decoder_layer<Where>> layers_;
   typename backend<Where>::vector norm_;         // (hidden)
@@ -142,7 +145,7 @@ decoder<Where> decoder<Where>::load(std::string const& directory, Where const& w
 
 template <class Where>
 template <class Source>
-decoder<Where>::decoder(decoder_config config, Source const& source, Where const& where, load_options const& o) : config_(std::move(config)), where_(where) {
+decoder<Where>::decoder(decoder_config config, Source const& source, Where const& where, load_options const& o) : config_(std::move(config)), where_(where), int8_outliers_(o.int8_outliers) {
   int const q = config_.q_width(), kv = config_.kv_width(), d = config_.hidden, f = config_.ffn;
   embedding_ = load_weight(where_, source, "model.embed_tokens.weight", config_.vocabulary, d, weight_kind::as_stored, o.nf4);
   for (int i = 0; i < config_.layers; ++i) {
@@ -241,6 +244,7 @@ ragged_batch decoder<Where>::prepare(Cache& cache, std::span<batch_entry const> 
   for (auto const& e : entries) cache.reserve(e.sequence, int(e.tokens.size()));
 
   ragged_batch batch;
+  batch.int8_outliers = int8_outliers_;
   batch.q_starts = {0};
   for (auto const& e : entries) {
     int const past = cache.length(e.sequence), count = int(e.tokens.size());

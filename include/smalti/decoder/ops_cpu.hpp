@@ -6,6 +6,7 @@
 #include <span>
 #include <type_traits>
 #include <vector>
+#include "../gemm/llm_int8.hpp"
 #include "../math/norm.hpp"
 #include "../math/rope.hpp"
 #include "cache.hpp"
@@ -33,6 +34,7 @@ struct ragged_batch {
   std::vector<int> sequence;      ///< (B) its number in the cache
   std::vector<int> position;      ///< (M) of each row
   std::vector<int> adapter;       ///< (M) the adapter of each row, −1 none; empty: every row passes the active ones
+  float int8_outliers = -1;       ///< as in load_options
 
   int rows() const { return int(position.size()); }
   int count() const { return int(sequence.size()); }
@@ -101,8 +103,12 @@ inline status last_rows(on_cpu const&, view<float, 2> y, view<float const, 2> x,
   for (int b = 0; b < batch.count(); ++b) std::copy_n(&x(batch.q_starts[std::size_t(b) + 1] - 1, 0), x.extent[1], &y(b, 0));
   return {};
 }
+namespace detail {
+inline bool by_llm_int8(packed_weight const& w, ragged_batch const& batch) { return batch.int8_outliers >= 0 && std::holds_alternative<packed_int8>(w); }
+}  // namespace detail
 /// y (M, vocabulary) = scale · x · Wᵀ.
-inline status project_head(on_cpu const& where, view<float, 2> y, view<float const, 2> x, packed_weight const& w, ragged_batch const&, float scale) {
+inline status project_head(on_cpu const& where, view<float, 2> y, view<float const, 2> x, packed_weight const& w, ragged_batch const& batch, float scale) {
+  if (detail::by_llm_int8(w, batch)) return gemm(where, y, product(x, w), scaled{scale}, llm_int8{.threshold = batch.int8_outliers});
   return gemm(where, y, product(x, w), scaled{scale});
 }
 
@@ -119,10 +125,17 @@ struct layer_adapters {
 /// y (M, N) = e(x (M, K) · Wᵀ + bias + adapters).
 template <epilogue E = identity>
 status linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& l, ragged_batch const& batch, E const& out = {}) {
+  auto const with = [&](auto const& e, std::span<lora const* const> adapters, std::span<int const> of_row) {
+    if (!detail::by_llm_int8(l.weight, batch)) return linear(where, y, x, l.weight, adapters, e, of_row);
+    scratch::mark const here(thread_scratch());
+    std::span<term> sum;
+    if (status s = detail::lora_terms(where, sum, borrow_activations(x), borrow(l.weight), adapters, of_row); !s) return s;
+    return gemm(where, y, std::span<term const>(sum), e, llm_int8{.threshold = batch.int8_outliers});
+  };
   auto const run = [&](auto const& e) {
-    if (batch.adapter.empty()) return linear(where, y, x, l.weight, std::span<lora const* const>(l.active), e);
+    if (batch.adapter.empty()) return with(e, l.active, {});
     detail::layer_adapters const a(l, batch);
-    return linear(where, y, x, l.weight, std::span<lora const* const>(a.list), e, std::span<int const>(a.of_row));
+    return with(e, a.list, a.of_row);
   };
   return l.bias.empty() ? run(out) : run(bias{l.bias.data()} | out);
 }
@@ -202,7 +215,7 @@ struct gated {
 
 SMALTI_INLINE status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& gate_up, ragged_batch const& batch) {
   linear_layer const &gate = gate_up.parts[0], &up = gate_up.parts[1];
-  bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty();
+  bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty() && !detail::by_llm_int8(gate.weight, batch) && !detail::by_llm_int8(up.weight, batch);
   if (plain) return gemm_swiglu(where, y, x, gate.weight, up.weight);
   if (status s = linear(where, y, x, gate, batch); !s) return s;
   detail::gated const times_gate = {y};  // named: nvcc 13 loses the type of a temporary here

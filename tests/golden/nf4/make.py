@@ -127,6 +127,26 @@ def make_rows():
     write_tensors(ROOT / "rows.safetensors", tensors)
 
 
+def make_tokens():
+    """LLM.int8: activations quantised token by token, the columns of outliers, and a product with both."""
+    g = torch.Generator().manual_seed(22)
+    plain = torch.randn(5, 70, generator=g)
+    some = torch.randn(9, 96, generator=g)
+    some[2, 5], some[7, 5], some[3, 40], some[8, 95], some[0, 17] = 6.0, -8.5, 31.0, -6.0, 5.996
+    ties = torch.tensor([[127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5], [5.0, 1.0, -5.0, 2.5, 0.25, 0, 0, 1.0]]) / 32
+    cases = {"plain": (plain, 6.0), "some": (some, 6.0), "without": (some, 0.0), "all": (some[:4] + 20, 6.0), "one_row": (some[2:3], 6.0), "ties": (ties, 6.0)}
+    tensors = {}
+    for name, (x, threshold) in cases.items():
+        x = x.half()
+        code, scale, outliers = F.int8_vectorwise_quant(x.clone(), threshold=threshold)
+        outliers = torch.empty(0, dtype=torch.int64) if outliers is None else outliers
+        w, row_scale, _ = F.int8_vectorwise_quant(0.1 * torch.randn(20, x.shape[1], generator=g))
+        y, _ = torch.ops.bitsandbytes.int8_mixed_scaled_mm(x.float(), code, w, scale, row_scale, outliers)  # in fp32, so that its own roundings are small
+        tensors.update({f"{name}.x": x, f"{name}.threshold": torch.tensor([threshold]), f"{name}.code": code, f"{name}.scale": scale, f"{name}.outliers": outliers,
+                        f"{name}.weight": w, f"{name}.SCB": row_scale, f"{name}.y": y})
+    write_tensors(ROOT / "tokens.safetensors", tensors)
+
+
 @torch.no_grad()
 def make_model(name, quantisation, weight_of):
     """models/llama quantised by transformers; logits from its weights decoded to float32, so from no kernel of theirs."""
@@ -145,23 +165,27 @@ def make_model(name, quantisation, weight_of):
         layer = reloaded.get_submodule(key.removesuffix(".weight"))
         weights[key] = weight_of(layer).float() if "proj" in key else p.copy_(layer.weight)
     plain.load_state_dict(weights)
-    tensors = {}
+    tensors, own = {}, {}
     for i, sequence in enumerate(json.loads((source / "expected.json").read_text())["sequences"]):
         ids = torch.tensor([sequence["ids"]])
         tensors[f"ids.{i}"], tensors[f"logits.{i}"] = ids[0], plain(ids).logits[0]
-        native = reloaded(ids).logits[0].float()
+        own[f"ids.{i}"], own[f"logits.{i}"] = ids[0], reloaded(ids).logits[0].float()
+        native = own[f"logits.{i}"]
         print(f"{name} sequence {i}: |own kernels - dequantised| {(native - tensors[f'logits.{i}']).abs().max():.1e}")
         llama_module.torch = in_double()
         double = copy.deepcopy(plain).double()(ids).logits[0]
         llama_module.torch = torch
         assert (double - tensors[f"logits.{i}"]).abs().max() < 1e-4
     write_tensors(to / "expected.safetensors", tensors)
+    if "int8" in name:
+        write_tensors(to / "own.safetensors", own)
 
 
 if __name__ == "__main__":
     make_blocks()
     make_maps()
     make_rows()
+    make_tokens()
     make_model("llama_nf4", BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
                                                bnb_4bit_compute_dtype=torch.float32),
                lambda layer: F.dequantize_4bit(layer.weight.data, layer.weight.quant_state))
