@@ -39,7 +39,7 @@ struct variant {
 constexpr variant variants[] = {{"eager 16 bit", weight_kind::bf16, attention_kind::eager}, {"fused 16 bit", weight_kind::bf16, attention_kind::fused},
                                 {"INT8", weight_kind::int8, attention_kind::eager},         {"NF4", weight_kind::nf4, attention_kind::eager},
                                 {"NF4 + fused", weight_kind::nf4, attention_kind::fused}};
-constexpr int turns = 5, steps = 64, watched = 4, spare = 128;  ///< steps of a turn · passes of a profile · room behind the prompt
+constexpr int turns = 5, steps = 64, watched = 4, spare = 128;  ///< steps of a turn · passes of a profile (of steps four times as many) · room behind the prompt
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 double median(std::vector<double> t) {
@@ -184,7 +184,7 @@ void measure(Board& board, variant const& v, decoder<typename Board::where_type>
   sequence_type s(m, cache);
   watch(board, m, v, "prefill", watched, [&](auto const& over) { s.advance(prompt), over(), s.truncate(0); });
   s.advance(prompt);
-  watch(board, m, v, "decode", watched, [&](auto const& over) { s.advance(std::span(prompt).last(1)), over(); });
+  watch(board, m, v, "decode", 4 * watched, [&](auto const& over) { s.advance(std::span(prompt).last(1)), over(); });
 }
 
 template <class Board>
