@@ -1,9 +1,12 @@
 """The section of docs/performance.md on the five variants, and its plots, from the lines of bench/variants.cpp."""
+import json
+import statistics
+
 import svg
 
 ABOUT = """One model run in five ways: eager attention (scores, softmax and weighted values as three passes over a matrix; `decoder/eager.hpp`, plainly written) and fused
 attention over 16-bit weights, INT8 rows, NF4 with double quantisation, and NF4 with fused attention; INT8 and NF4 alone have eager attention. `prefill`: a prompt in one
-pass; `decode`: a greedy step behind it (on a device one CUDA graph); medians of five turns. `memory`: on the host the most that the process held, on a device what loading, prefill and
+pass; `decode`: a greedy step behind it (on a device one CUDA graph); medians of five turns, on the host of three rounds through all variants. `memory`: on the host the most that the process held, on a device what loading, prefill and
 decode took of it. The 23 M model is the one that comes with the repository, whose file holds NF4: its 16-bit and INT8 variants are made from those values. Perplexity:
 every twelfth file of the handbook, on which that model was trained, in windows of 1024 tokens moved by 512. On the host activations are fp32. 8B: Llama 3.1's shape with weights made in place;
 its dense products of many rows are cuBLAS's where the machine has it. `script/variants` makes all of it.
@@ -21,6 +24,14 @@ def unique(items):
 
 def run_of(line):
     return line["case"]["device"], line["case"]["model"]
+
+
+def medians(lines):
+    """One line for each case: rounds of a run become their median."""
+    rounds = {}
+    for line in lines:
+        rounds.setdefault(json.dumps([line["bench"], line["case"]]), []).append(line)
+    return [{**of[0], "ours": statistics.median(line["ours"] for line in of)} for of in rounds.values()]
 
 
 def merged(old, new):
