@@ -34,13 +34,18 @@ struct eager_tiles {
   alignas(32) float sum[eager_tile][eager_row];
 };
 
-/// 64 columns of 64 rows: row(r) is where row r has them, or null; `left`: how many of them there are. What is not there is 0.
+/// 64 columns of 64 rows: row(r) is where row r has them, or null; `left`: how many of them there are. What is not there is 0. All loads
+/// are on their way before the first is stored.
 template <class F>
 SMALTI_D void eager_stage(bf16 (&to)[eager_tile][eager_row], int left, F const& row) {
-  for (int r = ptx::warp(); r < eager_tile; r += 4) {
-    bf16 const* const from = row(r);
-    for (int c = ptx::lane(); c < eager_tile; c += 32) to[r][c] = from && c < left ? from[c] : bf16(0.f);
+  constexpr int rows = eager_tile / 4;  // of a warp
+  bf16 v[rows][2];
+  SMALTI_UNROLL for (int i = 0; i < rows; ++i) {
+    bf16 const* const from = row(ptx::warp() + 4 * i);
+    for (int j = 0; j < 2; ++j) v[i][j] = from && ptx::lane() + 32 * j < left ? from[ptx::lane() + 32 * j] : bf16(0.f);
   }
+  SMALTI_UNROLL for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < 2; ++j) to[ptx::warp() + 4 * i][ptx::lane() + 32 * j] = v[i][j];
 }
 
 /// sum (64, 64) += a · b: b as it lies, or (ByColumn) its transpose.
