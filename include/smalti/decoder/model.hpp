@@ -17,8 +17,8 @@ namespace smalti {
 struct load_options {
   weight_kind weights = weight_kind::as_stored;  ///< of the linear layers
   weight_kind head = weight_kind::as_stored;     ///< of the language-model head, where it is not tied to the embedding
-  nf4_options nf4 = {};                          ///< how, where something becomes NF4
   attention_kind attention = attention_kind::fused;  ///< eager: to compare with, and to measure what fusing is worth
+  nf4_options nf4 = {};                          ///< how, where something becomes NF4
   std::function<void(int done, int total)> progress = {};  ///< called after each layer
 };
 

@@ -37,6 +37,7 @@ struct attend_options {
 
 /// Which rows of a batch belong to which sequence. Rows are tokens, all sequences one after another.
 struct ragged_batch {
+  std::function<void(char const* name, double bytes, double flops)> before = {};  ///< profiling: called before each operation; stays from pass to pass
   std::vector<int> token;         ///< (M) ids
   std::vector<int> q_starts;      ///< (B + 1)
   std::vector<int> first;         ///< (B) position of each sequence's first row
@@ -45,7 +46,6 @@ struct ragged_batch {
   std::vector<int> sequence;      ///< (B) its number in the cache
   std::vector<int> position;      ///< (M) of each row
   std::vector<int> adapter;       ///< (M) the adapter of each row, −1 none; empty: every row passes the active ones
-  std::function<void(char const* name, double bytes, double flops)> before = {};  ///< profiling: called before each operation; stays from pass to pass
 
   int rows() const { return int(position.size()); }
   int count() const { return int(sequence.size()); }
