@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include <smalti/decoder/device_few.cuh>
+#include <smalti/decoder/device_inputs.cuh>
 #include <smalti/decoder/device_kernels.cuh>
 #include <smalti/gemm/cuda.cuh>
 #include <smalti/gemm/dense.cuh>
@@ -78,20 +78,21 @@ struct inputs {
 };
 
 /// t (M, r) = x · Aᵀ for the first `r` rows of A; columns of other adapters 0 where rows name theirs.
-void shrink(on_cuda const& on, layer const& l, inputs& in, int m, int r, bool by_row) {
+void shrink(on_cuda const& on, layer const& l, inputs& in, int m, int r, bool by_row, bool dense) {
   auto const x = row_major<bf16 const>(in.x.data(), m, l.w.k);
   auto const to = row_major(in.t.data(), m, r);
   int const* const of_row = by_row ? in.of_row.data() : nullptr;
   if (m <= detail::input_rows)
     return must(detail::launch(on, detail::overlapped, detail::decoder_input_kernel, dim3(unsigned(r)), few_threads, 0, to.at, r, x, static_cast<bf16 const*>(l.a.at.data()), l.w.k,
                                static_cast<int const*>(in.of_column.data()), of_row));
+  if (!dense) return must(detail::launch_inputs(on, {to, x, l.a.at.data(), l.w.k, in.of_column.data(), of_row}));
   must(gemm(on, to, product(x, r == rank ? l.a_first : l.a), identity{}, detail::overlapped));
   if (by_row) must(detail::launch(on, detail::overlapped, detail::decoder_mask_kernel, dim3(unsigned(m)), 128, 0, to.at, r, static_cast<int const*>(in.of_column.data()), of_row));
 }
 
-enum class way { bare, one_in_sums, eight_in_sums, one_by_rows, eight_by_rows };
+enum class way { bare, one_in_sums, eight_in_sums, one_by_rows, eight_by_rows, one_dense, eight_dense, ways };
 constexpr char const* name_of(way w) {
-  constexpr char const* names[] = {"bare", "in the sums", "in the sums", "by rows", "by rows"};
+  constexpr char const* names[] = {"bare", "in the sums", "in the sums", "by rows", "by rows", "in the sums, t dense", "in the sums, t dense"};
   return names[int(w)];
 }
 
@@ -99,10 +100,10 @@ void run(on_cuda const& on, way how, layer const& l, inputs& in, int m) {
   launch_options const early{.programmatic = true};
   auto const y = row_major(in.y.data(), m, l.w.n);
   auto const bare = product(row_major<bf16 const>(in.x.data(), m, l.w.k), l.w);
-  if (how == way::one_in_sums || how == way::eight_in_sums) {
-    bool const all = how == way::eight_in_sums;
+  if (how != way::bare && how != way::one_by_rows && how != way::eight_by_rows) {
+    bool const all = how == way::eight_in_sums || how == way::eight_dense;
     int const r = all ? most * rank : rank;
-    shrink(on, l, in, m, r, all);
+    shrink(on, l, in, m, r, all, how == way::one_dense || how == way::eight_dense);
     return must(gemm(on, y, bare + product(row_major<bf16 const>(in.t.data(), m, r), row_major<bf16 const>(all ? l.b.data() : l.b_first.data(), l.w.n, r)), identity{}, early));
   }
   must(gemm(on, y, bare, identity{}, early));
@@ -169,18 +170,21 @@ void measure(std::string const& commit, std::string const& date) {
     in.of_row = upload(gpu, of_row.data(), of_row.size()), in.of_column = upload(gpu, of_column.data(), of_column.size());
     in.zero = device_buffer<int>(most_rows);
     must(cudaMemsetAsync(in.zero.data(), 0, in.zero.bytes(), gpu.stream)), must(cudaStreamSynchronize(gpu.stream));
-    for (int m : {1, 4, 16, 64}) {
+    for (int m : {1, 4, 16, 32, 64}) {
       must(sort_rows(gpu, in.eight, in.of_row.data(), m)), must(sort_rows(gpu, in.one, in.zero.data(), m));
       auto const one = result(way::one_in_sums, layers[0], in, m), eight = result(way::eight_in_sums, layers[0], in, m), bare = result(way::bare, layers[0], in, m);
       // y is rounded to bf16 once in the sums and twice behind them: 2^-9 / √3 of it each; an adapter changes y by 0.3 % (weights of 0.02, rank 16) or more.
-      double const off = std::max(distance(result(way::one_by_rows, layers[0], in, m), one), distance(result(way::eight_by_rows, layers[0], in, m), eight));
+      double off = std::max(distance(result(way::one_by_rows, layers[0], in, m), one), distance(result(way::eight_by_rows, layers[0], in, m), eight));
+      off = std::max({off, distance(result(way::one_dense, layers[0], in, m), one), distance(result(way::eight_dense, layers[0], in, m), eight)});
       if (!(off < 4e-3) || !(distance(bare, one) > 2 * off)) std::fprintf(stderr, "%d x %d, M %d: ways differ by %g, an adapter changes %g\n", s.n, s.k, m, off, distance(bare, one)), std::exit(1);
-      double t[5];
-      for (int i = 0; i < 5; ++i) t[i] = time(way(i), layers, in, m);
+      double t[int(way::ways)];
+      for (int i = 0; i < int(way::ways); ++i) t[i] = time(way(i), layers, in, m);
+      bool const few = m <= detail::input_rows;  // there t has a kernel of its own, and dense is not another way
       double const single = std::min(t[int(way::one_in_sums)], t[int(way::one_by_rows)]);
-      for (way how : {way::one_in_sums, way::one_by_rows}) line(s, m, 1, how, t[int(how)], "bare product", t[0]);
-      for (way how : {way::eight_in_sums, way::eight_by_rows})
-        if (m >= most) line(s, m, most, how, t[int(how)], "bare product", t[0]), line(s, m, most, how, t[int(how)], "single adapter", single);
+      for (way how : {way::one_in_sums, way::one_by_rows, way::one_dense})
+        if (how != way::one_dense || !few) line(s, m, 1, how, t[int(how)], "bare product", t[0]);
+      for (way how : {way::eight_in_sums, way::eight_by_rows, way::eight_dense})
+        if (m >= most && (how != way::eight_dense || !few)) line(s, m, most, how, t[int(how)], "bare product", t[0]), line(s, m, most, how, t[int(how)], "single adapter", single);
     }
   }
 }

@@ -78,13 +78,8 @@ struct host_board {
   void prepare(decoder<on_cpu>&) {}
   double limit(profile_row const&) const { return 0; }
 };
-template <class Where>
-struct watch_of { using type = host_profile; };
 
 #if defined(__CUDACC__)
-template <>
-struct watch_of<on_cuda> { using type = pass_profile; };
-
 struct device_board {
   using where_type = on_cuda;
   device_stream stream;
@@ -158,7 +153,7 @@ double step_seconds(Sequence& s, int count, int& id) {
 /// Times of each operation in `passes` passes that f makes one after another.
 template <class Board, class F>
 void watch(Board const& board, decoder<typename Board::where_type>& m, variant const& v, char const* pass, int passes, F&& f) {
-  typename watch_of<typename Board::where_type>::type watching(board.where, m.state());
+  typename profile_of<typename Board::where_type>::type watching(board.where, m.state());
   for (int i = 0; i < passes; ++i) f([&] { watching.end(); });
   for (profile_row const& r : watching.rows())
     line(board, "variants_profile", v, std::string("\"pass\": \"") + pass + "\", \"operation\": \"" + r.name + "\"", "us", 1e6 * r.seconds / passes, 1e6 * board.limit(r) / passes);

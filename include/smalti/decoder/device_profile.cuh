@@ -47,4 +47,7 @@ class pass_profile {
   std::vector<one> notes_;
 };
 
+template <>
+struct profile_of<on_cuda> { using type = pass_profile; };
+
 }  // namespace smalti

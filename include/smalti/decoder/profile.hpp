@@ -60,4 +60,10 @@ class host_profile {
   clock::time_point since_;
 };
 
+/// profile_of<Where>::type watches a model's passes on Where.
+template <class Where>
+struct profile_of;
+template <>
+struct profile_of<on_cpu> { using type = host_profile; };
+
 }  // namespace smalti
