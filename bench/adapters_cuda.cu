@@ -180,7 +180,7 @@ void measure(std::string const& commit, std::string const& date) {
       double t[int(way::ways)];
       for (int i = 0; i < int(way::ways); ++i) t[i] = time(way(i), layers, in, m);
       bool const few = m <= detail::input_rows;  // there t has a kernel of its own, and dense is not another way
-      double const single = std::min(t[int(way::one_in_sums)], t[int(way::one_by_rows)]);
+      double const single = std::min({t[int(way::one_in_sums)], t[int(way::one_by_rows)], t[int(way::one_dense)]});
       for (way how : {way::one_in_sums, way::one_by_rows, way::one_dense})
         if (how != way::one_dense || !few) line(s, m, 1, how, t[int(how)], "bare product", t[0]);
       for (way how : {way::eight_in_sums, way::eight_by_rows, way::eight_dense})

@@ -1,6 +1,7 @@
 #pragma once
 // t = x · Aᵀ for the adapters of a batch of 17 to 64 rows (Hu et al. 2021, eq. 3), where each row may pass an adapter of its own (Chen et al.
-// 2023, "Punica", §4): sixteen rows of A meet only the rows of x that pass one of theirs. Floor: A once; budget: latency, as few_queries' kernels.
+// 2023, "Punica", §4): sixteen rows of A meet only the rows of x that pass one of theirs. Floor: A once; what binds is latency. Where every row passes every column a dense
+// product is faster (H200, rank 16, 64 rows).
 
 #include "../cuda/ptx_cluster.cuh"
 #include "device_few.cuh"
