@@ -1,6 +1,6 @@
 // A whole model on a device, in the shape of Llama 3.1 8B with weights made in place: prefill, decode, memory, and with --profile where
 // the time goes. Lines of JSON, one a case.
-//   decoder_cuda [--commit HASH] [--date DAY] [--quick] [--profile] [--adapters]     --adapters: only the cases with several
+//   decoder_cuda [--commit HASH] [--date DAY] [--quick] [--profile]
 
 #include <algorithm>
 #include <cmath>
@@ -18,7 +18,7 @@ void must(cudaError_t e) { if (e != cudaSuccess) std::fprintf(stderr, "CUDA: %s\
 
 struct program {
   std::string commit, date, command = "decoder_cuda";
-  bool quick = false, profile = false, adapters = false;
+  bool quick = false, profile = false, adapters = false;  ///< adapters: only the cases with several of them
 } options;
 
 on_cuda const gpu = [] {
