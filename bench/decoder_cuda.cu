@@ -18,7 +18,7 @@ void must(cudaError_t e) { if (e != cudaSuccess) std::fprintf(stderr, "CUDA: %s\
 
 struct program {
   std::string commit, date, command = "decoder_cuda";
-  bool quick = false, profile = false;
+  bool quick = false, profile = false, adapters = false;  ///< adapters: only the cases with several of them
 } options;
 
 on_cuda const gpu = [] {
@@ -76,8 +76,9 @@ std::vector<int> prompt(int n, int seed) {
   return ids;
 }
 
-/// Seconds of a step with `batch` sequences of `context` tokens, median of pieces of 16 steps around that context.
-double step_seconds(model_type& m, int batch, int context) {
+/// Seconds of a step with `batch` sequences of `context` tokens, median of pieces of 16 steps around that context; adapters > 0: sequences
+/// name so many adapters in turn.
+double step_seconds(model_type& m, int batch, int context, int adapters = 0) {
   auto cache = backend<on_cuda>::make_cache(m.config(), batch, 1024);
   int const warm = 8, piece = 16, pieces = 5, first = context - warm - piece * pieces / 2;
   std::vector<int> sequences;
@@ -91,7 +92,7 @@ double step_seconds(model_type& m, int batch, int context) {
   auto const after = [&](on_cuda const& on, view<float, 2> logits, device_batch& state) { require(choose_greedy(on, logits, state, chosen.data())); };
   std::vector<int> const token(std::size_t(batch), 17);
   std::vector<batch_entry> entries;
-  for (int b = 0; b < batch; ++b) entries.push_back({b, std::span(&token[std::size_t(b)], 1)});
+  for (int b = 0; b < batch; ++b) entries.push_back({b, std::span(&token[std::size_t(b)], 1), adapters ? b % adapters : batch_entry::active});
   m.forward(cache, entries, logits::last, &chosen, after);
   for (int i = 1; i < warm; ++i) m.repeat(cache, sequences, &chosen, after);
   std::vector<double> t;
@@ -160,10 +161,11 @@ void measure() {
   auto const config = llama_8b();
   double const gib = 1024. * 1024 * 1024, speed = board_limits().bytes_per_second, rate = board_limits().flops_per_second;
   for (bool four : {false, true}) {
+    if (options.adapters && !four) continue;
     auto m = model_type::from(config, random_source{}, gpu, {.weights = weight_kind::nf4, .head = four ? weight_kind::nf4 : weight_kind::bf16});
     double const weights = double(m.weight_bytes()) - 2. * config.vocabulary * config.hidden, kv = 512. * config.layers * config.kv_width() * 4;
     std::string const head = std::string("\"weights\": \"nf4\", \"head\": \"") + (four ? "nf4" : "bf16") + "\"";
-    {
+    if (!options.adapters) {
       auto cache = backend<on_cuda>::make_cache(config, 1, 4096);
       int const s = cache.open();
       auto const ids = prompt(1024, 1);
@@ -180,6 +182,20 @@ void measure() {
            "tokens/s", batch / step_seconds(m, batch, 512), batch * speed / bytes);
       if (options.profile) show_profile(m, batch, 512);
     };
+    auto const several = [&] {  // eight adapters: one of them for all rows, then all of them in turn
+      double const rows16 = 2. * 16 * config.layers * (2. * config.q_width() + 2 * config.kv_width() + 2 * config.ffn + config.hidden + 5. * config.hidden + config.q_width() + config.ffn);
+      for (int i = 0; i < 8; ++i) m.attach(random_adapter(config, 16)), m.activate(i, i == 0);
+      for (int batch : {16, 64}) {
+        decode(batch, 16, rows16);
+        line("decoder_cuda", head + ", \"adapter\": \"8 of r 16\", \"pass\": \"decode\", \"batch\": " + std::to_string(batch) + ", \"tokens\": 512", "tokens/s",
+             batch / step_seconds(m, batch, 512, 8), batch * speed / (weights + batch * kv + 8 * rows16));
+      }
+      m.activate(0, false);
+    };
+    if (options.adapters) {
+      decode(16, 0, 0), decode(64, 0, 0), several();
+      continue;
+    }
     decode(1, 0, 0);
     if (options.quick) {
       m.attach(random_adapter(config, 64));
@@ -191,6 +207,7 @@ void measure() {
     for (int tokens : {512, 2048, 4096})
       line("decoder_cuda", head + ", \"adapter\": null, \"pass\": \"prefill\", \"batch\": 1, \"tokens\": " + std::to_string(tokens), "tokens/s", tokens / prefill_seconds(m, tokens, 2048),
            rate / (products + 2. * tokens * config.q_width() * config.layers));
+    if (four) several();
     m.attach(random_adapter(config, 64));
     double const rows = 2. * config.q_width() + 2 * config.kv_width() + 2 * config.ffn + config.hidden, columns = 5. * config.hidden + config.q_width() + config.ffn;
     for (int batch : {1, 16}) decode(batch, 64, 2. * 64 * config.layers * (rows + columns));
@@ -206,9 +223,10 @@ int main(int count, char** word) {
     std::string const w = word[i];
     if (w == "--quick") o.quick = true;
     else if (w == "--profile") o.profile = true;
+    else if (w == "--adapters") o.adapters = true;
     else if (i + 1 < count && w == "--commit") o.commit = word[++i];
     else if (i + 1 < count && w == "--date") o.date = word[++i];
-    else return std::fprintf(stderr, "decoder_cuda [--commit HASH] [--date DAY] [--quick] [--profile]\n"), 2;
+    else return std::fprintf(stderr, "decoder_cuda [--commit HASH] [--date DAY] [--quick] [--profile] [--adapters]\n"), 2;
   }
   try {
     smalti::bench::measure();

@@ -3,15 +3,22 @@
 #
 #   smalti_attention_c      bench/c_abi: the attention behind a C interface, for bench/peers.py
 #   bench_attention_cuda    the same under Google Benchmark
+#   smalti_products_c       bench/c_abi: quantised products, for bench/peers_nf4.py
 
 find_package(benchmark QUIET)
 smalti_sources(benches bench)
 if(benches AND TARGET benchmark::benchmark)
   foreach(source IN LISTS benches)
     get_filename_component(name ${source} NAME_WE)
+    get_filename_component(extension ${source} LAST_EXT)
+    if(name STREQUAL "variants" AND NOT TARGET smalti::model)
+      continue()
+    elseif(name STREQUAL "variants" AND TARGET smalti_compiled_cuda)  # the same source, compiled by nvcc, knows --device cuda
+      set_source_files_properties(${source} PROPERTIES LANGUAGE CUDA)
+      set(extension .cu)
+    endif()
     smalti_program(bench_${name} ${source} bench)
     target_link_libraries(bench_${name} PRIVATE benchmark::benchmark)
-    get_filename_component(extension ${source} LAST_EXT)
     if(extension STREQUAL ".cu")
       set_target_properties(bench_${name} PROPERTIES EXCLUDE_FROM_ALL TRUE)
     endif()
@@ -45,6 +52,13 @@ if(SMALTI_HAVE_CUDA)
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CUDA_ARCHITECTURES OFF)
   endforeach()
   set_target_properties(smalti_attention_c PROPERTIES OUTPUT_NAME smalti_attention LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench)
+
+  add_library(smalti_products_c SHARED EXCLUDE_FROM_ALL ${c_abi}/products.cu)
+  add_dependencies(smalti_products_c smalti_commit)
+  target_compile_options(smalti_products_c PRIVATE "SHELL:-include ${PROJECT_BINARY_DIR}/bench/commit.h")
+  target_link_libraries(smalti_products_c PRIVATE smalti_flags smalti_cuda_flags)
+  set_target_properties(smalti_products_c PROPERTIES POSITION_INDEPENDENT_CODE ON CUDA_ARCHITECTURES OFF OUTPUT_NAME smalti_products
+    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench)
 
   if(TARGET bench_attention_cuda)
     target_link_libraries(bench_attention_cuda PRIVATE smalti_attention_c)

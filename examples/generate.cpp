@@ -1,5 +1,6 @@
 // Text from a prompt, by any supported checkpoint: streamed to standard output, or one JSON object.
 
+#include <smalti/decoder/profile.hpp>
 #include <smalti/text/chat.hpp>
 #include <smalti/io/json.hpp>
 #include "common/model.hpp"
@@ -38,7 +39,7 @@ void add_options(CLI::App& app, request& r) {
   app.add_option("--stop", r.options.stop, "End before this text; may be given several times")->type_name("TEXT")->allow_extra_args(false);
   app.add_flag("--ignore-stop", r.options.ignore_stop_ids, "Go on to --max-tokens whatever the model says (for timing)");
   app.add_flag("--json", r.as_json, "One JSON object: text, ids, log probabilities, why it ended, timings");
-  app.add_flag("--profile", r.profile, "With --device cuda: where the time of a prefill and of a decode step goes, on standard error");
+  app.add_flag("--profile", r.profile, "Where the time of a prefill and of a decode step goes, on standard error");
   app.add_flag("--quiet", r.quiet, "No speeds on standard error");
   add_sampling(app, r.options.sampling);
 }
@@ -82,34 +83,37 @@ json as_json(request const& r, std::string const& prompt, generation const& g, d
                        {"decode_tokens_per_second", per_second(steps(g), g.decode_seconds)}}}};
 }
 
-#if defined(__CUDACC__)
-/// Operations by time: calls, time of one, share of the whole and of what the board's memory or tensor cores allow, and a bar.
-void show_profile(std::string const& title, std::vector<profile_row> const& rows, double passes) {
+/// Operations by time: calls, time of one, share of the whole and, on a board, of what its memory or tensor cores allow, and a bar.
+void show_profile(std::string const& title, std::vector<profile_row> const& rows, double passes, double bytes_per_second, double flops_per_second) {
+  bool const limited = bytes_per_second > 0;
   double all = 0;
   for (auto const& p : rows) all += p.seconds;
-  remark(print("\n%s: %.3f ms in operations that run one after the other\n%-18s %6s %9s %7s %7s", title.c_str(), 1e3 * all / passes, "operation", "calls", "us each", "time", "limit"));
-  auto const limits = board_limits();
+  remark(print("\n%s: %.3f ms in operations that run one after the other\n%-18s %6s %9s %7s%s", title.c_str(), 1e3 * all / passes, "operation", "calls", "us each", "time", limited ? "   limit" : ""));
   for (auto const& p : rows)
-    remark(print("%-18s %6.0f %9.2f %6.1f%% %6.1f%%  %s", p.name.c_str(), p.calls / passes, 1e6 * p.seconds / p.calls, 100 * p.seconds / all,
-                 100 * p.share(limits.bytes_per_second, limits.flops_per_second), std::string(std::size_t(40 * p.seconds / all + 0.5), '#').c_str()));
+    remark(print("%-18s %6.0f %9.2f %6.1f%%%s  %s", p.name.c_str(), p.calls / passes, 1e6 * p.seconds / p.calls, 100 * p.seconds / all,
+                 limited ? print(" %6.1f%%", 100 * p.share(bytes_per_second, flops_per_second)).c_str() : "", std::string(std::size_t(40 * p.seconds / all + 0.5), '#').c_str()));
 }
 
-void profile(language_model<on_cuda>& model, std::vector<int> const& prompt) {
-  decoder_sequence<on_cuda> sequence(model.model, model.cache);
+template <class Where>
+void profile(language_model<Where>& model, std::vector<int> const& prompt) {
+  decoder_sequence<Where> sequence(model.model, model.cache);
   sequence.advance(prompt), sequence.truncate(0);
+  double bytes = 0, flops = 0;
+#if defined(__CUDACC__)
+  if constexpr (std::is_same_v<Where, on_cuda>) bytes = board_limits().bytes_per_second, flops = board_limits().flops_per_second;
+#endif
   auto const watch = [&](std::string const& title, std::span<int const> tokens, int passes) {
-    pass_profile watched(model.model.where(), model.model.state());
+    typename profile_of<Where>::type watched(model.model.where(), model.model.state());
     for (int i = 0; i < passes; ++i) {
       int const length = sequence.length();
       sequence.advance(tokens), watched.end(), sequence.truncate(length);
     }
-    show_profile(title, watched.rows(), passes);
+    show_profile(title, watched.rows(), passes, bytes, flops);
   };
   watch("prefill of " + std::to_string(prompt.size()) + " tokens", prompt, 3);
   sequence.advance(prompt);
   if (sequence.room() > 0) watch("decode step after them", std::span(prompt).last(1), 8);
 }
-#endif
 
 template <class Where>
 int generate_text(request const& r, Where const& where) {
@@ -127,10 +131,7 @@ int generate_text(request const& r, Where const& where) {
   if (!r.quiet)
     remark(print("load %s · prefill %d tokens, %s · decode %zu tokens, %s · ended by %s", duration_text(load_seconds).c_str(), g.prompt_tokens,
                  rate_text(g.prompt_tokens, g.prefill_seconds, "tokens").c_str(), g.ids.size(), rate_text(steps(g), g.decode_seconds, "tokens").c_str(), name_of_end(g.why)));
-#if defined(__CUDACC__)
-  if constexpr (std::is_same_v<Where, on_cuda>)
-    if (r.profile) profile(model, ids);
-#endif
+  if (r.profile) profile(model, ids);
   stop_if_interrupted();
   return 0;
 }
@@ -143,7 +144,6 @@ int main(int argc, char** argv) {
   request r;
   add_options(app, r);
   return run(app, argc, argv, [&] {
-    if (r.profile && r.model.device != "cuda") throw CLI::ValidationError("--profile", "it watches a device; expected --device cuda with it");
     thread_pool threads(r.model.threads);
     return on_device(r.model, threads, [&](auto const& where) { return generate_text(r, where); });
   });

@@ -10,10 +10,13 @@ template class kv_cache<f16>;
 
 template status append(on_cpu const&, kv_cache<float>&, int, view<float const, 2>, view<float const, 2>, ragged_batch const&);
 template status attend_cached(on_cpu const&, view<float, 2>, view<float const, 2>, kv_cache<float>&, int, ragged_batch const&, float, int);
+template status attend_eager(on_cpu const&, view<float, 2>, view<float const, 2>, kv_cache<float>&, int, ragged_batch const&, attend_options const&);
 template status append(on_cpu const&, kv_cache<bf16>&, int, view<float const, 2>, view<float const, 2>, ragged_batch const&);
 template status attend_cached(on_cpu const&, view<float, 2>, view<float const, 2>, kv_cache<bf16>&, int, ragged_batch const&, float, int);
+template status attend_eager(on_cpu const&, view<float, 2>, view<float const, 2>, kv_cache<bf16>&, int, ragged_batch const&, attend_options const&);
 template status append(on_cpu const&, kv_cache<f16>&, int, view<float const, 2>, view<float const, 2>, ragged_batch const&);
 template status attend_cached(on_cpu const&, view<float, 2>, view<float const, 2>, kv_cache<f16>&, int, ragged_batch const&, float, int);
+template status attend_eager(on_cpu const&, view<float, 2>, view<float const, 2>, kv_cache<f16>&, int, ragged_batch const&, attend_options const&);
 
 template class decoder<on_cpu>;
 template view<float, 2> decoder<on_cpu>::forward(kv_cache<float>&, std::span<batch_entry const>, logits);

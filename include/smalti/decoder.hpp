@@ -7,4 +7,5 @@
 //   generate(model, "How is NPV calculated?", {.max_tokens = 64}, [](std::string_view piece) { std::cout << piece; return true; });
 
 #include "decoder/language_model.hpp"
+#include "decoder/profile.hpp"
 #include "decoder/quantise.hpp"

@@ -7,6 +7,7 @@
   #include "../attention/decode.cuh"
   #include "../attention/rotate_append.cuh"
   #include "../attention/sm90.cuh"
+  #include "device_eager.cuh"
   #include "device_few.cuh"
 
 namespace smalti {
@@ -56,7 +57,9 @@ status attend_cached(on_cuda const& where, query_key_value<bf16> const& x, atten
 }  // namespace detail
 
 SMALTI_INLINE status attend(on_cuda const& where, view<bf16, 2> o, query_key_value<bf16> const& x, kv_cache<bf16, device_buffer>& cache, int layer, device_batch& batch,
-                            device_rope_table const& rope, float scale, int window_width) {
+                            device_rope_table const& rope, attend_options const& how) {
+  if (how.kind == attention_kind::eager) return detail::attend_eager(where, o, x, cache, layer, batch, rope, how);
+  auto const [scale, window_width, kind] = how;
   double keys = 0;
   for (int n : batch.kv_used) keys += window_width ? min(n, window_width + batch.queries()) : n;
   detail::mark(batch, "attention", keys * cache.heads() * cache.dim() * 4 + double(o.size()) * 4,

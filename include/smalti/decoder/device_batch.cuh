@@ -84,7 +84,7 @@ class device_batch {
   void forget() { graphs_.clear(); }
   std::span<float> read(on_cuda const& where, view<float, 2> logits);
   /// Working memory, by purpose; grows, and then graphs are forgotten.
-  enum purpose { terms, splits, weights, second, choice, purposes };
+  enum purpose { terms, splits, weights, second, choice, scores, purposes };
   template <class T>
   T* lend(purpose p, std::size_t count) { return static_cast<T*>(lend_bytes(p, count * sizeof(T))); }
   std::size_t bytes() const;

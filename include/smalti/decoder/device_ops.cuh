@@ -67,7 +67,7 @@ status swiglu(on_cuda const& where, view<bf16, 2> y, normalised_input<on_cuda> c
 status add_linear(on_cuda const& where, view<float, 2> y, view<bf16 const, 2> x, device_linear const& g, device_batch& batch, float scale);
 status swiglu(on_cuda const& where, view<bf16, 2> y, view<bf16 const, 2> x, device_linear const& gate_up, device_batch& batch);
 status attend(on_cuda const& where, view<bf16, 2> o, query_key_value<bf16> const& x, kv_cache<bf16, device_buffer>& cache, int layer, device_batch& batch,
-              device_rope_table const& rope, float scale, int window_width);
+              device_rope_table const& rope, attend_options const& how);
 /// After a decode step: the most probable token of each row of logits (B, vocabulary) and its log-probability, (B) on the device;
 /// the batch then stands one token further, ready for the next step.
 status choose_greedy(on_cuda const& where, view<float, 2> logits, device_batch& batch, chosen_token* chosen);

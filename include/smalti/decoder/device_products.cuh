@@ -7,7 +7,7 @@
 #if defined(__CUDACC__) && (SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_DECODER_PRODUCTS))
   #include "../math/activations.cuh"
   #include "../math/norm.cuh"
-  #include "device_few.cuh"
+  #include "device_inputs.cuh"
   #include "device_multiply.cuh"
 
 namespace smalti {
@@ -23,6 +23,8 @@ SMALTI_INLINE status adapter_input(on_cuda const& where, bf16 const*& t, view<bf
     return launch(where, overlapped, decoder_input_kernel, dim3(unsigned(a.rank)), few_threads, 0, to.at, a.rank, x, static_cast<bf16 const*>(a.a.at.data()), g.parts[0].k,
                   static_cast<int const*>(a.owner.data()), by_row ? static_cast<int const*>(batch.at().adapter) : nullptr);
   }
+  if (batch.per_row() && inputs_fit(x))  // where every row passes every column, a dense product is faster
+    return launch_inputs(where, {to, x, a.a.at.data(), g.parts[0].k, a.owner.data(), batch.at().adapter});
   if (m > few_tokens && batch.tall) {
     if (status s = batch.tall(where, borrow_activations(x), borrow(a.a.rows()), to.at, dtype::bf16, a.rank, 1.f, 0.f); !s) return s;
   } else if (status s = gemm(where, to, product(x, a.a), device_epilogue{}, overlapped); !s) return s;

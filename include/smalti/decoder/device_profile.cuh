@@ -2,21 +2,11 @@
 // Where the time of a pass goes: events between its operations, which then run one after the other (CUDA Runtime API, "Event
 // Management"). Their sum is more than the pass takes in a graph, where neighbours overlap.
 
-#include <algorithm>
-#include <string>
 #include <vector>
 #include "device_batch.cuh"
+#include "profile.hpp"
 
 namespace smalti {
-
-/// One kind of operation in the passes that were watched.
-struct profile_row {
-  std::string name;
-  int calls = 0;
-  double seconds = 0, bytes = 0, flops = 0;
-  /// The least time that its bytes and its arithmetic allow, over the time it took.
-  double share(double bytes_per_second, double flops_per_second) const { return seconds > 0 ? std::max(bytes / bytes_per_second, flops / flops_per_second) / seconds : 0; }
-};
 
 /// Watches a model's passes from here to `rows`. Passes are then launched kernel by kernel.
 class pass_profile {
@@ -40,11 +30,9 @@ class pass_profile {
       if (!*notes_[i].name) continue;
       float ms = 0;
       detail::require_cuda(cudaEventElapsedTime(&ms, notes_[i].at, notes_[i + 1].at), "profile");
-      auto row = std::find_if(all.begin(), all.end(), [&](profile_row const& r) { return r.name == notes_[i].name; });
-      if (row == all.end()) row = all.insert(all.end(), profile_row{notes_[i].name});
-      ++row->calls, row->seconds += ms * 1e-3, row->bytes += notes_[i].bytes, row->flops += notes_[i].flops;
+      detail::add_to(all, notes_[i].name, ms * 1e-3, notes_[i].bytes, notes_[i].flops);
     }
-    std::sort(all.begin(), all.end(), [](profile_row const& a, profile_row const& b) { return a.seconds > b.seconds; });
+    detail::sort_rows(all);
     return all;
   }
 
@@ -58,5 +46,8 @@ class pass_profile {
   device_batch& batch_;
   std::vector<one> notes_;
 };
+
+template <>
+struct profile_of<on_cuda> { using type = pass_profile; };
 
 }  // namespace smalti

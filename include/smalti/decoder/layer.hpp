@@ -13,6 +13,7 @@ struct decoder_layer {
   typename backend<Where>::vector attention_norm, mlp_norm;  ///< (hidden)
   typename backend<Where>::vector q_norm, k_norm;            ///< (head_dim), or empty
   typename backend<Where>::linear qkv, o, gate_up, down;     ///< groups of 3, 1, 2 and 1 modules
+  attention_kind attention = attention_kind::fused;
 };
 
 /// Activations of one forward pass; grows to the largest batch seen, so a decode step allocates nothing.
@@ -65,7 +66,7 @@ void forward(Where const& where, decoder_config const& c, decoder_layer<Where> c
     require(normalise_heads(where, qkv.q, c.head_dim, l.q_norm, c.norm_eps, batch));
     require(normalise_heads(where, qkv.k, c.head_dim, l.k_norm, c.norm_eps, batch));
   }
-  require(attend(where, a, qkv, cache, number, batch, rope, c.softmax_scale, c.window[std::size_t(number)]));
+  require(attend(where, a, qkv, cache, number, batch, rope, {c.softmax_scale, c.window[std::size_t(number)], l.attention}));
   require(add_linear(where, x, read(a), l.o, batch, c.residual_multiplier));
 
   require(swiglu(where, g, normalised_input<Where>{read(x), l.mlp_norm, c.norm_eps, h}, l.gate_up, batch));

@@ -17,6 +17,7 @@ namespace smalti {
 struct load_options {
   weight_kind weights = weight_kind::as_stored;  ///< of the linear layers
   weight_kind head = weight_kind::as_stored;     ///< of the language-model head, where it is not tied to the embedding
+  attention_kind attention = attention_kind::fused;  ///< eager: to compare with, and to measure what fusing is worth
   nf4_options nf4 = {};                          ///< how, where something becomes NF4
   float int8_outliers = -1;                      ///< INT8 weights by LLM.int8 (gemm/llm_int8.hpp; 6 is usual) with this threshold: all passes
                                                  ///< on the host, those of more than 16 rows on a device; negative: activations stay as they are
@@ -156,6 +157,7 @@ decoder<Where>::decoder(decoder_config config, Source const& source, Where const
       return load_linear(where_, source, modules, k, biased, o.weights, o.nf4);
     };
     decoder_layer<Where> l;
+    l.attention = o.attention;
     l.attention_norm = norm("input_layernorm.weight", d), l.mlp_norm = norm("post_attention_layernorm.weight", d);
     if (config_.qk_norm)
       l.q_norm = norm("self_attn.q_norm.weight", config_.head_dim), l.k_norm = norm("self_attn.k_norm.weight", config_.head_dim);

@@ -3,6 +3,7 @@
 // overloads with another first argument.
 
 #include <algorithm>
+#include <functional>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -24,8 +25,20 @@ struct chosen_token {
   float log_probability;
 };
 
+/// How scores become an output: in tiles that stay in registers and cache, or (eager) as frameworks without a fused kernel do, in three
+/// passes over a matrix of scores. The same result up to rounding.
+enum class attention_kind { fused, eager };
+
+/// What attention in one layer is asked for beside its operands.
+struct attend_options {
+  float scale;                                ///< of scores
+  int window = 0;                             ///< keys that a query sees, its own included; 0: all before it
+  attention_kind kind = attention_kind::fused;
+};
+
 /// Which rows of a batch belong to which sequence. Rows are tokens, all sequences one after another.
 struct ragged_batch {
+  std::function<void(char const* name, double bytes, double flops)> before = {};  ///< profiling: called before each operation; stays from pass to pass
   std::vector<int> token;         ///< (M) ids
   std::vector<int> q_starts;      ///< (B + 1)
   std::vector<int> first;         ///< (B) position of each sequence's first row
@@ -60,7 +73,7 @@ struct backend<on_cpu> {
   static void check_room(on_cpu const&, decoder_config const&, Options const&, int) {}
   static rope make_rope(on_cpu const&, rope_table t) { return t; }
   /// What `forward` is to compute from now on.
-  static void begin(on_cpu const&, batch& to, ragged_batch from) { to = std::move(from); }
+  static void begin(on_cpu const&, batch& to, ragged_batch from) { from.before = std::move(to.before), to = std::move(from); }
   /// Weights or adapters have moved.
   static void forget(batch&) {}
   /// Calls f(where): a backend that can repeat a pass without the host's help does.
@@ -91,15 +104,30 @@ inline query_key_value<float> projections_of(on_cpu const&, float* at, int m, de
   return {row_major(at, m, q), row_major(at + m * q, m, kv), row_major(at + m * (q + kv), m, kv)};
 }
 
+namespace detail {
+/// For a profile: an operation begins, which has to move so many bytes and to compute so much.
+inline void mark(ragged_batch const& batch, char const* name, double bytes, double flops = 0) {
+  if (batch.before) batch.before(name, bytes, flops);
+}
+inline void mark(ragged_batch const& batch, char const* name, linear_group const& g, index m) {
+  if (!batch.before) return;
+  double bytes = double(bytes_of(g)) + 4. * double(m) * columns_of(g.parts[0]), flops = 0;
+  for (auto const& p : g.parts) flops += 2. * double(m) * rows_of(p) * columns_of(p), bytes += 4. * double(m) * rows_of(p);
+  mark(batch, name, bytes, flops);
+}
+}  // namespace detail
+
 /// y (M, hidden) = scale · table[tokens of the batch]. The caller has checked the ids.
 status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, ragged_batch const& batch, float scale);
 
 /// y = x · weight / √(mean(x²) + eps), rows of the model's width.
-inline status normalise(on_cpu const& where, view<float, 2> y, view<float const, 2> x, buffer<float> const& weight, float eps, ragged_batch const&) {
+inline status normalise(on_cpu const& where, view<float, 2> y, view<float const, 2> x, buffer<float> const& weight, float eps, ragged_batch const& batch) {
+  detail::mark(batch, "RMSNorm", double(y.size()) * 8);
   return rms_norm(where, y, x, std::span<float const>(weight.data(), weight.size()), eps);
 }
 /// y (B, hidden): the last row of each sequence.
 inline status last_rows(on_cpu const&, view<float, 2> y, view<float const, 2> x, ragged_batch const& batch) {
+  detail::mark(batch, "last rows", double(y.size()) * 8);
   for (int b = 0; b < batch.count(); ++b) std::copy_n(&x(batch.q_starts[std::size_t(b) + 1] - 1, 0), x.extent[1], &y(b, 0));
   return {};
 }
@@ -108,6 +136,7 @@ inline bool by_llm_int8(packed_weight const& w, ragged_batch const& batch) { ret
 }  // namespace detail
 /// y (M, vocabulary) = scale · x · Wᵀ.
 inline status project_head(on_cpu const& where, view<float, 2> y, view<float const, 2> x, packed_weight const& w, ragged_batch const& batch, float scale) {
+  detail::mark(batch, "head", double(bytes_of(w)) + double(y.size()) * 4, 2. * double(y.size()) * double(x.extent[1]));
   if (detail::by_llm_int8(w, batch)) return gemm(where, y, product(x, w), scaled{scale}, llm_int8{.threshold = batch.int8_outliers});
   return gemm(where, y, product(x, w), scaled{scale});
 }
@@ -142,6 +171,7 @@ status linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, lin
 
 /// q, k, v ← x through a group of three.
 inline status project(on_cpu const& where, query_key_value<float> const& y, view<float const, 2> x, linear_group const& g, ragged_batch const& batch) {
+  detail::mark(batch, "q, k, v", g, x.extent[0]);
   view<float, 2> const to[] = {y.q, y.k, y.v};
   for (int i = 0; i < 3; ++i)
     if (status s = linear(where, to[i], x, g.parts[std::size_t(i)], batch); !s) return s;
@@ -149,6 +179,7 @@ inline status project(on_cpu const& where, query_key_value<float> const& y, view
 }
 /// y (M, N) += scale · x (M, K) through a group of one.
 inline status add_linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& g, ragged_batch const& batch, float scale) {
+  detail::mark(batch, x.extent[1] > y.extent[1] ? "down" : "o", g, x.extent[0]);
   return linear(where, y, x, g.parts[0], batch, scaled{scale} | residual{y});
 }
 
@@ -164,6 +195,10 @@ status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float con
 template <class T>
 status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch, float scale, int window_width);
 
+/// The same with the scores, then the weights, as a matrix (H, M, keys) in memory of the cache's element type.
+template <class T>
+status attend_eager(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch, attend_options const& how);
+
 /// Rotates the heads of x (M, heads·D) by their rows' positions.
 status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table);
 
@@ -173,21 +208,30 @@ status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buff
 /// o (M, H·D): q and k turn, k and v go into the cache, and q attends to what is there.
 template <class T>
 status attend(on_cpu const& where, view<float, 2> o, query_key_value<float> const& x, kv_cache<T>& cache, int layer, ragged_batch const& batch, rope_table const& rope,
-              float scale, int window_width) {
+              attend_options const& how) {
+  detail::mark(batch, "rotate, store", double(x.q.size() + 2 * x.k.size()) * 8);
   if (status s = rotate(where, x.q, cache.dim(), batch.position, rope); !s) return s;
   if (status s = rotate(where, x.k, cache.dim(), batch.position, rope); !s) return s;
   if (status s = append(where, cache, layer, view<float const, 2>(x.k), view<float const, 2>(x.v), batch); !s) return s;
-  return attend_cached(where, o, view<float const, 2>(x.q), cache, layer, batch, scale, window_width);
+  view<float const, 2> const q = x.q;
+  if (how.kind == attention_kind::eager) return attend_eager(where, o, q, cache, layer, batch, how);
+  double pairs = 0;  // of a query and a key that it sees
+  for (int p : batch.position) pairs += how.window ? std::min(p + 1, how.window) : p + 1;
+  double const keys = double(*std::max_element(batch.kv_used.begin(), batch.kv_used.end())) * batch.count();
+  detail::mark(batch, "attention", keys * cache.heads() * cache.dim() * 2 * sizeof(T) + double(o.size()) * 8, 4 * pairs * double(q.extent[1]));
+  return attend_cached(where, o, q, cache, layer, batch, how.scale, how.window);
 }
 
 }  // namespace smalti
 
 #if SMALTI_HEADER_ONLY || defined(SMALTI_SOURCE_DECODER)
   #include "../attention.hpp"
+  #include "eager.hpp"
 
 namespace smalti {
 
 SMALTI_INLINE status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, ragged_batch const& batch, float scale) {
+  detail::mark(batch, "embedding", double(y.size()) * 8);
   weight_view const w = borrow(table);
   parallel_for(where, batch.rows(), [&](index r) {
     decode_row(w, batch.token[std::size_t(r)], &y(r, 0));
@@ -214,6 +258,7 @@ struct gated {
 }  // namespace detail
 
 SMALTI_INLINE status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& gate_up, ragged_batch const& batch) {
+  detail::mark(batch, "gate, up", gate_up, x.extent[0]);
   linear_layer const &gate = gate_up.parts[0], &up = gate_up.parts[1];
   bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty() && !detail::by_llm_int8(gate.weight, batch) && !detail::by_llm_int8(up.weight, batch);
   if (plain) return gemm_swiglu(where, y, x, gate.weight, up.weight);
@@ -264,7 +309,8 @@ SMALTI_INLINE status rotate(on_cpu const& where, view<float, 2> x, int head_dim,
 
 SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buffer<float> const& weight, float eps, ragged_batch const& batch) {
   view<float, 2> const heads = row_major(x.at, x.size() / head_dim, head_dim);
-  return normalise(where, heads, view<float const, 2>(heads), weight, eps, batch);
+  detail::mark(batch, "RMSNorm of heads", double(x.size()) * 8);
+  return rms_norm(where, heads, view<float const, 2>(heads), std::span<float const>(weight.data(), weight.size()), eps);
 }
 
 }  // namespace smalti

@@ -1,0 +1,106 @@
+#pragma once
+// t = x · Aᵀ for the adapters of a batch of 17 to 64 rows (Hu et al. 2021, eq. 3), where each row may pass an adapter of its own (Chen et al.
+// 2023, "Punica", §4): sixteen rows of A meet only the rows of x that pass one of theirs. Floor: A once; what binds is latency. Where every row passes every column a dense
+// product is faster (H200, rank 16, 64 rows).
+
+#include "../cuda/ptx_cluster.cuh"
+#include "device_few.cuh"
+
+#if defined(__CUDACC__)
+namespace smalti::detail {
+
+inline constexpr int inputs_rows = 64;   ///< of x, at most
+inline constexpr int inputs_ahead = 4;   ///< pieces of 32 columns that a warp has on their way together: K 4096 in one turn of a cluster
+
+struct inputs_problem {
+  view<bf16, 2> t;                       ///< (M, rank)
+  view<bf16 const, 2> x;                 ///< (M, K), rows at multiples of 16 bytes
+  bf16 const* a;                         ///< (rank, K)
+  int k;                                 ///< a multiple of 8
+  int const *of_column, *of_row;         ///< (rank), (M) adapters; of_row null: every row passes every column
+};
+
+/// Grid (split, rank / 16), clusters of (split, 1, 1): a block has every split-th share of K. Fragments hold any columns, alike in A and x.
+static __global__ void __launch_bounds__(few_threads) decoder_inputs_kernel(__grid_constant__ inputs_problem const p) {
+  constexpr int warps = few_threads / 32, tiles = inputs_rows / 8;
+  __shared__ float meet[warps][tiles][128];  // (warp, tile, row of A · 8 + token)
+  __shared__ float part[tiles * 128];
+  __shared__ int row_of[inputs_rows], count;
+  __shared__ bool passes[inputs_rows];
+  int const rank = blockIdx.x, split = gridDim.x, first = int(blockIdx.y) * 16, columns = int(p.t.extent[1]), m = int(p.t.extent[0]);
+  int const lane = ptx::lane(), warp = ptx::warp(), g = lane / 4, q = lane % 4;
+  uint4 w[inputs_ahead][2];
+  auto const column_of = [&](int piece) { return ((piece * split + rank) * warps + warp) * 32 + 8 * q; };
+  auto const fetch = [&](int piece) {
+    SMALTI_UNROLL for (int j = 0; j < inputs_ahead; ++j)
+      SMALTI_UNROLL for (int half = 0; half < 2; ++half) {
+        int const row = first + g + 8 * half, c = column_of(piece + j);
+        w[j][half] = row < columns && c < p.k ? ptx::load_once_16(p.a + index(row) * p.k + c) : uint4{};
+      }
+  };
+  fetch(0);
+  ptx::launch_dependents();
+  ptx::wait_for_previous();
+  if (warp == 0) {  // the rows of x that these columns are for, in their order
+    int total = 0;
+    for (int row = lane; row < inputs_rows; row += 32) {
+      bool mine = row < m && !p.of_row;
+      for (int i = first; i < min(first + 16, columns) && row < m && !mine; ++i) mine = p.of_column[i] == p.of_row[row];
+      unsigned const all = __ballot_sync(~0u, mine);
+      if (mine) row_of[total + __popc(all & ((1u << lane) - 1))] = row;
+      passes[row] = mine, total += __popc(all);
+    }
+    if (lane == 0) count = total;
+  }
+  __syncthreads();
+  float sum[tiles][4] = {};
+  for (int piece = 0; piece * split * warps * 32 < p.k; piece += inputs_ahead) {
+    if (piece) fetch(piece);
+    SMALTI_UNROLL for (int t = 0; t < tiles; ++t) {
+      if (8 * t >= count) break;
+      uint4 x[inputs_ahead];
+      bf16 const* const row = 8 * t + g < count ? &p.x(row_of[8 * t + g], 0) : nullptr;
+      SMALTI_UNROLL for (int j = 0; j < inputs_ahead; ++j) {
+        int const c = column_of(piece + j);
+        x[j] = row && c < p.k ? *reinterpret_cast<uint4 const*>(row + c) : uint4{};
+      }
+      SMALTI_UNROLL for (int j = 0; j < inputs_ahead; ++j) {
+        ptx::mma_m16n8k16<bf16>(sum[t], {w[j][0].x, w[j][1].x, w[j][0].y, w[j][1].y}, x[j].x, x[j].y);
+        ptx::mma_m16n8k16<bf16>(sum[t], {w[j][0].z, w[j][1].z, w[j][0].w, w[j][1].w}, x[j].z, x[j].w);
+      }
+    }
+  }
+  SMALTI_UNROLL for (int t = 0; t < tiles; ++t)
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i) meet[warp][t][(g + i / 2 * 8) * 8 + 2 * q + i % 2] = sum[t][i];
+  __syncthreads();
+  int const used = ceil_div(count, 8) * 128;
+  for (int i = int(threadIdx.x); i < used; i += few_threads) {
+    float v = 0;
+    SMALTI_UNROLL for (int j = 0; j < warps; ++j) v += meet[j][i / 128][i % 128];
+    part[i] = v;
+  }
+  ptx::cluster_meet();
+  for (int i = rank * few_threads + int(threadIdx.x); i < used; i += split * few_threads) {
+    int const token = i / 128 * 8 + i % 8, column = first + i % 128 / 8;
+    if (token >= count || column >= columns) continue;
+    float v = 0;
+    for (int j = 0; j < split; ++j) v += ptx::load_of_block(&part[i], j);
+    int const row = row_of[token];
+    p.t(row, column) = bf16(p.of_row && p.of_column[column] != p.of_row[row] ? 0.f : v);
+  }
+  for (int i = rank * few_threads + int(threadIdx.x); i < m * 16; i += split * few_threads)
+    if (int const row = i / 16, column = first + i % 16; !passes[row] && column < columns) p.t(row, column) = bf16(0.f);
+  ptx::cluster_meet();  // nobody leaves while others read what it has
+}
+
+/// Whether these operands are this kernel's.
+inline bool inputs_fit(view<bf16 const, 2> x) {
+  return x.extent[0] <= inputs_rows && x.extent[1] % 8 == 0 && reinterpret_cast<std::uintptr_t>(x.at) % 16 == 0 && (x.extent[0] <= 1 || x.stride[0] % 8 == 0);
+}
+inline status launch_inputs(on_cuda const& where, inputs_problem const& p) {
+  int const split = where.device >= sm_90a ? 4 : 1;
+  return launch_clusters(where, overlapped, split, decoder_inputs_kernel, dim3(unsigned(split), unsigned(ceil_div(p.t.extent[1], index(16)))), few_threads, 0, p);
+}
+
+}  // namespace smalti::detail
+#endif

@@ -1,0 +1,65 @@
+// t = x · Aᵀ of the adapters that rows pass (decoder/device_inputs.cuh), against sums in double: ranks that end within sixteen rows, K from one
+// piece on, rows with and without an adapter; t poisoned, and the same bits again.
+
+#include <catch2/catch.hpp>
+#include <smalti/cuda/device_buffer.cuh>
+#include <smalti/decoder/device_inputs.cuh>
+#include <cmath>
+#include <cstring>
+#include <vector>
+#include "device_where.cuh"
+
+namespace smalti {
+namespace {
+
+on_cuda const gpu = test::board();
+
+std::vector<bf16> random_values(std::size_t n, unsigned seed) {
+  std::vector<bf16> v;
+  for (std::size_t i = 0; i < n; ++i) seed = seed * 1664525u + 1013904223u, v.push_back(bf16(float(int(seed >> 16) % 2001 - 1000) / 1000.f));
+  return v;
+}
+
+TEST_CASE("inputs of adapters are the sums of the rows that pass them, and 0 elsewhere") {
+  for (int m : {1, 7, 8, 9, 17, 33, 64})
+    for (int k : {8, 40, 384, 4096, 14336})
+      for (int rank : {8, 16, 24, 136}) {
+        auto const x = random_values(std::size_t(m) * std::size_t(k), 1), a = random_values(std::size_t(rank) * std::size_t(k), 2);
+        std::vector<int> of_column, of_row;
+        for (int i = 0; i < rank; ++i) of_column.push_back(i % 24 == 23 ? -2 : i / 12);  // adapters that share sixteen rows, and columns of none
+        for (int i = 0; i < m; ++i) of_row.push_back((i * 7 + i / 3) % 6 - 1);
+        auto const xs = upload(gpu, x.data(), x.size()), as = upload(gpu, a.data(), a.size());
+        auto const columns = upload(gpu, of_column.data(), of_column.size()), rows = upload(gpu, of_row.data(), of_row.size());
+        device_buffer<bf16> t(std::size_t(m) * std::size_t(rank));
+        for (bool by_row : {true, false}) {
+          CAPTURE(m, k, rank, by_row);
+          buffer<bf16> got[2];
+          for (auto& one : got) {
+            REQUIRE(cudaMemset(t.data(), 0xff, t.bytes()) == cudaSuccess);
+            REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+            auto const s = detail::launch_inputs(gpu, {row_major(t.data(), m, rank), row_major(xs.data(), m, k), as.data(), k, columns.data(), by_row ? rows.data() : nullptr});
+            REQUIRE((s || (UNSCOPED_INFO(s.why), false)));
+            one = download(gpu, t);
+          }
+          CHECK(std::memcmp(got[0].data(), got[1].data(), t.bytes()) == 0);
+          double worst = 0;
+          for (int i = 0; i < m; ++i)
+            for (int r = 0; r < rank; ++r) {
+              double want = 0, size = 0;
+              bool const passes = !by_row || of_column[std::size_t(r)] == of_row[std::size_t(i)];
+              for (int c = 0; c < k && passes; ++c) {
+                double const product = double(float(x[std::size_t(i) * std::size_t(k) + std::size_t(c)])) * double(float(a[std::size_t(r) * std::size_t(k) + std::size_t(c)]));
+                want += product, size += product * product;
+              }
+              float const v = float(got[0][std::size_t(i) * std::size_t(rank) + std::size_t(r)]);
+              // rounded to bf16 once, at most 2^-8 of it; sums in fp32 err by less than their parts' norm times √K · 2^-24, here 2^-17 of it at most
+              double const off = passes ? std::fabs(v - want) / (std::fabs(want) / 256 + std::sqrt(size) / 65536 + 1e-30) : v == 0.f ? 0. : 1e9;
+              worst = std::max(worst, std::isnan(off) ? 1e9 : off);
+            }
+          CHECK(worst <= 1.01);
+        }
+      }
+}
+
+}  // namespace
+}  // namespace smalti
