@@ -87,12 +87,6 @@ SMALTI_D uint2 load_once_8(void const* p) {
 }
 /// The line of 128 bytes at p on its way into L2, where later writes of others are seen.
 SMALTI_D void prefetch(void const* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
-/// `bytes` from p on, both multiples of 16, on their way into L2 by the copy engine, which takes nothing of the loads' pipe. From sm_90 on.
-SMALTI_D void prefetch_bulk(void const* p, int bytes) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes) : "memory");
-#endif
-}
 /// Likewise, into L1: for what nobody writes.
 SMALTI_D void prefetch_near(void const* p) { asm volatile("prefetch.global.L1 [%0];" ::"l"(p)); }
 /// A word of shared memory at a fixed distance from `address`: the distance costs no instruction.

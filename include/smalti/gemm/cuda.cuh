@@ -138,7 +138,7 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   }
   for (index begin = 0; begin < m; begin += nf4_most_tokens) {  // W is read anew for every 64 tokens
     auto const part = tokens_of(p, begin, min(m - begin, index(nf4_most_tokens)));
-    auto const s = with_nf4_config(part.m, part.pair, [&]<class Config>() {
+    auto const s = with_nf4_config(part.m, [&]<class Config>() {
       nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, nf4_work_of(part), where.device, processors());
       return nf4_launch<Config>(where, part, tile, how.programmatic && begin == 0, out);
     });

@@ -7,9 +7,6 @@
 #include "epilogue.hpp"
 #include "nf4_sm80.cuh"
 
-#ifndef REACH
-  #define REACH 0
-#endif
 namespace smalti {
 namespace detail {
 
@@ -39,7 +36,7 @@ SMALTI_D void nf4_stage(Problem const& p, X* to, int row, int first, int columns
 }
 
 /// `turns` steps of a warp's path into its accumulators. from: the first of them in x; ahead: that step's weights, on their way.
-template <int Reach = 0, class X, class Warp, class Scales>
+template <class X, class Warp, class Scales>
 SMALTI_D void nf4_multiply_steps(Warp& warp, nf4_path<Scales>& path, nf4_step<Scales>& ahead, X const* from, int row, int m, int turns, int stride) {
   int const never = blockDim.z - 1;                                           // 0, which the compiler cannot know
   for (; turns > 0; --turns) {
@@ -48,7 +45,6 @@ SMALTI_D void nf4_multiply_steps(Warp& warp, nf4_path<Scales>& path, nf4_step<Sc
     nf4_step<Scales> const now = ahead;
     path.move(stride, int(now.codes[1][1].w & never));
     if (path.left > 0) ahead = path.fetch();
-    if constexpr (Reach > 0) path.ask(Reach, 1);
     warp.multiply(now, path.column, from, row, m);
     path.column += stride * nf4_panel::step, from += stride * nf4_panel::step;
   }
@@ -100,7 +96,6 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
   if constexpr (E.whole) {                                                    // two steps of them: later there are no registers for that
     now = ahead, path.move(stride, 0);
     if (path.left > 0) ahead = path.fetch();
-    if constexpr (REACH > 0) path.ask(1, REACH);
   }
   ptx::launch_dependents();
   warp_type warp;
@@ -135,7 +130,7 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
     X const* const from = x + (first - begin) * nf4_panel::step;
     if (steps > 0) warp.multiply(now, path.column, from, row_x, p.m);
     path.column += nf4_panel::step;
-    detail::nf4_multiply_steps<REACH>(warp, path, ahead, from + nf4_panel::step, row_x, p.m, path.left, 1);
+    detail::nf4_multiply_steps(warp, path, ahead, from + nf4_panel::step, row_x, p.m, path.left, 1);
   } else {
     ptx::wait_for_previous();
     detail::nf4_main_loop(p, tile, warp, x, begin, end, part, path, ahead);

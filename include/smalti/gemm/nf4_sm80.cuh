@@ -185,13 +185,6 @@ struct nf4_path {
     code += parts * nf4_panel::code_bytes + zero, scale += parts * nf4_scale_reader<Scales>::bytes + zero;
     --left;
   }
-  /// Of a run in one piece: `count` steps, the first `from` turns ahead, on their way into L2.
-  SMALTI_D void ask(int from, int count) const {
-    int const n = min(count, left - from);
-    if (n <= 0 || ptx::lane()) return;
-    ptx::prefetch_bulk(code + from * nf4_panel::code_bytes, n * nf4_panel::code_bytes);
-    ptx::prefetch_bulk(scale + from * nf4_scale_reader<Scales>::bytes, n * nf4_scale_reader<Scales>::bytes);
-  }
 };
 
 /// One warp: a panel of W, `tiles` × 8 tokens.
