@@ -24,12 +24,7 @@ attention_sm90_kernel(__grid_constant__ detail::sm90_plan<E> const plan, __grid_
 
   if (threadIdx.x == 0) {
     for (auto* map : {&plan.q, &plan.k, &plan.v, &plan.o}) ptx::tma_prefetch(map);
-    // full: the producer arrives, and bytes · empty: every consumer warp arrives
-    for (int i = 0; i < storage::q_stages; ++i) ptx::mbarrier_init(&smem.q_full[i], 1), ptx::mbarrier_init(&smem.q_empty[i], T.warps);
-    for (int i = 0; i < T.stages; ++i) {
-      ptx::mbarrier_init(&smem.k_full[i], 1), ptx::mbarrier_init(&smem.k_empty[i], T.warps);
-      ptx::mbarrier_init(&smem.v_full[i], 1), ptx::mbarrier_init(&smem.v_empty[i], T.warps);
-    }
+    smem.init();
     ptx::mbarrier_init_fence();
   }
   ptx::sync_block();
