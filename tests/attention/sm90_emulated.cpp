@@ -66,6 +66,7 @@ TEST_CASE("Hopper's engine, emulated: a causal mask with a window, three warpgro
 TEST_CASE("Hopper's engine, emulated: warpgroups behind the sequence's end, and above a diagonal") {
   emulate<attention_tile{192, 64, 2, 12}, 64>({.queries = 230, .keys = 330, .d = 64}, full{});
   emulate<attention_tile{192, 80, 3, 12}, 64>({.queries = 390, .keys = 390, .d = 64}, causal{});
+  emulate<attention_tile{256, 64, 3, 16}, 64>({.heads = 2, .queries = 390, .keys = 390, .d = 64}, causal{}, {}, 2);
 }
 
 TEST_CASE("Hopper's engine, emulated: half precision, values of another width, O stored without the copy engine") {
