@@ -75,6 +75,7 @@ TEST_CASE("Hopper's engine, emulated: half precision, values of another width, O
 
 TEST_CASE("Hopper's engine, emulated: one buffer for Q, whose numbers travel ahead of it; items without a key between others") {
   emulate<attention_tile{128, 80, 2, 8}, 256>({.heads = 2, .queries = 200, .keys = 170, .d = 256}, causal{-30}, {}, 2);
+  emulate<attention_tile{128, 176, 2, 8}, 128>({.heads = 3, .queries = 150, .keys = 400, .d = 128}, causal{250});
   static int const q[] = {0, 7, 20, 33, 46}, k[] = {0, 31, 31, 31, 121}, position[] = {24, 0, 0, 77};
   emulate<attention_tile{128, 80, 2, 8}, 256>({.queries = 46, .keys = 121, .d = 256}, causal{}, {.count = 4, .q_starts = q, .kv_starts = k, .positions = position});
 }

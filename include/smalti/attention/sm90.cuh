@@ -75,8 +75,9 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
 
 /// O = softmax(variant(Q Kᵀ · scale)) V on Hopper: bf16 or f16, D 64, 96, 128, 192 or 256, Dv likewise. scale > 0 and a key.
 /// Asynchronous, allocates nothing. Errors: attn.1-5 (tile), attn.6-9, 11-15 (operands), attn.18, cuda; nothing is written then.
-template <int D, int Dv = D, class Tuning = tuned_sm90, class E, attention_variant Variant = full>
+template <int D, int Dv = D, class Table = tuned_sm90, class E, attention_variant Variant = full>
 status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Variant const& variant = {}) {
+  using Tuning = std::conditional_t<std::is_same_v<Table, tuned_sm90> && !keeps_all<Variant>, tuned_sm90_masked, Table>;
   constexpr attention_shape S{D, sizeof(E), Dv};
   constexpr attention_tile T = Tuning{}(S, sm_90a);
   if (auto s = p.check(); !s) return s;

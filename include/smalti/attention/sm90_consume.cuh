@@ -15,7 +15,7 @@ struct sm90_consumer {
   using storage = sm90_storage<T, D, Dv, E>;
   static constexpr bool take_turns = storage::groups > 2;   // on the tensor cores: three warpgroups gain, two do not
   static constexpr bool apart = rows_apart(T, storage::shape);  // masks and tiles to skip are those of our own rows
-  static constexpr bool exponentials_first = Dv > 128;      // before the wait for O: gains where that is long
+  static constexpr bool exponentials_first = Dv > 128 && !storage::ahead;  // before the wait for O: gained where that is long
   sm90_plan<E> const& plan;
   Variant const& variant;
   storage& smem;

@@ -179,7 +179,9 @@ struct fp8_consumer {
 
   SMALTI_D void step() {
     ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
+    ptx::barrier_sync(2 + group, 256);  // turns on the tensor cores keep the warpgroups apart
     start_scores();
+    ptx::barrier_arrive(2 + (group + 1) % storage::groups, 256);
     ptx::wgmma_wait<0>(), ptx::pin(s.x);
     release(&smem.k_empty[k.stage]), k.advance();
     bool const moved = probabilities();
@@ -193,6 +195,7 @@ struct fp8_consumer {
   }
 
   SMALTI_D void run() {
+    if (group == 0) ptx::barrier_arrive(2, 256);  // the first turn is ours
     for (; next_item(); end_item()) {
       softmax = {};
       SMALTI_UNROLL for (int r = 0; r < 2; ++r) o.map(r, [](float) { return 0.f; });

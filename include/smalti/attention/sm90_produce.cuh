@@ -51,6 +51,10 @@ struct sm90_producer {
     ptx::mbarrier_wait(&smem.item_empty[item.stage], item.lap ^ 1);
     smem.item[item.stage] = w;
     ptx::mbarrier_arrive(&smem.item_full[item.stage]), item.advance();
+    if (w.head >= 0)  // Q's buffer is not free yet: let it wait nearer
+      for (int g = 0; g < storage::groups; ++g)
+        SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
+          ptx::tma_prefetch(&plan.q, 64 * c, w.row_q + w.q0 + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
   }
   SMALTI_D void fetch_q(sm90_work const& w) {
     constexpr int groups = storage::groups / storage::q_parts;
