@@ -11,7 +11,7 @@ namespace smalti {
 
 /// Persistent: one block an SM. One warpgroup copies and gives its registers to the others.
 template <int D, class Tuning, class Out, attention_variant Variant>
-__global__ void __launch_bounds__(128 + 32 * Tuning{}(attention_shape{D, 1}, sm_90a).warps, 1)
+__global__ void __launch_bounds__(384, 1)
 attention_sm90_fp8_kernel(__grid_constant__ detail::fp8_plan<Out> const plan, __grid_constant__ Variant const variant) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   constexpr attention_tile T = Tuning{}(attention_shape{D, 1}, sm_90a);
@@ -33,10 +33,10 @@ attention_sm90_fp8_kernel(__grid_constant__ detail::fp8_plan<Out> const plan, __
 
   int const group = ptx::warpgroup() - 1;
   if (group < 0) {
-    ptx::registers_lower_to<T.warps == 8 ? 24 : 32>();
+    ptx::registers_lower_to<24>();
     if (threadIdx.x == 0) detail::fp8_producer<T, D, Out, Variant>{plan, variant, smem}.run();
   } else {
-    ptx::registers_raise_to<T.warps == 8 ? 240 : 160>();
+    ptx::registers_raise_to<240>();
     detail::fp8_consumer<T, D, Out, Variant>{plan, variant, smem, group}.run();
   }
 #elif defined(__CUDA_ARCH__)

@@ -1,9 +1,8 @@
 #pragma once
-// The computing half of Hopper's 8-bit engine: one warpgroup, 64 query rows of every item. A warpgroup does one thing after the other,
-// S = Q K_jᵀ, softmax, P V_j, and three of them cover each other's waits: exponentials bind, and a third warp a scheduler brings more
-// than a second product in flight, for which there are no registers then. The product goes into registers that S has left, from zero,
-// and is added to O in f32: tensor cores keep about 14 bits of 8-bit products' sums (DeepSeek-V3 technical report, §3.3.2), so long sums
-// must not be theirs.
+// The computing half of Hopper's 8-bit engine: one warpgroup, 64 query rows of every item. As in sm90_consume.cuh a step starts
+// S = Q K_jᵀ and the product of the tile before it together, and does the softmax of S while the second still runs. That product
+// goes into registers of its own, from zero, and is added to O in f32: tensor cores keep about 14 bits of 8-bit products' sums
+// (DeepSeek-V3 technical report, §3.3.2), so long sums must not be theirs.
 
 #include "sm90_fp8_plan.cuh"
 #include "sm90_fp8_softmax.cuh"
@@ -20,14 +19,16 @@ struct fp8_consumer {
 
   fp8_ring<2> q{};
   fp8_ring<T.stages> k{}, v{};
-  warp_block<T.kv> s{};           // S_ij, then P_ij; where D is Bk, then P_ij V_j       (64, Bk)
-  warp_block<D == T.kv ? 8 : D> narrow{};  // else that                                   (64, Dv)
+  warp_block<T.kv> s{};           // S_ij, then P_ij                                     (64, Bk)
   uint32_t p[T.kv / 32][4] = {};  // P_ij as the A operand of the next product           (64, Bk)
+  warp_block<D> part{};           // P_i,j+1 V_j+1                                       (64, Dv)
   warp_block<D> o{};              // O_i                                                 (64, Dv)
   fp8_softmax softmax{};          // m_i, l_i                                            (64)
   using place = fp8_place;
-  float factor = 1.f;             // fp8_work's; the rest of the item waits in shared memory
+  float factor = 1.f;             // fp8_work's; the rest of the item, and what o belongs to, wait in shared memory
+  bool any = false;               // whether o belongs to anything yet
   fp8_walk<T, Variant> walk{};
+  struct { int j; bool masked; } tile{}, next{};  // whose scores are under way · the walk's
 
   SMALTI_D int row() const { return 64 * group + 16 * (ptx::warp() % 4); }  // of this warp, in the block
   SMALTI_D void release(uint64_t* empty) const { ptx::mbarrier_arrive_if(ptx::lane() == 0, empty); }
@@ -38,14 +39,19 @@ struct fp8_consumer {
 
   // ---------------------------------------------------------------- which tile
 
+  SMALTI_D bool advance() {
+    walk.advance(variant);
+    next = {walk.j, walk.masked(variant)};
+    return bool(walk);
+  }
   /// The next item that has a tile at all.
   SMALTI_D bool next_item() {
     for (;; end_item()) {
       ptx::mbarrier_wait(&smem.q_full[q.stage], q.lap);
       if (ptx::uniform(item().head) < 0) return false;
       fp8_work const w{0, 0, ptx::uniform(item().q0), 0, ptx::uniform(item().seq_kv), 0, 0, ptx::uniform(item().position), 0.f, 0.f};
-      factor = item().factor, walk = {variant, w}, walk.advance(variant);
-      if (walk) return true;
+      factor = item().factor, walk = {variant, w};
+      if (advance()) return true;
       store_nothing();
     }
   }
@@ -65,30 +71,27 @@ struct fp8_consumer {
     }
     ptx::wgmma_commit();
   }
-  SMALTI_D void start_output() {  // P V, in the registers of S
-    ptx::pin(part()), ptx::pin(p);
+  /// part = P V. Issued in every step, even the first, where it computes nothing that is used: a branch around it makes the compiler
+  /// wait for every product.
+  SMALTI_D void start_output() {
+    ptx::pin(part.x), ptx::pin(p);
     ptx::wgmma_fence();
     SMALTI_UNROLL for (int i = 0; i < T.kv / 32; ++i) {
       uint64_t const b = ptx::wgmma_operand(smem.v[v.stage][i / 4]);
-      ptx::wgmma_e4m3(part(), p[i], ptx::wgmma_advance(b, i % 4 * 32), i > 0);
+      ptx::wgmma_e4m3(part.x, p[i], ptx::wgmma_advance(b, i % 4 * 32), i > 0);
     }
     ptx::wgmma_commit();
   }
-  SMALTI_D auto part() -> float (&)[D / 8][4] {
-    if constexpr (D == T.kv) return s.x;
-    else return narrow.x;
-  }
-  SMALTI_D void promote(bool moved) {  // O = decay · O + P V
-    if (moved)
-      SMALTI_UNROLL for (int r = 0; r < 2; ++r) o.map(r, [f = softmax.decay[r]](float x) { return f * x; });
+  SMALTI_D void promote() {  // O += part
     SMALTI_UNROLL for (int n = 0; n < D / 8; ++n)
-      SMALTI_UNROLL for (int i = 0; i < 4; ++i) o.x[n][i] += part()[n][i];
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i) o.x[n][i] += part.x[n][i];
   }
   /// Behind a sequence's last key lie somebody else's values or nobody's: a weight of 0 times NaN would be NaN. 16 bytes of a row are
   /// the values of 16 keys.
   SMALTI_D void clear_values() {
-    int const keys = walk.seq_kv - walk.j * T.kv;
+    int const keys = walk.seq_kv - tile.j * T.kv;
     if (plan.whole || keys >= T.kv) return;
+    ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
     SMALTI_UNROLL for (int c = 0; c < storage::panels_v; ++c)
       for (int i = int(threadIdx.x) - 128; i < 8 * D; i += 32 * T.warps) {
         int const d = i / 8, keep = keys - 128 * c - 16 * (i % 8 ^ d % 8);  // the 128-byte swizzle
@@ -105,9 +108,9 @@ struct fp8_consumer {
 
   SMALTI_D bool probabilities() {  // S → P, m, l
     bool moved;
-    s.q0 = walk.q0 + row(), s.k0 = walk.j * T.kv, s.head = item().head, s.batch = item().batch;
+    s.q0 = walk.q0 + row(), s.k0 = tile.j * T.kv, s.head = item().head, s.batch = item().batch;
     if constexpr (!leaves_scores<Variant>) s.for_each([&](float& x, score_at at) { x = variant.score(factor * x, at); });
-    if (walk.masked(variant)) mask();
+    if (tile.masked) mask();
     moved = softmax.step(s, power(factor));
     return moved;
   }
@@ -140,9 +143,9 @@ struct fp8_consumer {
   }
 
   /// O / l. Each warp lays its 16 rows out in shared memory, and the copy engine takes them away until the next item's end.
-  SMALTI_D void store() {
-    place const out = place_of(item());
-    fp8_softmax::ending const end[2] = {ending(softmax, 0, out), ending(softmax, 1, out)};
+  SMALTI_D void store(fp8_softmax const& of) {
+    place const out = smem.out[4 * group + ptx::warp() % 4];
+    fp8_softmax::ending const end[2] = {ending(of, 0, out), ending(of, 1, out)};
     float const factor[2] = {out.scale * end[0].inverse, out.scale * end[1].inverse};
     auto const pair = [&](int n, int r) { return ptx::pack<Out>(factor[r] * o.x[n][2 * r], factor[r] * o.x[n][2 * r + 1]); };
     int const lane = ptx::lane(), rows = out.rows - row();
@@ -177,31 +180,53 @@ struct fp8_consumer {
 
   // ---------------------------------------------------------------- the loop
 
-  SMALTI_D void step() {
+  /// The scores of this tile and the product of the tile before it; then the softmax of the first under the second. A fresh tile is its
+  /// item's first: the product is another item's last, which is then finished here, without a bubble between items.
+  /// False: it was its item's last.
+  template <bool Fresh>
+  SMALTI_D bool step() {
+    bool const any = !Fresh || this->any;
     ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
-    ptx::barrier_sync(2 + group, 256);  // turns on the tensor cores keep the warpgroups apart
     start_scores();
-    ptx::barrier_arrive(2 + (group + 1) % storage::groups, 256);
-    ptx::wgmma_wait<0>(), ptx::pin(s.x);
-    release(&smem.k_empty[k.stage]), k.advance();
-    bool const moved = probabilities();
-    pack();
-    ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
-    clear_values();
+    if (any) ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
     start_output();
-    ptx::wgmma_wait<0>(), ptx::pin(part()), ptx::pin(p);
-    release(&smem.v_empty[v.stage]), v.advance();
-    promote(moved);
+    tile = next;
+    bool const more = advance();  // under the products
+    ptx::wgmma_wait<1>(), ptx::pin(s.x);
+    release(&smem.k_empty[k.stage]), k.advance();
+    auto const before = softmax;
+    if (Fresh) softmax = {};
+    bool const moved = probabilities();
+    ptx::wgmma_wait<0>(), ptx::pin(part.x), ptx::pin(p);
+    if (any) release(&smem.v_empty[v.stage]), v.advance();
+    pack();
+    promote();
+    if constexpr (Fresh) {
+      if (any) store(before);
+      SMALTI_UNROLL for (int r = 0; r < 2; ++r) o.map(r, [](float) { return 0.f; });
+      ptx::sync_warp();
+      if (ptx::lane() == 0) smem.out[4 * group + ptx::warp() % 4] = place_of(item());
+      ptx::sync_warp();
+      this->any = true;
+      clear_values();
+    } else if (moved) {
+      SMALTI_UNROLL for (int r = 0; r < 2; ++r) o.map(r, [f = softmax.decay[r]](float x) { return f * x; });
+    }
+    return more;
   }
 
   SMALTI_D void run() {
-    if (group == 0) ptx::barrier_arrive(2, 256);  // the first turn is ours
-    for (; next_item(); end_item()) {
-      softmax = {};
-      SMALTI_UNROLL for (int r = 0; r < 2; ++r) o.map(r, [](float) { return 0.f; });
-      for (; walk; walk.advance(variant)) step();
-      store();
-    }
+    if (!next_item()) return;
+    do {
+      if (step<true>())
+        while (step<false>()) {}
+      end_item();
+    } while (next_item());
+    ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
+    start_output();
+    ptx::wgmma_wait<0>(), ptx::pin(part.x), ptx::pin(p);
+    promote();
+    store(softmax);
     ptx::tma_store_wait_read();
   }
 };

@@ -15,14 +15,14 @@ SMALTI_HD constexpr int smem_bytes_fp8(attention_tile t, attention_shape s) {
   return 2 * t.q * round_up(s.head_dim, 128) + t.stages * (t.kv * round_up(s.head_dim, 128) + s.values() * round_up(t.kv, 128)) + t.q * s.values() * 2 + 1024;
 }
 
-/// S, then a product, P in 8 bits, and O: f32, 64 rows over 128 threads.
-SMALTI_HD constexpr int registers_fp8(attention_tile t, attention_shape s) { return t.kv / 2 + t.kv / 8 + s.values() / 2; }
+/// S and P, and two levels of O: f32, 64 rows over 128 threads; P in 8 bits.
+SMALTI_HD constexpr int registers_fp8(attention_tile t, attention_shape s) { return t.kv / 2 + t.kv / 8 + s.values(); }
 
 SMALTI_HD constexpr misfit fits_fp8(attention_tile t, attention_shape s, arch a) {
   if (s.elem_bytes != 1 || (s.head_dim != 64 && s.head_dim != 128) || s.values() != s.head_dim) return misfit::head_dim;
   if (t.kv != 128) return misfit::kv_rows;
-  if (t.q != 16 * t.warps || (t.warps != 8 && t.warps != 12)) return misfit::q_rows;
-  if (registers_fp8(t, s) > 144) return misfit::registers;
+  if (t.q != 128 || t.warps != 8) return misfit::q_rows;
+  if (registers_fp8(t, s) > 208) return misfit::registers;
   if (t.stages < 2 || smem_bytes_fp8(t, s) > a.smem) return misfit::shared_memory;
   return misfit::none;
 }
@@ -30,7 +30,7 @@ SMALTI_HD constexpr misfit fits_fp8(attention_tile t, attention_shape s, arch a)
 /// Best known tiles in 8 bits.
 struct tuned_fp8 {
   SMALTI_HD constexpr attention_tile operator()(attention_shape, arch) const {
-    return {.q = 192, .kv = 128, .stages = 3, .warps = 12};  // H200 · 13.0 · 2026-11 · D 128, full, S 4096, 16384: 845, 905
+    return {.q = 128, .kv = 128, .stages = 3, .warps = 8};  // H200 · 13.0 · 2026-11 · D 128, S 4096: 859, 786
   }
 };
 
@@ -94,7 +94,8 @@ struct fp8_storage {
   alignas(1024) Out o[T.warps][panels_o][16][64];
   uint64_t q_full[2], q_empty[2];
   uint64_t k_full[T.stages], k_empty[T.stages], v_full[T.stages], v_empty[T.stages];
-  fp8_work item[2];  // what q holds
+  fp8_work item[2];        // what q holds
+  fp8_place out[T.warps];  // what each warp's O belongs to
 };
 
 /// A position in a ring of buffers, and the parity its barriers have on this lap.

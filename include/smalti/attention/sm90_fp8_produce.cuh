@@ -15,7 +15,8 @@ struct fp8_producer {
 
   fp8_ring<2> q{};
   fp8_ring<T.stages> k{}, v{};
-  struct keys { int row, head, batch; };  // where an item's K and V are
+  struct keys { int row, head, batch; } last_of{};  // where an item's K and V are
+  int last = -1;                                    // the tile whose K is on its way and whose V is not
 
   SMALTI_D void fetch_k(keys const& of, int j) {
     ptx::mbarrier_wait(&smem.k_empty[k.stage], k.lap ^ 1);
@@ -24,12 +25,13 @@ struct fp8_producer {
       ptx::tma_load(smem.k[k.stage][c], &plan.k, &smem.k_full[k.stage], 128 * c, of.row + j * T.kv, of.head, of.batch);
     k.advance();
   }
-  SMALTI_D void fetch_v(keys const& of, int j) {
+  SMALTI_D void fetch_last_v() {
+    if (last < 0) return;
     ptx::mbarrier_wait(&smem.v_empty[v.stage], v.lap ^ 1);
     ptx::mbarrier_arrive_expecting(&smem.v_full[v.stage], storage::panels_v * D * 128);
     SMALTI_UNROLL for (int c = 0; c < storage::panels_v; ++c)
-      ptx::tma_load(smem.v[v.stage][c], &plan.v, &smem.v_full[v.stage], of.row + j * T.kv + 128 * c, 0, of.head, of.batch);
-    v.advance();
+      ptx::tma_load(smem.v[v.stage][c], &plan.v, &smem.v_full[v.stage], last_of.row + last * T.kv + 128 * c, 0, last_of.head, last_of.batch);
+    v.advance(), last = -1;
   }
   SMALTI_D void fetch_q(fp8_work const& w) {
     ptx::mbarrier_wait(&smem.q_empty[q.stage], q.lap ^ 1);
@@ -53,9 +55,15 @@ struct fp8_producer {
       keys const of{w.row_kv, w.head / p.group(), p.lengths.kv_starts ? 0 : w.batch};
       fp8_walk<T, Variant> walk{variant, w};
       walk.advance(variant);
+      if (!walk) fetch_last_v();  // behind items without a tile Q waits until somebody who waits for V has gone on
       fetch_q(w);
-      for (; walk; walk.advance(variant)) fetch_k(of, walk.j), fetch_v(of, walk.j);
+      for (; walk; walk.advance(variant)) {  // in the order of use: K of a tile, then V of the tile before it
+        fetch_k(of, walk.j);
+        fetch_last_v();
+        last_of = of, last = walk.j;
+      }
     }
+    fetch_last_v();
     // each block draws one ticket too many; the last of them clears the counter for the next launch
     if (plan.ticket && i == plan.items() + int(gridDim.x) - 1) atomicExch(plan.ticket, 0u);
     fetch_q({-1});
