@@ -9,9 +9,9 @@ namespace smalti::bench {
 
 inline constexpr attention_shape swept_shape{SWEEP_HEAD_DIM, 2};  // bf16
 
-/// Tiles that Hopper's engine may be swept over; 192 query rows need twelve warps, so most of the product is no tile.
-inline constexpr auto wgmma_space = sweep<attention_tile>(/*q*/ axis{128, 192}, /*kv*/ axis{64, 80, 96, 112, 128, 144, 160, 176, 192}, /*stages*/ axis{2, 3},
-                                                          /*warps*/ axis{8, 12});
+/// Tiles that Hopper's engine may be swept over; 16 query rows need a warp, so most of the product is no tile.
+inline constexpr auto wgmma_space = sweep<attention_tile>(/*q*/ axis{128, 192, 256}, /*kv*/ axis{64, 80, 96, 112, 128, 144, 160, 176, 192}, /*stages*/ axis{2, 3},
+                                                          /*warps*/ axis{8, 12, 16});
 
 #if SWEEP_ENGINE == 90
 inline constexpr char const* engine_name = "sm_90a";

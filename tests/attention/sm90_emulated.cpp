@@ -32,14 +32,7 @@ void launch(attention_problem<E> const& p, Variant const& variant, unsigned grid
   for (unsigned i = 0; i < grid; ++i) {
     auto const smem = std::make_unique<storage>();
     std::memset(static_cast<void*>(smem.get()), 0xff, sizeof(storage));  // NaN
-    auto const prepare = [&] {
-      for (int s = 0; s < storage::q_stages; ++s) ptx::mbarrier_init(&smem->q_full[s], 1), ptx::mbarrier_init(&smem->q_empty[s], T.warps);
-      for (int s = 0; s < T.stages; ++s) {
-        ptx::mbarrier_init(&smem->k_full[s], 1), ptx::mbarrier_init(&smem->k_empty[s], T.warps);
-        ptx::mbarrier_init(&smem->v_full[s], 1), ptx::mbarrier_init(&smem->v_empty[s], T.warps);
-      }
-    };
-    ptx::run_specialised(T.warps, i, grid, reinterpret_cast<char*>(smem.get()), prepare,
+    ptx::run_specialised(T.warps, i, grid, reinterpret_cast<char*>(smem.get()), [&] { smem->init(); },
                          [&] { detail::sm90_producer<T, D, Dv, E, Variant>{plan, variant, *smem}.run(); },
                          [&] { detail::sm90_consumer<T, D, Dv, E, Variant>{plan, variant, *smem, ptx::warpgroup() - 1}.run(); });
   }
@@ -73,10 +66,18 @@ TEST_CASE("Hopper's engine, emulated: a causal mask with a window, three warpgro
 TEST_CASE("Hopper's engine, emulated: warpgroups behind the sequence's end, and above a diagonal") {
   emulate<attention_tile{192, 64, 2, 12}, 64>({.queries = 230, .keys = 330, .d = 64}, full{});
   emulate<attention_tile{192, 80, 3, 12}, 64>({.queries = 390, .keys = 390, .d = 64}, causal{});
+  emulate<attention_tile{256, 64, 3, 16}, 64>({.heads = 2, .queries = 390, .keys = 390, .d = 64}, causal{}, {}, 2);
 }
 
 TEST_CASE("Hopper's engine, emulated: half precision, values of another width, O stored without the copy engine") {
   emulate<attention_tile{128, 80, 2, 8}, 192, 128, f16>({.queries = 70, .keys = 90, .d = 192, .dv = 128}, causal{20});
+}
+
+TEST_CASE("Hopper's engine, emulated: one buffer for Q, whose numbers travel ahead of it; items without a key between others") {
+  emulate<attention_tile{128, 80, 2, 8}, 256>({.heads = 2, .queries = 200, .keys = 170, .d = 256}, causal{-30}, {}, 2);
+  emulate<attention_tile{128, 176, 2, 8}, 128>({.heads = 3, .queries = 150, .keys = 400, .d = 128}, causal{250});
+  static int const q[] = {0, 7, 20, 33, 46}, k[] = {0, 31, 31, 31, 121}, position[] = {24, 0, 0, 77};
+  emulate<attention_tile{128, 80, 2, 8}, 256>({.queries = 46, .keys = 121, .d = 256}, causal{}, {.count = 4, .q_starts = q, .kv_starts = k, .positions = position});
 }
 
 TEST_CASE("Hopper's engine, emulated: dropout, and a mask that is no interval") {

@@ -23,6 +23,7 @@ TEST_CASE("all tiles agree") {
   tile<128, attention_tile{.q = 128, .kv = 176, .stages = 2, .warps = 8}>();
   tile<64, attention_tile{.q = 128, .kv = 128, .stages = 2, .warps = 8}>();
   tile<64, attention_tile{.q = 192, .kv = 112, .stages = 3, .warps = 12}>();
+  tile<64, attention_tile{.q = 192, .kv = 128, .stages = 2, .warps = 12}>();
 }
 
 template <int D, class Variant>

@@ -102,7 +102,7 @@ inline void mbarrier_wait(uint64_t* bar, int parity) {
 
 // ---------------------------------------------------------------- the tensor copy engine
 
-inline void tma_prefetch(CUtensorMap const*) {}
+inline void tma_prefetch(CUtensorMap const*, int = 0, int = 0, int = 0, int = 0) {}
 /// f(shared address, element or null outside of the array) for every element of the box.
 template <class F>
 void for_box(CUtensorMap const* m, char* smem, int c, int r, int h, int b, F f) {

@@ -24,12 +24,7 @@ attention_sm90_kernel(__grid_constant__ detail::sm90_plan<E> const plan, __grid_
 
   if (threadIdx.x == 0) {
     for (auto* map : {&plan.q, &plan.k, &plan.v, &plan.o}) ptx::tma_prefetch(map);
-    // full: the producer arrives, and bytes · empty: every consumer warp arrives
-    for (int i = 0; i < storage::q_stages; ++i) ptx::mbarrier_init(&smem.q_full[i], 1), ptx::mbarrier_init(&smem.q_empty[i], T.warps);
-    for (int i = 0; i < T.stages; ++i) {
-      ptx::mbarrier_init(&smem.k_full[i], 1), ptx::mbarrier_init(&smem.k_empty[i], T.warps);
-      ptx::mbarrier_init(&smem.v_full[i], 1), ptx::mbarrier_init(&smem.v_empty[i], T.warps);
-    }
+    smem.init();
     ptx::mbarrier_init_fence();
   }
   ptx::sync_block();
@@ -80,8 +75,9 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
 
 /// O = softmax(variant(Q Kᵀ · scale)) V on Hopper: bf16 or f16, D 64, 96, 128, 192 or 256, Dv likewise. scale > 0 and a key.
 /// Asynchronous, allocates nothing. Errors: attn.1-5 (tile), attn.6-9, 11-15 (operands), attn.18, cuda; nothing is written then.
-template <int D, int Dv = D, class Tuning = tuned_sm90, class E, attention_variant Variant = full>
+template <int D, int Dv = D, class Table = tuned_sm90, class E, attention_variant Variant = full>
 status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Variant const& variant = {}) {
+  using Tuning = std::conditional_t<std::is_same_v<Table, tuned_sm90> && !keeps_all<Variant>, tuned_sm90_masked, Table>;
   constexpr attention_shape S{D, sizeof(E), Dv};
   constexpr attention_tile T = Tuning{}(S, sm_90a);
   if (auto s = p.check(); !s) return s;

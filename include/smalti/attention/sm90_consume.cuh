@@ -15,14 +15,15 @@ struct sm90_consumer {
   using storage = sm90_storage<T, D, Dv, E>;
   static constexpr bool take_turns = storage::groups > 2;   // on the tensor cores: three warpgroups gain, two do not
   static constexpr bool apart = rows_apart(T, storage::shape);  // masks and tiles to skip are those of our own rows
-  static constexpr bool exponentials_first = Dv > 128;      // before the wait for O: gains where that is long
+  static constexpr bool exponentials_first = Dv > 128 && !storage::ahead;  // before the wait for O: gained where that is long
   sm90_plan<E> const& plan;
   Variant const& variant;
   storage& smem;
-  int const group;
+  int const group, part = storage::ahead ? group : 0;  // part: of Q, which comes as a whole or for each warpgroup
 
   ring_at<storage::q_stages> q{};
   ring_at<T.stages> k{}, v{};
+  ring_at<2> numbers{};           // of the next item
   warp_block<T.kv> s{};           // S_ij, then P_ij                                     (64, Bk)
   uint32_t p[T.kv / 16][4] = {};  // P_ij as the A operand of the next product           (64, Bk)
   warp_block<Dv> o{};             // O_i                                                 (64, Dv)
@@ -52,19 +53,20 @@ struct sm90_consumer {
   }
   /// The next item that has a tile at all.
   SMALTI_D bool next_item() {
-    for (;; end_item()) {
-      ptx::mbarrier_wait(&smem.q_full[q.stage], q.lap);
-      auto const& w = smem.item[q.stage];
-      sm90_work const u{ptx::uniform(w.head), ptx::uniform(w.batch), ptx::uniform(w.q0), ptx::uniform(w.seq_q), ptx::uniform(w.seq_kv),
-                        ptx::uniform(w.row_q), 0, ptx::uniform(w.position)};
-      ptx::sync_warp();  // all lanes have read it
+    for (;;) {
+      if (storage::ahead) ptx::mbarrier_wait(&smem.item_full[numbers.stage], numbers.lap);
+      else ptx::mbarrier_wait(&smem.q_full[q.stage][part], q.lap);
+      auto const& w = smem.item[storage::ahead ? numbers.stage : q.stage];
+      auto const read = [](int const& x) { return ptx::uniform(ptx::lane() == 0 ? x : 0); };  // by the lane that hands it back
+      sm90_work const u{read(w.head), read(w.batch), read(w.q0), read(w.seq_q), read(w.seq_kv), read(w.row_q), 0, read(w.position)};
+      if (storage::ahead) release(&smem.item_empty[numbers.stage]), numbers.advance();
       if (u.head < 0) return false;
       item = {u.head, u.batch, u.row_q + u.q0, u.seq_q - u.q0}, walk = {variant, u, apart ? 64 * group : 0, apart ? 64 : T.q};
       if (advance()) return skip(), true;
       store_nothing();
+      if (!storage::ahead) release(&smem.q_empty[q.stage][part]), q.advance();
     }
   }
-  SMALTI_D void end_item() { release(&smem.q_empty[q.stage]), q.advance(); }
   SMALTI_D bool idle() const { return item.rows <= 64 * group; }  // all our rows are behind the sequence's end
   SMALTI_D void skip_keys() {
     my_turn(), your_turn();
@@ -90,7 +92,7 @@ struct sm90_consumer {
   SMALTI_D void pass() {
     do skip_keys(), skip_values();
     while (advance());
-    release(&smem.q_empty[q.stage]);
+    release(&smem.q_empty[q.stage][part]);
   }
 
   // ---------------------------------------------------------------- the products
@@ -216,26 +218,18 @@ struct sm90_consumer {
   /// False: it was its item's last.
   template <bool Fresh>
   SMALTI_D bool step() {
-    constexpr bool late = Fresh && storage::q_stages == 1;  // Q may still be on its way: the output does not wait for it
+    if constexpr (Fresh && storage::q_stages == 1) return step_ahead_of_q();
     bool const any = !Fresh || out.rows >= 0;
-    if (late && any) ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
-    if (!late) ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
+    ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
     my_turn();
-    if constexpr (late) {
-      start_output();
-      ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
-      start_scores();
-    } else {
-      start_scores();
-      if (any) ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
-      start_output();
-    }
+    start_scores();
+    if (any) ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
+    start_output();
     your_turn();
     tile = next;
     bool const more = advance();  // under the products
-    ptx::wgmma_wait<late ? 0 : 1>(), ptx::pin(s.x);
-    release(&smem.k_empty[k.stage]), k.advance();
-    ptx::mbarrier_arrive_if(ptx::lane() == 0 && !more, &smem.q_empty[q.stage]);  // Q's last use: the next may come, long before our end
+    ptx::wgmma_wait<1>(), ptx::pin(s.x);
+    release_keys(more);
     auto const before = softmax;
     if (Fresh) softmax = {};
     bool const moved = probabilities();
@@ -253,6 +247,32 @@ struct sm90_consumer {
     }
     accumulate = !Fresh;
     return more;
+  }
+  /// A fresh tile where Q has one buffer, which it could enter only when the scores before were there: the output does not wait for
+  /// it, and leaves under the scores.
+  SMALTI_D bool step_ahead_of_q() {
+    bool const any = out.rows >= 0;
+    if (any) ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
+    my_turn();
+    start_output();
+    ptx::mbarrier_wait(&smem.q_full[q.stage][part], q.lap), ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
+    start_scores();
+    your_turn();
+    tile = next;
+    bool const more = advance();
+    ptx::wgmma_wait<1>(), ptx::pin(o.x), ptx::pin(p);
+    if (any) release(&smem.v_empty[v.stage]), v.advance(), store(softmax);
+    ptx::wgmma_wait<0>(), ptx::pin(s.x);
+    release_keys(more);
+    softmax = {}, out = item, accumulate = false;
+    probabilities(), pack();
+    for (; apart && skipped > 0; --skipped) skip_values();
+    clear_values();
+    return more;
+  }
+  SMALTI_D void release_keys(bool more) {  // and Q behind its last: the next may come, long before our end
+    release(&smem.k_empty[k.stage]), k.advance();
+    ptx::mbarrier_arrive_if(ptx::lane() == 0 && !more, &smem.q_empty[q.stage][part]);
   }
 
   SMALTI_D void run() {

@@ -63,9 +63,23 @@ struct sm90_storage {
   alignas(1024) E q[q_stages][groups][panels][64][64];
   alignas(1024) E k[T.stages][panels][T.kv][64], v[T.stages][panels_v][T.kv][64];  // columns past D arrive as zeros
   alignas(1024) E o[staged ? T.warps : 1][staged ? panels_v : 1][16][64];
-  uint64_t q_full[q_stages], q_empty[q_stages];
+  static constexpr bool ahead = q_stages == 1;         // an item's numbers travel ahead of Q, which has to wait for its buffer
+  static constexpr int q_parts = ahead ? groups : 1;   // and then each warpgroup's rows come when it has used those before
+  uint64_t q_full[q_stages][q_parts], q_empty[q_stages][q_parts];
   uint64_t k_full[T.stages], k_empty[T.stages], v_full[T.stages], v_empty[T.stages];
-  sm90_work item[q_stages];  // what q holds
+  uint64_t item_full[2], item_empty[2];  // used where they travel ahead
+  sm90_work item[2];
+
+  /// By one thread. Full: the producer arrives, and bytes · empty: consumer warps arrive.
+  SMALTI_D void init() {
+    for (int i = 0; i < q_stages; ++i)
+      for (int g = 0; g < q_parts; ++g) ptx::mbarrier_init(&q_full[i][g], 1), ptx::mbarrier_init(&q_empty[i][g], T.warps / q_parts);
+    for (int i = 0; i < T.stages; ++i) {
+      ptx::mbarrier_init(&k_full[i], 1), ptx::mbarrier_init(&k_empty[i], T.warps);
+      ptx::mbarrier_init(&v_full[i], 1), ptx::mbarrier_init(&v_empty[i], T.warps);
+    }
+    for (int i = 0; i < 2; ++i) ptx::mbarrier_init(&item_full[i], 1), ptx::mbarrier_init(&item_empty[i], T.warps);
+  }
 };
 
 /// A position in a ring of buffers, and the parity its barriers have on this lap.

@@ -15,6 +15,7 @@ struct sm90_producer {
 
   ring_at<storage::q_stages> q{};
   ring_at<T.stages> k{}, v{};
+  ring_at<2> item{};
   struct keys { int row, head, batch, count; } last_of{};  // where an item's K and V are
   int last = -1;                                           // the tile whose K is on its way and whose V is not
 
@@ -46,14 +47,27 @@ struct sm90_producer {
     fetch(smem.v[v.stage], plan.v, &smem.v_full[v.stage], last_of, last);
     v.advance(), last = -1;
   }
+  SMALTI_D void announce(sm90_work const& w) {
+    ptx::mbarrier_wait(&smem.item_empty[item.stage], item.lap ^ 1);
+    smem.item[item.stage] = w;
+    ptx::mbarrier_arrive(&smem.item_full[item.stage]), item.advance();
+    if (w.head >= 0)  // Q's buffer is not free yet: let it wait nearer
+      for (int g = 0; g < storage::groups; ++g)
+        SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
+          ptx::tma_prefetch(&plan.q, 64 * c, w.row_q + w.q0 + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
+  }
   SMALTI_D void fetch_q(sm90_work const& w) {
-    ptx::mbarrier_wait(&smem.q_empty[q.stage], q.lap ^ 1);
-    smem.item[q.stage] = w;
-    if (w.head < 0) return ptx::mbarrier_arrive(&smem.q_full[q.stage]);
-    ptx::mbarrier_arrive_expecting(&smem.q_full[q.stage], sizeof(smem.q[0]));
-    for (int g = 0; g < storage::groups; ++g)
-      SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
-        ptx::tma_load(smem.q[q.stage][g][c], &plan.q, &smem.q_full[q.stage], 64 * c, w.row_q + w.q0 + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
+    constexpr int groups = storage::groups / storage::q_parts;
+    SMALTI_UNROLL for (int part = 0; part < storage::q_parts; ++part) {
+      auto* const full = &smem.q_full[q.stage][part];
+      ptx::mbarrier_wait(&smem.q_empty[q.stage][part], q.lap ^ 1);
+      if (!storage::ahead) smem.item[q.stage] = w;
+      if (w.head < 0) return ptx::mbarrier_arrive(full);
+      ptx::mbarrier_arrive_expecting(full, groups * sizeof(smem.q[0][0]));
+      for (int g = part * groups; g < (part + 1) * groups; ++g)
+        SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
+          ptx::tma_load(smem.q[q.stage][g][c], &plan.q, full, 64 * c, w.row_q + w.q0 + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
+    }
     q.advance();
   }
 
@@ -66,19 +80,21 @@ struct sm90_producer {
       keys const of{w.row_kv, w.head / p.group(), p.lengths.kv_starts ? 0 : w.batch, w.seq_kv};
       sm90_walk<T, Variant> walk{variant, w};
       walk.advance(variant);
-      // Q may have to wait until that tile was used, or, behind items without any, until somebody who waits for V has gone on
-      if (storage::q_stages == 1 || !walk) fetch_last_v();
-      fetch_q(w);
-      for (; walk; walk.advance(variant)) {  // in the order of use: K of a tile, then V of the tile before it
+      if (!walk) fetch_last_v();  // numbers of items without a tile wait until somebody who waits for V has gone on
+      if (storage::ahead) announce(w);
+      else fetch_q(w);
+      for (bool first = storage::ahead; walk; walk.advance(variant), first = false) {  // in the order of use: K of a tile, then V of the tile before it
         fetch_k(of, walk.j);
         fetch_last_v();
+        if (first) fetch_q(w);  // when the item before has used its own: what that waits for must be on its way
         last_of = of, last = walk.j;
       }
     }
     fetch_last_v();
     // each block draws one ticket too many; the last of them clears the counter for the next launch
     if (plan.ticket && i == plan.items() + int(gridDim.x) - 1) atomicExch(plan.ticket, 0u);
-    fetch_q({-1});
+    if (storage::ahead) announce({-1});
+    else fetch_q({-1});
   }
 };
 

@@ -14,6 +14,7 @@ SMALTI_HD constexpr int registers_wgmma(attention_tile t, attention_shape s) { r
 /// block is what the launch gave it: more, and they wait for ever.
 struct register_shares { int copying, computing; };
 SMALTI_HD constexpr register_shares shares_wgmma(attention_tile t, attention_shape s) {
+  if (t.warps == 16) return {32, 112};
   if (t.warps == 8) return registers_wgmma(t, s) <= 184 ? register_shares{56, 224} : register_shares{40, 232};
   return registers_wgmma(t, s) <= 124 ? register_shares{56, 152} : register_shares{32, 160};
 }
@@ -36,8 +37,8 @@ SMALTI_HD constexpr misfit fits_wgmma(attention_tile t, attention_shape s, arch 
   if (s.elem_bytes != 2 || s.head_dim % 32 != 0 || s.head_dim < 64 || s.head_dim > 256) return misfit::head_dim;
   if (s.values() != 64 && s.values() != 96 && s.values() != 128 && s.values() != 192 && s.values() != 256) return misfit::head_dim;
   if (t.kv % 16 != 0 || t.kv < 64 || t.kv > 192) return misfit::kv_rows;  // the wgmma widths that ptx_wgmma.cuh spells out
-  if (t.q != 16 * t.warps || (t.warps != 8 && t.warps != 12)) return misfit::q_rows;
-  if (registers_wgmma(t, s) > (t.warps == 8 ? 208 : 136)) return misfit::registers;
+  if (t.q != 16 * t.warps || (t.warps != 8 && t.warps != 12 && t.warps != 16)) return misfit::q_rows;
+  if (registers_wgmma(t, s) > (t.warps == 8 ? 208 : t.warps == 12 ? 136 : 80)) return misfit::registers;
   if (t.stages < 2 || smem_bytes_wgmma(t, s, 1) > a.smem) return misfit::shared_memory;
   return misfit::none;
 }
@@ -46,12 +47,20 @@ SMALTI_HD constexpr misfit fits_wgmma(attention_tile t, attention_shape s, arch 
 /// B·S 16384, H·D 2048, clock settled under load (in a short burst 15 % more).
 struct tuned_sm90 {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch) const {
-    if (s.head_dim <= 64) return {.q = 192, .kv = 128, .stages = 2, .warps = 12};                          // H200 · 13.0 · 2026-11 · 508, 427
+    if (s.head_dim <= 64) return {.q = 192, .kv = 128, .stages = 2, .warps = 12};                          // H200 · 13.0 · 2026-11 · 515, 468
     if (s.head_dim <= 96) return {.q = 192, .kv = 96, .stages = 2, .warps = 12};                           // H200 · 13.0 · 2026-11 · 600, 505
     if (s.head_dim <= 128) return {.q = 192, .kv = 80, .stages = 2, .warps = 12};                          // H200 · 13.0 · 2026-11 · 664, 567
     if (s.head_dim <= 192 && s.values() <= 128) return {.q = 128, .kv = 96, .stages = 2, .warps = 8};      // H200 · 13.0 · 2026-11 · 648, 560
     if (s.head_dim <= 192) return {.q = 128, .kv = 80, .stages = 2, .warps = 8};                           // H200 · 13.0 · 2026-11 · 647, 558
     return {.q = 128, .kv = 80, .stages = 2, .warps = 8};                                                  // H200 · 13.0 · 2026-11 · 668, 565
+  }
+};
+
+/// Under a mask: four warpgroups of a narrow D make blocks that come out even, and hide more of what the edge adds.
+struct tuned_sm90_masked {
+  SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
+    if (s.head_dim <= 64) return {.q = 256, .kv = 64, .stages = 3, .warps = 16};  // H200 · 13.0 · 2026-11 · 505, 469; S 1024: 450, 343 (192 x 128: 438, 321)
+    return tuned_sm90{}(s, a);
   }
 };
 

@@ -57,6 +57,10 @@ SMALTI_D void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c,
   asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3,%4,%5,%6}], [%2];"
                ::"r"(smem_address(smem)), "l"(map), "r"(smem_address(bar)), "r"(c), "r"(r), "r"(h), "r"(b) : "memory");
 }
+/// Asks for the box in the L2 cache.
+SMALTI_D void tma_prefetch(CUtensorMap const* map, int c, int r, int h, int b) {
+  asm volatile("cp.async.bulk.prefetch.tensor.4d.L2.global.tile [%0, {%1,%2,%3,%4}];" ::"l"(map), "r"(c), "r"(r), "r"(h), "r"(b) : "memory");
+}
 
 SMALTI_D void tma_store_if(bool on, CUtensorMap const* map, void const* smem, int c, int r, int h, int b) {
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %6, 0; @p cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2,%3,%4,%5}], [%1]; }"
