@@ -64,6 +64,13 @@ struct decode_boxes {
   SMALTI_D void request_v(int stage, int k0) { request<decode_panels(S.values())>(v_at(stage), &landed[2 * stage + 1], from.v, k0); }
   SMALTI_D void wait_k(int stage, int phase) const { ptx::mbarrier_wait(&landed[2 * stage], phase); }
 
+  /// A whole step into L2, for what is not in pages.
+  SMALTI_D void prefetch(int k0) const {
+    if (team.thread() != 0 || k0 >= team.seen.end) return;
+    SMALTI_UNROLL for (int i = 0; i < decode_panels(S.head_dim); ++i) ptx::tma_prefetch_box(&from.k, 64 * i, k0 + team.first, team.group, team.outer);
+    SMALTI_UNROLL for (int i = 0; i < decode_panels(S.values()); ++i) ptx::tma_prefetch_box(&from.v, 64 * i, k0 + team.first, team.group, team.outer);
+  }
+
   /// A row of V that is not to be used must be zero: its weight is, and 0 · NaN is not.
   SMALTI_D void wait_v(int stage, int phase, int k0) const {
     ptx::mbarrier_wait(&landed[2 * stage + 1], phase);
