@@ -77,7 +77,7 @@ float time_of(nvrtc::code const& code, choice const& c, operands& on, std::vecto
   require(cudaLibraryLoadData(&library, code.cubin.data(), nullptr, nullptr, 0, nullptr, nullptr, 0));
   require(cudaLibraryGetKernel(&kernel, library, code.names[0].c_str()));
   int smem = smem_bytes(t, shape);
-  dim3 grid(unsigned(ceil_div(int(on.problem.q.extent[2]), t.q)), batch * heads), block(unsigned(32 * t.warps));
+  dim3 grid(batch * heads, unsigned(ceil_div(int(on.problem.q.extent[2]), t.q))), block(unsigned(32 * t.warps));
   void* first = &on.problem;
   std::unique_ptr<nvrtc::hopper_launch> plan;
   if (c.hopper) {
@@ -119,6 +119,7 @@ int run(std::vector<choice> const& tiles, int seq, bool compile_only) {
   std::string const name = "sm_" + std::to_string(major) + std::to_string(minor) + (major == 9 ? "a" : "");
   arch const board = major == 9 ? sm_90a : major == 8 && minor == 6 ? sm_86 : major == 8 && minor == 9 ? sm_89 : sm_80;
   std::vector<bf16> first, out(compile_only ? 0 : std::size_t(batch) * heads * seq * shape.head_dim);
+  auto const on = compile_only ? nullptr : std::make_unique<operands>(seq);
   choice best = tiles.front();
   float fastest = INFINITY;
   for (auto const& c : tiles) {
@@ -136,8 +137,7 @@ int run(std::vector<choice> const& tiles, int seq, bool compile_only) {
     double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     std::printf("%-6s %3d × %3d, %d stages, %2d warps: compiled for %s in %.1f s, %zu bytes", c.hopper ? "hopper" : "common", t.q, t.kv, t.stages, t.warps, name.c_str(), seconds, code.cubin.size());
     if (!compile_only) {
-      operands on(seq);
-      float const ms = time_of(code, c, on, out);
+      float const ms = time_of(code, c, *on, out);
       if (first.empty()) first = out;
       float largest = 0, worst = 0;
       for (std::size_t i = 0; i < out.size(); ++i) largest = std::max(largest, std::fabs(float(first[i]))), worst = std::max(worst, std::fabs(float(out[i]) - float(first[i])));
@@ -145,7 +145,7 @@ int run(std::vector<choice> const& tiles, int seq, bool compile_only) {
       if (!(worst <= largest / 64)) throw std::runtime_error("a tile changed the result");
       if (ms < fastest) fastest = ms, best = c;
     }
-    std::printf("\n");
+    std::printf("\n"), std::fflush(stdout);
   }
   if (!compile_only) std::printf("fastest: %s %d × %d, %d stages, %d warps\n", best.hopper ? "hopper" : "common", best.tile.q, best.tile.kv, best.tile.stages, best.tile.warps);
   return 0;

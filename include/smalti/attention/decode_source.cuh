@@ -50,6 +50,7 @@ struct decode_boxes {
   int stages;
   char* ring;               ///< of the team
   uint64_t* landed;         ///< two for each stage: K, V
+  uint64_t policy = ptx::once_policy();
   int known = -1, ids = 0;  ///< lane i has the page of the i-th box from key `known` on: one latency for 32 boxes
 
   SMALTI_D char* k_at(int stage) const { return ring + stage * decode_step_bytes(T, S); }
@@ -101,7 +102,7 @@ struct decode_boxes {
     _Pragma("unroll 1") for (int b = 0; b < boxes; ++b, to += box.rows * 128) {
       if (pages.pages) outer = __shfl_sync(~0u, ids, at + b);
       if (ptx::lane() == 0)
-        SMALTI_UNROLL for (int i = 0; i < Panels; ++i) ptx::tma_load(to + i * (T.step * 128), &map, bar, 64 * i, row, team.group, outer);
+        SMALTI_UNROLL for (int i = 0; i < Panels; ++i) ptx::tma_load(to + i * (T.step * 128), &map, bar, 64 * i, row, team.group, outer, policy);
     }
   }
 };

@@ -42,6 +42,16 @@ SMALTI_D void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c,
   asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3,%4,%5,%6}], [%2];"
                ::"r"(smem_address(smem)), "l"(map), "r"(smem_address(bar)), "r"(c), "r"(r), "r"(h), "r"(b) : "memory");
 }
+/// For what is read once: it is the first to leave L2.
+SMALTI_D uint64_t once_policy() {
+  uint64_t p;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(p));
+  return p;
+}
+SMALTI_D void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c, int r, int h, int b, uint64_t policy) {
+  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%3,%4,%5,%6}], [%2], %7;"
+               ::"r"(smem_address(smem)), "l"(map), "r"(smem_address(bar)), "r"(c), "r"(r), "r"(h), "r"(b), "l"(policy) : "memory");
+}
 /// As far as L2.
 SMALTI_D void tma_prefetch_box(CUtensorMap const* map, int c, int r, int h, int b) {
   asm volatile("cp.async.bulk.prefetch.tensor.4d.L2.global.tile [%0, {%1,%2,%3,%4}];" ::"l"(map), "r"(c), "r"(r), "r"(h), "r"(b) : "memory");
