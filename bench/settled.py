@@ -10,7 +10,7 @@ import statistics
 
 import torch
 
-SETTLE_MS, LAUNCHES = 300, 21
+SETTLE_MS, TIMED_MS, LAUNCHES = 300, 80, 21
 
 
 def timed(f, launches):
@@ -28,17 +28,18 @@ def settled(f):
     spent, launches = 0.0, 1
     while spent < SETTLE_MS:
         spent += (last := sum(timed(f, launches)))
-        launches = max(1, min(2000, int(launches * 20 / last)))  # about 20 ms a turn
-    return statistics.median(timed(f, LAUNCHES))
+        each, launches = last / launches, max(1, min(2000, int(launches * 20 / last)))  # about 20 ms a turn
+    return statistics.median(timed(f, max(5, min(LAUNCHES, int(TIMED_MS / each)))))
 
 
-def alternating(functions, rounds):
+def alternating(functions, rounds, once=()):
     """{name: f} → {name: milliseconds}: the median of `rounds` turns, each in the reverse order of the one before, so that a drift of
-    the board meets everybody alike."""
+    the board meets everybody alike. Those named in `once`, far behind, take the first turn only."""
     times = {name: [] for name in functions}
     for turn in range(rounds):
         for name in list(functions)[:: -1 if turn % 2 else 1]:
-            times[name].append(settled(functions[name]))
+            if turn == 0 or name not in once:
+                times[name].append(settled(functions[name]))
     return {name: statistics.median(t) for name, t in times.items()}
 
 

@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-enum { smalti_bf16 = 0, smalti_f16 = 1, smalti_e4m3 = 2 /* Q, K, V; O in bf16; D 128, best engine */ };
+enum { smalti_bf16 = 0, smalti_f16 = 1, smalti_e4m3 = 2 /* Q, K, V; O in bf16; D 64 and 128, best engine */ };
 enum { smalti_full = 0, smalti_causal = 1 };
 enum {
   smalti_best = 90,   /* what attention(on_cuda{…}, …) chooses on this board */

@@ -1,4 +1,4 @@
-// Attention in 8 bits behind the C interface: e4m3 in, bf16 out, D 128; and the quantiser of its operands.
+// Attention in 8 bits behind the C interface: e4m3 in, bf16 out, D 64 and 128; and the quantiser of its operands.
 
 #include "attention.h"
 #include "problem.cuh"
@@ -18,9 +18,8 @@ status fp8(smalti_attention_problem const& c) {
                                       codes(c.k, c.batch, c.heads_kv, c.keys, c.head_dim, c.stride_k),
                                       codes(c.v, c.batch, c.heads_kv, c.value_dim, e4m3_slots(c.keys), c.stride_v),
                                       b.o, b.lse, c.scale, scales(c.q_scale, c.batch, c.heads), scales(c.k_scale, c.batch, c.heads_kv), scales(c.v_scale, c.batch, c.heads_kv)};
-  using only = tuned_fp8_heads<128>;
-  if (c.mask == smalti_causal) return attention<only>(where(c), p, causal{c.keys - c.queries});
-  return attention<only>(where(c), p);
+  if (c.mask == smalti_causal) return attention(where(c), p, causal{c.keys - c.queries});
+  return attention(where(c), p);
 }
 
 status quantise(smalti_attention_problem const& c, void const* from, long long const (&s)[3], void* to, float* scale, int heads, int rows, int columns, bool values) {

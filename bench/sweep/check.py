@@ -20,6 +20,7 @@ struct tuned {
     if (a.of == arch::family::cpu) return {.q = 128, .kv = 256, .split = 1024};
     if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 128, .stages = 2, .warps = 8};  // old
     if (s.head_dim <= 128 && s.values() <= 128) return {.q = 64, .kv = 64, .stages = 2, .warps = 4};
+    if (s.head_dim <= 192 && !s.masked) return {.q = 64, .kv = 48, .stages = 2, .warps = 4};
     return {.q = 64, .kv = 32, .stages = 1, .warps = 4};
 };
 """
@@ -49,8 +50,11 @@ def main():
     [(_, new)] = tuned([line(128, m, two, 50) for m in ("full", "causal")])  # the row's own tile was not swept
     assert ".stages = 1" in new and "s.values()" in new, new
     assert tuned([]) == []
+    by_mask = [line(192, m, t, r) for m in ("full", "causal") for t, r in ((own, 100), ((64, 48, 2, 4), 50), ((64, 32, 1, 4), 60))]
+    [(old, new)] = [pair for pair in tuned(by_mask) if "!s.masked" in pair[0]]  # a row for one kind of mask hears nothing of the other
+    assert new == "    if (s.head_dim <= 192 && !s.masked) return {.q = 128, .kv = 128, .stages = 2, .warps = 8};  // H200 · 13.0 · 2026-11 · 100", new
     try:
-        tune.holds("s.head_dim <= 64; import os", 64, 90)
+        tune.holds("s.head_dim <= 64; import os", 64, 90, False)
     except SystemExit:
         return print("tune: rows, margin, evidence, conditions") or 0
     return 1

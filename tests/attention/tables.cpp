@@ -11,6 +11,7 @@ namespace smalti {
 constexpr arch devices[] = {sm_80, sm_86, sm_89, sm_90a};
 constexpr arch hosts[] = {generic_cpu, avx2, avx512};
 constexpr attention_shape shapes[] = {{32, 2}, {64, 2}, {96, 2}, {128, 2}, {256, 2}, {192, 2, 128}};
+constexpr attention_shape shapes_masked[] = {{32, 2, 0, true}, {64, 2, 0, true}, {96, 2, 0, true}, {128, 2, 0, true}, {256, 2, 0, true}, {192, 2, 128, true}};
 constexpr attention_shape shapes_wgmma[] = {{64, 2}, {96, 2}, {128, 2}, {192, 2}, {256, 2}, {192, 2, 128}};
 
 /// How many pairs of a shape and an architecture get a tile that does not fit.
@@ -27,7 +28,7 @@ constexpr auto common_rule = [](attention_tile t, attention_shape s, arch a) { r
 constexpr auto decode_rule = [](decode_tile t, attention_shape s, arch a) { return fits(t, s, a); };
 constexpr auto wgmma_rule = [](attention_tile t, attention_shape s, arch a) { return fits_wgmma(t, s, a); };
 
-static_assert(misfits(tuned{}, shapes, devices, common_rule) == 0);
+static_assert(misfits(tuned{}, shapes, devices, common_rule) == 0 && misfits(tuned{}, shapes_masked, devices, common_rule) == 0);
 static_assert(misfits(tuned{}, shapes, hosts, common_rule) == 0);
 static_assert(misfits(tuned_sm90{}, shapes_wgmma, {sm_90a}, wgmma_rule) == 0);
 static_assert(misfits(tuned_sm90_masked{}, shapes_wgmma, {sm_90a}, wgmma_rule) == 0);
@@ -41,6 +42,7 @@ constexpr bool swept = [] {
   return false;
 }();
 static_assert(swept<attention_shape{64, 2}, sm_80> && swept<attention_shape{128, 2}, sm_80> && swept<attention_shape{256, 2}, sm_80>);
+static_assert(swept<attention_shape{64, 2}, sm_90a> && swept<attention_shape{64, 2, 0, true}, sm_90a> && swept<attention_shape{128, 2}, sm_90a> && swept<attention_shape{128, 2, 0, true}, sm_90a>);
 static_assert(swept<attention_shape{128, 4}, avx2>);
 
 TEST_CASE("tables: what the compiler proved can fail") {

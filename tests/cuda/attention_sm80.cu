@@ -11,7 +11,7 @@ struct common {
   static status run(on_cuda const& where, attention_problem<E> const& p, V const& v) { return detail::launch_sm80<D, Dv, fixed<T>>(where, p, v); }
 };
 constexpr attention_tile tall{.q = 256, .kv = 64, .stages = 3, .warps = 8}, ahead{.q = 128, .kv = 64, .stages = 2, .warps = 4},
-    lean{.q = 64, .kv = 32, .stages = 1, .warps = 4};
+    lean{.q = 64, .kv = 32, .stages = 1, .warps = 4}, deep{.q = 128, .kv = 48, .stages = 4, .warps = 4};
 
 template <class Engine, class E, int D, int Dv, class V>
 void sizes_of(char const* name, V const& v) {
@@ -22,7 +22,10 @@ void sizes_of(char const* name, V const& v) {
 
 TEST_CASE("tiles and head dimensions") {
   sizes_of<common<tall, 128>, bf16, 128, 128>("256 rows", causal{3});
+  sizes_of<common<tall, 128>, bf16, 128, 128>("256 rows, no mask", full{});
+  sizes_of<common<deep, 128>, bf16, 128, 128>("four stages", causal{3});
   sizes_of<common<ahead, 64>, bf16, 64, 64>("scores ahead", causal{3});
+  sizes_of<common<attention_tile{.q = 128, .kv = 80, .stages = 3, .warps = 4}, 64>, bf16, 64, 64>("80 keys", causal{3});
   sizes_of<common<lean, 192, 128>, f16, 192, 128>("one stage, 192 / 128", causal{3});
 }
 
@@ -32,6 +35,14 @@ struct mine : full {
   SMALTI_HD constexpr bool keep(score_at at) const { return at.head % 2 == 0 || at.k % 2 == 0; }
   SMALTI_HD constexpr cover covers(int, int, int, int) const { return cover::some; }
 };
+
+TEST_CASE("few and short, for the sanitizers", "[small]") {
+  auto const w = board();
+  check<common<tall, 128>, bf16>(w, "256 rows", {1, 2, 1, 300, 333, 128}, causal{33} & window{150});
+  check<common<deep, 128>, bf16>(w, "four stages", {1, 1, 1, 200, 400, 128}, full{});
+  check<common<ahead, 64>, bf16>(w, "scores ahead", {1, 2, 1, 150, 333, 64}, causal{183} & window{100});
+  check<common<lean, 64>, bf16>(w, "one stage", {1, 1, 1, 100, 100, 64}, causal{});
+}
 
 TEST_CASE("variants") {
   auto const w = board();

@@ -2,8 +2,8 @@
 // Needs a board with code in this program (sm_80 or sm_90a).
 
 #include <catch2/catch.hpp>
+#include <smalti/attention/cuda.cuh>
 #include <smalti/attention/decode.cuh>
-#include <smalti/attention/sm80.cuh>
 #include <smalti/math/rope.hpp>
 
 #include <algorithm>
@@ -352,12 +352,8 @@ TEST_CASE("the sm_80 engine says the same") {
   decode_case<bf16> c({.H = 8, .Hkv = 2, .N = 4, .lengths = {100, 333}});
   c.run(causal{});
   auto const mine = c.o.host();
-  auto const t = tuned{}({128, 2, 128}, board().device);
-  auto* const kernel = attention_kernel<128, 128, tuned, bf16, causal>;
-  int const smem = smem_bytes(t, {128, 2, 128});
-  require_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem));
   c.o.poison();
-  kernel<<<dim3(1, unsigned(c.p.slices())), 32 * t.warps, smem>>>(c.p, causal{});
+  require(detail::launch_sm80<128, 128, tuned>(board(), c.p, causal{}));
   require_cuda(cudaDeviceSynchronize());
   auto const theirs = c.o.host();
   float worst = 0;

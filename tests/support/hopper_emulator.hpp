@@ -31,19 +31,6 @@ namespace smalti::ptx {
 /// Where two bytes lie under the 128-byte swizzle: bits 4-6 of the address are exchanged by bits 7-9.
 inline std::uintptr_t swizzled(std::uintptr_t at) { return at ^ (at >> 7 & 7) << 4; }
 
-struct emulated_barrier {
-  int arrivals = 0, pending = 0, phase = 0;
-  long bytes = 0;                               // expected and not yet there
-  std::vector<std::function<void()>> copies, landing;  // of this phase · of the phase that has completed, not yet seen by anybody
-};
-struct emulated_block {
-  std::mutex lock;
-  std::condition_variable changed;
-  std::map<uint64_t*, emulated_barrier> barriers;
-  struct { int here = 0, phase = 0; } named[16];
-  char* memory = nullptr;
-};
-inline emulated_block* block = nullptr;
 inline thread_local std::deque<std::vector<std::function<void()>>> products{{}};
 inline thread_local std::vector<std::function<void()>> stores;
 
@@ -73,31 +60,9 @@ inline void named_barrier(int id, int threads, bool wait) {
 inline void barrier_sync(int id, int threads) { named_barrier(id, threads, true); }
 inline void barrier_arrive(int id, int threads) { named_barrier(id, threads, false); }
 
-inline void complete_if_due(emulated_barrier& b) {
-  if (b.pending > 0 || b.bytes != 0) return;
-  for (auto& copy : b.landing) copy();
-  b.landing = std::exchange(b.copies, {}), b.pending = b.arrivals, ++b.phase;
-  block->changed.notify_all();
-}
-inline void mbarrier_init(uint64_t* bar, int arrivals) {
-  std::lock_guard hold(block->lock);
-  block->barriers[bar] = {arrivals, arrivals, 0, 0, {}, {}};
-}
 inline void mbarrier_init_fence() {}
-inline void mbarrier_arrive_expecting(uint64_t* bar, int bytes) {
-  std::lock_guard hold(block->lock);
-  auto& b = block->barriers.at(bar);
-  --b.pending, b.bytes += bytes, complete_if_due(b);
-}
-inline void mbarrier_arrive(uint64_t* bar) { mbarrier_arrive_expecting(bar, 0); }
 inline void mbarrier_arrive_if(bool on, uint64_t* bar) {
   if (on) mbarrier_arrive(bar);
-}
-inline void mbarrier_wait(uint64_t* bar, int parity) {
-  std::unique_lock hold(block->lock);
-  auto& b = block->barriers.at(bar);
-  block->changed.wait(hold, [&] { return (b.phase & 1) != parity; });
-  for (auto& copy : std::exchange(b.landing, {})) copy();
 }
 
 // ---------------------------------------------------------------- the tensor copy engine

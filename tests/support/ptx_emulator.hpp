@@ -1,15 +1,20 @@
 #pragma once
 // The functions of cuda/ptx.cuh over host threads: one std::thread a lane, one std::barrier a warp. Semantics from
-// the PTX ISA (ldmatrix, mma.m16n8k16, cp.async). A copy lands only when waited for, so a missing wait is a wrong answer.
+// the PTX ISA (ldmatrix, mma.m16n8k16, cp.async, mbarrier). Half the threads' copies land only when waited for, the others' at once: a missing wait is a
+// wrong answer, and so is a buffer used again too early.
 #include <algorithm>
 #include <atomic>
 #include <barrier>
 #include <cmath>
+#include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 #include <smalti/core/dtype.hpp>
 
@@ -29,6 +34,20 @@ struct lane_state {
 };
 inline thread_local lane_state me;
 inline std::atomic<long> bank_conflicts = 0;
+
+struct emulated_barrier {
+  int arrivals = 0, pending = 0, phase = 0;
+  long bytes = 0;                               // expected and not yet there
+  std::vector<std::function<void()>> copies, landing;  // of this phase · of the phase that has completed, not yet seen by anybody
+};
+struct emulated_block {
+  std::mutex lock;
+  std::condition_variable changed;
+  std::map<uint64_t*, emulated_barrier> barriers;
+  struct { int here = 0, phase = 0; } named[16];
+  char* memory = nullptr;
+};
+inline emulated_block* block = nullptr;
 
 inline int thread() { return me.thread; }
 inline int lane() { return me.thread % 32; }
@@ -52,13 +71,45 @@ inline float exp2_approx(float x) { return std::exp2(x); }
 inline float divide_approx(float a, float b) { return a / b; }
 inline void copy_16(void* to, void const* from) { std::memcpy(to, from, 16); }
 inline void cp_async_16(void* to, void const* from, bool valid) {
-  me.groups.back().push_back([=] { valid ? std::memcpy(to, from, 16) : std::memset(to, 0, 16); });
+  auto const copy = [=] { valid ? std::memcpy(to, from, 16) : std::memset(to, 0, 16); };
+  if (me.thread % 2) copy();
+  else me.groups.back().push_back(copy);
 }
 inline void cp_async_commit() { me.groups.emplace_back(); }
 template <int Pending>
 void cp_async_wait() {
   for (; int(me.groups.size()) - 1 > Pending; me.groups.pop_front())
     for (auto& copy : me.groups.front()) copy();
+}
+inline void complete_if_due(emulated_barrier& b) {
+  if (b.pending > 0 || b.bytes != 0) return;
+  for (auto& copy : b.landing) copy();
+  b.landing = std::exchange(b.copies, {}), b.pending = b.arrivals, ++b.phase;
+  block->changed.notify_all();
+}
+inline void mbarrier_init(uint64_t* bar, int arrivals) {
+  std::lock_guard hold(block->lock);
+  block->barriers[bar] = {arrivals, arrivals, 0, 0, {}, {}};
+}
+inline void mbarrier_arrive_expecting(uint64_t* bar, int bytes) {
+  std::lock_guard hold(block->lock);
+  auto& b = block->barriers.at(bar);
+  --b.pending, b.bytes += bytes, complete_if_due(b);
+}
+inline void mbarrier_arrive(uint64_t* bar) { mbarrier_arrive_expecting(bar, 0); }
+inline void mbarrier_wait(uint64_t* bar, int parity) {
+  std::unique_lock hold(block->lock);
+  auto& b = block->barriers.at(bar);
+  block->changed.wait(hold, [&] { return (b.phase & 1) != parity; });
+  for (auto& copy : std::exchange(b.landing, {})) copy();
+}
+/// What this thread has requested lands, at the earliest, when the phase that it arrives in completes.
+inline void cp_async_arrive(uint64_t* bar) {
+  std::lock_guard hold(block->lock);
+  auto& b = block->barriers.at(bar);
+  for (auto& copy : me.groups.back()) b.copies.push_back(std::move(copy));
+  me.groups.back().clear();
+  --b.pending, complete_if_due(b);
 }
 template <bool Trans>
 void ldmatrix(uint32_t (&r)[4], void const* row) {
@@ -103,10 +154,12 @@ void mma_m16n8k16(float (&c)[4], uint32_t const (&a)[4], uint32_t b0, uint32_t b
 inline void run_block(int warps, std::function<void()> body) {
   std::vector<std::unique_ptr<warp_state>> state;
   for (int w = 0; w < warps; ++w) state.push_back(std::make_unique<warp_state>());
-  std::barrier<> block(32 * warps);
+  std::barrier<> all(32 * warps);
+  emulated_block now;
+  block = &now;
   std::vector<std::jthread> threads;
   for (int t = 0; t < 32 * warps; ++t)
-    threads.emplace_back([&, t] { me.thread = t, me.warp = state[t / 32].get(), me.block = &block; body(); });
+    threads.emplace_back([&, t] { me.thread = t, me.warp = state[t / 32].get(), me.block = &all; body(); });
 }
 
 }  // namespace smalti::ptx

@@ -154,13 +154,20 @@ decode_kernel(__grid_constant__ detail::decode_call<E> const call, __grid_consta
       }
     }();
     source.open();
-    if (!call.early) ptx::wait_for_previous();
+    // Where nothing on the device says which keys there are, that is known before the previous kernel has ended.
+    auto const& l = call.lengths;
+    bool const known = keeps_all<Variant> && !l.q_starts && !l.kv_starts && !l.kv_used && !l.positions && !call.pages.pages;
+    if (!call.early && !known) ptx::wait_for_previous();
     decode_share const share = find_share<T.step>(call, variant);
     if (share.parts == 0) return;
     bool const packed = call.lengths.kv_starts;
     team.outer = packed ? 0 : share.batch, team.first = packed ? call.lengths.kv_starts[share.batch] : 0, team.group = share.group;
     team.seen = {share.seen.begin, share.keys.end};
     decode_walk<S, T, decltype(source), Variant> walk(source, team, share, variant);
+    if (!call.early && known) {
+      walk.prefetch();
+      ptx::wait_for_previous();
+    }
     if (call.appends && (int(blockIdx.x) == share.parts - 1 || share.keys.end > share.length - share.tokens)) {
       ptx::wait_for_previous();
       append(call.problem, call.append, share.batch, share.group, share.tokens, share.length,

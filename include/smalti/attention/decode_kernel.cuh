@@ -175,6 +175,13 @@ struct decode_walk {
     while (k < share.keys.end && covers(k) == cover::none);
     return k;
   }
+  /// What start() will ask for, on its way into L2: a read that no later write can make wrong.
+  SMALTI_D void prefetch() const {
+    if constexpr (requires { source.prefetch(0); }) {
+      int k = k0;
+      _Pragma("unroll 1") for (int i = 0; i < source.stages; ++i, k = next(k)) source.prefetch(k);
+    }
+  }
   SMALTI_D void start() {
     _Pragma("unroll 1") for (int i = 0; i < source.stages; ++i, ahead = next(ahead)) source.request_k(i, ahead), source.request_v(i, ahead);
   }

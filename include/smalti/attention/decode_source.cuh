@@ -50,6 +50,7 @@ struct decode_boxes {
   int stages;
   char* ring;               ///< of the team
   uint64_t* landed;         ///< two for each stage: K, V
+  uint64_t policy = ptx::once_policy();
   int known = -1, ids = 0;  ///< lane i has the page of the i-th box from key `known` on: one latency for 32 boxes
 
   SMALTI_D char* k_at(int stage) const { return ring + stage * decode_step_bytes(T, S); }
@@ -63,6 +64,13 @@ struct decode_boxes {
   SMALTI_D void request_k(int stage, int k0) { request<decode_panels(S.head_dim)>(k_at(stage), &landed[2 * stage], from.k, k0); }
   SMALTI_D void request_v(int stage, int k0) { request<decode_panels(S.values())>(v_at(stage), &landed[2 * stage + 1], from.v, k0); }
   SMALTI_D void wait_k(int stage, int phase) const { ptx::mbarrier_wait(&landed[2 * stage], phase); }
+
+  /// A whole step into L2, for what is not in pages.
+  SMALTI_D void prefetch(int k0) const {
+    if (team.thread() != 0 || k0 >= team.seen.end) return;
+    SMALTI_UNROLL for (int i = 0; i < decode_panels(S.head_dim); ++i) ptx::tma_prefetch(&from.k, 64 * i, k0 + team.first, team.group, team.outer);
+    SMALTI_UNROLL for (int i = 0; i < decode_panels(S.values()); ++i) ptx::tma_prefetch(&from.v, 64 * i, k0 + team.first, team.group, team.outer);
+  }
 
   /// A row of V that is not to be used must be zero: its weight is, and 0 · NaN is not.
   SMALTI_D void wait_v(int stage, int phase, int k0) const {
@@ -94,7 +102,7 @@ struct decode_boxes {
     _Pragma("unroll 1") for (int b = 0; b < boxes; ++b, to += box.rows * 128) {
       if (pages.pages) outer = __shfl_sync(~0u, ids, at + b);
       if (ptx::lane() == 0)
-        SMALTI_UNROLL for (int i = 0; i < Panels; ++i) ptx::tma_load(to + i * (T.step * 128), &map, bar, 64 * i, row, team.group, outer);
+        SMALTI_UNROLL for (int i = 0; i < Panels; ++i) ptx::tma_load(to + i * (T.step * 128), &map, bar, 64 * i, row, team.group, outer, policy);
     }
   }
 };

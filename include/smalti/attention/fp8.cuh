@@ -102,6 +102,13 @@ status launch_fp8(on_cuda const& where, attention_fp8_problem<Out> const& p, Var
   return explain(e);
 }
 
+/// Whether a call compiles kernels for a head dimension: all, or the one that its tuning names.
+template <class Tuning>
+constexpr bool fp8_serves(int D) {
+  if constexpr (requires { Tuning::heads; }) return Tuning::heads.head_dim == D;
+  else return D > 0;
+}
+
 }  // namespace detail
 
 /// O = softmax(variant(Q Kᵀ)) V in e4m3 with f32 sums, O in bf16 or f16, on Hopper (sm_90a) alone; D = Dv = 64 or 128. Any variant
@@ -117,8 +124,7 @@ status attention(on_cuda const& where, attention_fp8_problem<Out> const& p, Vari
   status result{"attn.10", "attention in 8 bits: D = Dv = 64 or 128"};
   if (p.q.extent[3] == p.o.extent[3])
     dispatch<64, 128>(int(p.q.extent[3]), [&]<int D> {
-      if constexpr (!requires { Tuning::heads; }) result = detail::launch_fp8<D, Tuning>(where, p, variant);
-      else if constexpr (Tuning::heads.head_dim == D) result = detail::launch_fp8<D, Tuning>(where, p, variant);
+      if constexpr (detail::fp8_serves<Tuning>(D)) result = detail::launch_fp8<D, Tuning>(where, p, variant);
     });
   return result;
 }

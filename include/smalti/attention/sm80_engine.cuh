@@ -15,7 +15,7 @@ struct sm80_engine {
   static constexpr int blocks = T.q / (16 * T.warps), rows = 2 * blocks;  // 16-row blocks of a warp · rows that one lane sees of them
   static constexpr int pad = 8;                                           // 16 bytes: eight rows that follow one another begin in different banks
   static constexpr int registers = blocks * (T.kv + Dv + D / 2) / 2;      // of S, O and Q, in each lane
-  static constexpr bool ahead = T.stages > 1 && registers + blocks * T.kv / 2 <= 224;
+    static constexpr bool ahead = T.stages > 1 && registers + blocks * T.kv / 2 <= 224;
   static constexpr bool q_stays = registers <= 224;                       // in registers; otherwise it is read anew for every tile
 
   struct alignas(16) storage {
@@ -23,7 +23,10 @@ struct sm80_engine {
     E k[T.stages][T.kv][D + pad];
     E v[T.stages][T.kv][Dv + pad];
   };
-  static_assert(sizeof(storage) == smem_bytes(T, {D, sizeof(E), Dv}));
+  static_assert(sizeof(storage) == smem_bytes(T, {D, sizeof(E), Dv}) && T.stages <= T.q);
+  // Barriers of a buffer: a group has landed, at which every thread's copies arrive · every warp has read a tile and left it. What pads Q's rows holds them.
+  SMALTI_D uint64_t* landed(int slot) const { return reinterpret_cast<uint64_t*>(&smem.q[slot][D]); }
+  SMALTI_D uint64_t* left(int slot) const { return landed(slot) + 1; }
   using score_blocks = warp_block<T.kv>[blocks];
   using weight_blocks = uint32_t[blocks][4];  // 16 columns of P, as an operand
 
@@ -39,7 +42,7 @@ struct sm80_engine {
 
   // ---------------------------------------------------------------- which tiles
 
-  struct place { int k, slot; };      // of a tile: its first key, its buffer
+  struct place { int k, slot, lap; };  // of a tile: its first key, its buffer, the parity of that buffer's barriers
   key_range walk{}, mine{}, whole{};  // keys that this block visits · that this warp's rows keep, and keep unmasked
 
   SMALTI_D int warp_row() const { return first + 16 * blocks * ptx::warp(); }
@@ -60,7 +63,10 @@ struct sm80_engine {
       while (k < walk.end && covers(k) == cover::none) k += T.kv;
     return k;
   }
-  SMALTI_D place after(place at) const { return {visible(at.k + T.kv), at.slot + 1 == T.stages ? 0 : at.slot + 1}; }
+  SMALTI_D place after(place at) const {
+    bool const wraps = at.slot + 1 == T.stages;
+    return {visible(at.k + T.kv), wraps ? 0 : at.slot + 1, at.lap ^ int(wraps)};
+  }
   SMALTI_D bool masked(int k) const {
     if constexpr (masks_interval<Variant>) return k < whole.begin || k + T.kv > whole.end;
     else return k + T.kv > a.seq_kv || covers(k) != cover::all;
@@ -97,12 +103,17 @@ struct sm80_engine {
     if (next_v.k < walk.end) fetch(smem.v[next_v.slot], a.v, a.row_v, next_v.k, a.seq_kv);
     next_v = after(next_v);
   }
-  SMALTI_D void fetch_group() { fetch_k(), fetch_v(), ptx::cp_async_commit(); }
-  /// The group of this step becomes visible to all. What the step before it has read may then be overwritten.
-  SMALTI_D void turn() {
-    if constexpr (T.stages == 1) ptx::sync_block(), fetch_group();
-    ptx::cp_async_wait<T.stages == 1 ? 0 : T.stages - 2>();
-    ptx::sync_block();
+  SMALTI_D void fetch_group(int slot) { fetch_k(), fetch_v(), ptx::cp_async_arrive(landed(slot)); }
+  SMALTI_D void await(place now) { ptx::mbarrier_wait(landed(now.slot), now.lap); }
+  /// Requests the group that takes the buffer of the tile before this one, as soon as every warp has read that.
+  SMALTI_D void refill(place before) {
+    if (next_v.k >= walk.end) return;
+    ptx::mbarrier_wait(left(before.slot), before.lap);
+    fetch_group(before.slot);
+  }
+  SMALTI_D void release(place now) {
+    ptx::sync_warp();
+    if (ptx::lane() == 0) ptx::mbarrier_arrive(left(now.slot));
   }
 
   /// Q goes to registers, as far as they reach. A scale that is not positive moves into Q, exactly: the softmax wants c > 0.
@@ -205,53 +216,71 @@ struct sm80_engine {
   // ---------------------------------------------------------------- the loop
 
   SMALTI_D void run() {
+    if (ptx::thread() == 0)
+      for (int i = 0; i < T.stages; ++i) ptx::mbarrier_init(landed(i), 32 * T.warps), ptx::mbarrier_init(left(i), T.warps);
     look();
-    fetch(smem.q, a.q, a.row_q, first, a.seq_q), ptx::cp_async_commit();
-    place const start{visible(walk.begin), 0};
-    next_k = next_v = start;
-    if constexpr (ahead) fetch_k(), ptx::cp_async_commit();
-    for (int i = 0; i < T.stages - 1; ++i) fetch_group();
-    ptx::cp_async_wait<T.stages - 1>();
+    fetch(smem.q, a.q, a.row_q, first, a.seq_q);
+    place now{visible(walk.begin), 0, 0}, before{0, T.stages - 1, 1};  // a fresh barrier passes for one whose parity 1 has completed
+    next_k = next_v = now;
+    if constexpr (ahead) fetch_k();
+    ptx::cp_async_commit();
+    ptx::sync_block();  // the barriers are there
+    for (int i = 0; i < T.stages - 1; ++i)
+      if (next_v.k < walk.end) fetch_group(i);
+    ptx::cp_async_wait<0>();
     ptx::sync_block();
     take_q();
-    if constexpr (ahead) run_ahead(start);
-    else run_in_turn(start);
-    ptx::cp_async_wait<0>();
+    if constexpr (ahead) run_ahead(now, before);
+    else run_in_turn(now, before);
+    while (now.k < walk.end) pass(now, before);
     store();
+  }
+  /// A tile that holds nothing for this warp: its share of the copies is all there is to do.
+  SMALTI_D void pass(place& now, place& before) {
+    refill(before), release(now);
+    before = now, now = after(now);
+  }
+
+  /// Behind the last key that this warp keeps. The loops hold no branch for tiles before and behind, which would cost them 5 %.
+  SMALTI_D int own_end() const { return masks_interval<Variant> && !keeps_all<Variant> ? min(walk.end, mine.end) : walk.end; }
+  SMALTI_D void pass_until(place& now, place& before, int first_key) {
+    if constexpr (masks_interval<Variant> && !keeps_all<Variant>)
+      while (now.k < walk.end && now.k + T.kv <= first_key) pass(now, before);
   }
 
   /// FlashAttention-2, Algorithm 1: this tile's scores, their softmax, O += P V. The copies for a later tile are requested when the
   /// tensor cores have been given work.
-  SMALTI_D void run_in_turn(place now) {
-    for (; now.k < walk.end; now = after(now)) {
-      turn();
-      if (masks_interval<Variant> && (now.k >= mine.end || now.k + T.kv <= mine.begin)) {  // nothing for this warp
-        if constexpr (T.stages > 1) fetch_group();
-        continue;
-      }
+  SMALTI_D void run_in_turn(place& now, place& before) {
+    pass_until(now, before, mine.begin);
+    for (int const end = own_end(); now.k < end; before = now, now = after(now)) {
+      if constexpr (T.stages == 1) refill(before);
+      await(now);
       score_blocks s;
       begin(s, now.k);
       SMALTI_UNROLL for (int d = 0; d < D / 16; ++d) add_scores(s, now.slot, d);
-      if constexpr (T.stages > 1) fetch_group();
+      if constexpr (T.stages > 1) refill(before);
       judge(s, now.k);
       SMALTI_UNROLL for (int j = 0; j < T.kv / 16; ++j) {
         weight_blocks p;
         weigh(p, s, j);
         add_values(p, now.slot, j);
       }
+      release(now);
     }
   }
 
-  SMALTI_D void run_ahead(place now) {
+  SMALTI_D void run_ahead(place& now, place& before) {
     score_blocks s;
     begin(s, now.k);
     SMALTI_UNROLL for (int d = 0; d < D / 16; ++d) add_scores(s, now.slot, d);
     judge(s, now.k);
-    for (place next; now.k < walk.end; now = next) {
+    ptx::sync_block();                              // K of a later tile takes the place of this one's
+    pass_until(now, before, mine.begin - T.kv);     // s stands for any tile before: nothing of it is kept
+    int const end = own_end();
+    for (place next; now.k < end; before = now, now = next) {
       next = after(now);
-      turn();
-      fetch_group();
-      if (masks_interval<Variant> && (now.k >= mine.end || next.k + T.kv <= mine.begin)) continue;  // nothing for this warp, here and next
+      await(now);
+      refill(before);
       constexpr int products = D / 16, weights = T.kv / 16;
       weight_blocks p[weights];
       score_blocks t;
@@ -261,6 +290,7 @@ struct sm80_engine {
         SMALTI_UNROLL for (int j = d * weights / products; j < (d + 1) * weights / products; ++j) weigh(p[j], s, j);
       }
       SMALTI_UNROLL for (int j = 0; j < weights; ++j) add_values(p[j], now.slot, j);
+      release(now);
       judge(t, next.k);
       SMALTI_UNROLL for (int b = 0; b < blocks; ++b) s[b] = t[b];
     }

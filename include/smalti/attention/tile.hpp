@@ -71,7 +71,7 @@ struct require_fit {
 
 /// Tiles that devices sweep, and those of the host.
 inline constexpr auto attention_space =
-    sweep<attention_tile>(/*q*/ axis{64, 128, 256}, /*kv*/ axis{32, 48, 64, 128}, /*stages*/ axis{1, 2, 3}, /*warps*/ axis{4, 8});
+    sweep<attention_tile>(/*q*/ axis{64, 128, 256}, /*kv*/ axis{32, 48, 64, 80, 96, 128}, /*stages*/ axis{1, 2, 3, 5}, /*warps*/ axis{4, 8});
 inline constexpr auto attention_space_host =
     sweep<attention_tile>(/*q*/ axis{32, 64, 128, 256}, /*kv*/ axis{64, 128, 256, 512}, /*stages*/ axis{1}, /*warps*/ axis{1}, /*split*/ axis{0, 1024});
 
@@ -88,7 +88,10 @@ struct tuned {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
     // EPYC (Zen 3), one thread, busy · g++ 12 · 2026-11 · f32, causal 1024², D 128: 72 GFLOP/s, seven others 48–67; bf16: all 50–71, noise
     if (a.of == arch::family::cpu) return {.q = 128, .kv = 256, .split = 1024};
-    if (a >= sm_90a && s.head_dim <= 128) return {.q = 128, .kv = 48, .stages = 3, .warps = 4};  // H200 · 13.0 · 2026-11 · 370, 325
+    if (a >= sm_90a && s.head_dim <= 64 && !s.masked) return {.q = 256, .kv = 96, .stages = 3, .warps = 8};   // H200 · 13.0 · 2026-11 · 355
+    if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 80, .stages = 2, .warps = 4};                // H200 · 13.0 · 2026-11 · 305
+    if (a >= sm_90a && s.head_dim <= 128 && !s.masked) return {.q = 256, .kv = 64, .stages = 3, .warps = 8};  // H200 · 13.0 · 2026-11 · 378
+    if (a >= sm_90a && s.head_dim <= 128) return {.q = 256, .kv = 48, .stages = 5, .warps = 8};               // H200 · 13.0 · 2026-11 · 344
     if (s.head_dim <= 128) return {.q = 128, .kv = 32, .stages = 2, .warps = 4};
     return {.q = 64, .kv = 32, .stages = 2, .warps = 4};
   }

@@ -35,6 +35,27 @@ SMALTI_D void cp_async_commit() { asm volatile("cp.async.commit_group;"); }
 template <int Pending>  ///< groups that may still be in flight
 SMALTI_D void cp_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory"); }
 
+/// A phase of an mbarrier completes when `arrivals` have arrived and all expected bytes have landed.
+SMALTI_D void mbarrier_init(uint64_t* bar, int arrivals) {
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(smem_address(bar)), "r"(arrivals) : "memory");
+}
+SMALTI_D void mbarrier_arrive(uint64_t* bar) {
+  asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(smem_address(bar)) : "memory");
+}
+/// Waits until the phase of this parity has completed. A fresh barrier counts as having completed parity 1.
+SMALTI_D void mbarrier_wait(uint64_t* bar, int parity) {
+  uint32_t const at = smem_address(bar);
+  for (uint32_t done = 0; !done;)
+#if __CUDA_ARCH__ >= 900  // may suspend the thread for a while
+    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+                 : "=r"(done) : "r"(at), "r"(parity) : "memory");
+#else
+    asm volatile("{ .reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }" : "=r"(done) : "r"(at), "r"(parity) : "memory");
+#endif
+}
+/// Arrives when all that this thread has requested by cp_async_16 has landed: one of the barrier's arrivals.
+SMALTI_D void cp_async_arrive(uint64_t* bar) { asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(smem_address(bar)) : "memory"); }
+
 /// Four 8×8 b16 matrices; lane i gives the address of row i%8 of matrix i/8.
 SMALTI_D void ldmatrix_x4(uint32_t (&r)[4], void const* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"

@@ -25,15 +25,8 @@ template <int Count> SMALTI_D void registers_lower_to() { asm volatile("setmaxnr
 SMALTI_D void barrier_sync(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
 SMALTI_D void barrier_arrive(int id, int threads) { asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
 
-/// A phase of an mbarrier completes when `arrivals` have arrived and all expected bytes have landed.
-SMALTI_D void mbarrier_init(uint64_t* bar, int arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(smem_address(bar)), "r"(arrivals) : "memory");
-}
 /// Makes the inits visible to the copy engine.
 SMALTI_D void mbarrier_init_fence() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
-SMALTI_D void mbarrier_arrive(uint64_t* bar) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(smem_address(bar)) : "memory");
-}
 /// By one lane, without a branch.
 SMALTI_D void mbarrier_arrive_if(bool on, uint64_t* bar) {
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %1, 0; @p mbarrier.arrive.shared::cta.b64 _, [%0]; }" ::"r"(smem_address(bar)), "r"(int(on)) : "memory");
@@ -41,14 +34,6 @@ SMALTI_D void mbarrier_arrive_if(bool on, uint64_t* bar) {
 SMALTI_D void mbarrier_arrive_expecting(uint64_t* bar, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(smem_address(bar)), "r"(bytes) : "memory");
 }
-/// Waits until the phase of this parity has completed. A fresh barrier counts as having completed parity 1.
-SMALTI_D void mbarrier_wait(uint64_t* bar, int parity) {
-  uint32_t const at = smem_address(bar);
-  for (uint32_t done = 0; !done;)
-    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-                 : "=r"(done) : "r"(at), "r"(parity) : "memory");
-}
-
 // ---------------------------------------------------------------- the tensor copy engine (TMA)
 
 /// The inner coordinate comes first: {column, row, head, batch}.
@@ -56,6 +41,16 @@ SMALTI_D void tma_prefetch(CUtensorMap const* map) { asm volatile("prefetch.tens
 SMALTI_D void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c, int r, int h, int b) {
   asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3,%4,%5,%6}], [%2];"
                ::"r"(smem_address(smem)), "l"(map), "r"(smem_address(bar)), "r"(c), "r"(r), "r"(h), "r"(b) : "memory");
+}
+/// For what is read once: it is the first to leave L2.
+SMALTI_D uint64_t once_policy() {
+  uint64_t p;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(p));
+  return p;
+}
+SMALTI_D void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c, int r, int h, int b, uint64_t policy) {
+  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%3,%4,%5,%6}], [%2], %7;"
+               ::"r"(smem_address(smem)), "l"(map), "r"(smem_address(bar)), "r"(c), "r"(r), "r"(h), "r"(b), "l"(policy) : "memory");
 }
 /// Asks for the box in the L2 cache.
 SMALTI_D void tma_prefetch(CUtensorMap const* map, int c, int r, int h, int b) {

@@ -2,12 +2,15 @@
 // Descriptions of arrays for Hopper's copy engine (TMA). CUDA Driver API, "Tensor Map Object Management".
 
 #include <cuda.h>
-#include <cuda_runtime.h>
+#if !defined(__CUDACC_RTC__)  // there is no host that could make one
+  #include <cuda_runtime.h>
+#endif
 #include <type_traits>
 #include "../core/dtype.hpp"
 #include "../core/status.hpp"
 #include "../core/view.hpp"
 
+#if !defined(__CUDACC_RTC__)
 namespace smalti::detail {
 
 /// cuTensorMapEncodeTiled without linking libcuda: the runtime hands out the driver's entry points.
@@ -40,3 +43,4 @@ status tensor_map(CUtensorMap& map, view<E, 4> a, int rows) {
 }
 
 }  // namespace smalti::detail
+#endif

@@ -15,7 +15,7 @@ struct on_cuda {
                                ///< become free (sm_90a: +20 to +35 % under a causal mask)
 };
 
-#if defined(__CUDACC__)
+#if defined(__CUDACC__) && !defined(__CUDACC_RTC__)
 namespace detail {
 /// Never launched: the bound of its launches says which architecture the code was compiled for that this board runs.
 template <int First = 79>
