@@ -257,7 +257,7 @@ void sweep_wide(weights const& w, int m, cublas& peer) {
   struct row { double us; nf4_wide_tile t; };
   std::vector<row> rows;
   for (int groups = 1; groups <= Config::groups; ++groups)
-    for (int split : {1, 2, 4, 8}) {
+    for (int split = 1; split <= 8; ++split) {
       if (m > 256 && split > 2) continue;
       nf4_wide_tile const t{groups, split};
       nf4_problem<bf16, bf16, nested_scales> p{w.x.data(), w.out(m).at, w.s.k, w.s.n, m, w.s.n, w.s.k, false, {}};
@@ -284,8 +284,8 @@ void wide(int only) {
     weights const w(s);
     for (int m : {1, 16, 32, 64, 128, 256, 1024, 4096})
       if (!only || m == only)
-        for (int tokens : {16, 32, 64, 128, 256})
-          if ((tokens <= 4 * m || tokens == 16) && m <= 4 * tokens + (tokens >= 128 ? 4096 : 0) && tokens < 2 * m + 16)
+        for (int tokens : {32, 64, 128, 256})
+          if ((tokens <= 4 * m || tokens == 32) && m <= 4 * tokens + (tokens >= 128 ? 4096 : 0) && tokens < 2 * m + 32)
             with_nf4_wide_config(tokens, [&]<class Config>() { sweep_wide<Config>(w, m, peer); });
   }
 }

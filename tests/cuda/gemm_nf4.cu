@@ -190,6 +190,7 @@ TEST_CASE("NF4 product, wide: any count of tokens, small", "[small]") {
   for (int m : {1, 3, 16, 17, 33, 63, 65, 127, 129, 200, 257}) {
     check<bf16>({.n = 131, .k = 320, .m = m, .strategy = wide});
     check<bf16>({.n = 200, .k = 1024, .m = m, .rank = 16, .nested = false, .row_y = 205, .strategy = wide});
+    check<bf16>({.n = 264, .k = 192, .m = m, .rank = 8, .strategy = wide});
   }
   check<f16>({.n = 96, .k = 192, .m = 70, .rank = 6, .strategy = wide});
   check<bf16>({.n = 1, .k = 64, .m = 40, .strategy = wide});
@@ -207,9 +208,9 @@ TEST_CASE("NF4 product, wide: the shapes of models") {
 
 TEST_CASE("NF4 product, wide: all tiles agree", "[small]") {
   if (!(gpu.device >= sm_90a)) return;
-  for (auto t : {nf4_wide_tile{1, 1}, nf4_wide_tile{2, 8}, nf4_wide_tile{2, 2}, nf4_wide_tile{1, 4}})
+  for (auto t : {nf4_wide_tile{1, 1}, nf4_wide_tile{2, 8}, nf4_wide_tile{2, 2}, nf4_wide_tile{1, 4}, nf4_wide_tile{2, 3}})
     for (int m : {16, 32, 64, 100, 150}) check<bf16>({.n = 460, .k = 1088, .m = m, .rank = 16, .strategy = wide, .wide = t});
-  for (auto t : {nf4_wide_tile{4, 1}, nf4_wide_tile{3, 2}, nf4_wide_tile{4, 4}})
+  for (auto t : {nf4_wide_tile{4, 1}, nf4_wide_tile{3, 2}, nf4_wide_tile{4, 4}, nf4_wide_tile{3, 5}, nf4_wide_tile{4, 6}, nf4_wide_tile{1, 7}})
     for (int m : {9, 30, 60}) check<bf16>({.n = 460, .k = 1088, .m = m, .strategy = wide, .wide = t});
 }
 
@@ -218,10 +219,11 @@ TEST_CASE("NF4 product: without wgmma every count of tokens works, 64 at a time"
 }
 
 TEST_CASE("NF4 product, wide: epilogues and the SwiGLU pair", "[small]") {
-  for (product_case c : {product_case{200, 512, 33}, {77, 320, 70}, {330, 1024, 260}})
-    for (int split : {1, 2}) {
-      INFO("N " << c.n << " K " << c.k << " M " << c.m << " split " << split);
-      c.strategy = wide, c.wide = {2, split};
+  for (product_case c : {product_case{200, 512, 33}, {77, 320, 70}, {330, 1024, 260}, {264, 192, 150}, {264, 192, 60}, {8200, 192, 300}})
+    for (auto t : {nf4_wide_tile{2, 1}, nf4_wide_tile{2, 2}, nf4_wide_tile{4, 1}}) {
+      if (t.groups == 4 && c.m > 64) continue;
+      INFO("N " << c.n << " K " << c.k << " M " << c.m << " groups " << t.groups << " split " << t.split);
+      c.strategy = wide, c.wide = t;
       check_epilogues(c);
     }
 }

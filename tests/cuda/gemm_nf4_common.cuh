@@ -22,9 +22,9 @@ struct product_case {
   nf4_wide_tile wide = {};
 
   launch_options how() const { return {.tile = tile, .strategy = strategy, .wide_tile = wide}; }
-  /// The kernel for many tokens, unless they are so few that it multiplies sums by absmax, too.
+  /// The kernel for many tokens, which rounds level · absmax.
   bool rounds() const {
-    return gpu.device >= sm_90a && !tile.panels && (strategy == nf4_strategy::wide ? m > 16 : strategy == nf4_strategy::tuned && nf4_many_tokens(m, n));
+    return gpu.device >= sm_90a && !tile.panels && (strategy == nf4_strategy::wide || (strategy == nf4_strategy::tuned && nf4_many_tokens(m, n)));
   }
   decoding weights() const { return rounds() ? decoding::split : decoding::levels; }
 };

@@ -80,6 +80,11 @@ SMALTI_D void stmatrix_x4(void* row, uint32_t const (&r)[4]) {
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};"
                ::"r"(smem_address(row)), "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]) : "memory");
 }
+/// The same, every matrix transposed: lane i gives the address of column i%8 of matrix i/8.
+SMALTI_D void stmatrix_x4_trans(void* column, uint32_t const (&r)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};"
+               ::"r"(smem_address(column)), "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]) : "memory");
+}
 /// Lane l of every four has x[i], meaning row l and column i; after, row i and column l.
 SMALTI_D void transpose_quad(uint32_t (&x)[4]) {
   int const l = threadIdx.x % 4;

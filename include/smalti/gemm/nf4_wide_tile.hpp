@@ -5,68 +5,74 @@
 
 namespace smalti {
 
-/// What the compiler must know: tokens of a tile (the columns of an wgmma), how many warpgroups, of 64 rows of W each, may share them, and
-/// the columns of K that are fetched at a time, 64 or 128. Few tokens are summed over 64 columns without absmax, which then multiplies
-/// the sums: that is less work than to multiply the weights.
+/// What the compiler must know: tokens of a tile (the columns of an wgmma), how many warpgroups, of 64 rows of W each, may share them,
+/// and the columns of K that are fetched at a time, 64 or 128.
 template <int Tokens, int Groups, int Columns>
 struct nf4_wide_config {
   static constexpr int tokens = Tokens, groups = Groups, columns = Columns;
-  static constexpr bool scales_sums = Tokens <= 16;
   static constexpr int threads = 128 * (Groups + 1);
   static constexpr int entry = 65536 / threads / 8 * 8;                           ///< registers of a thread when it begins
-  static constexpr int copying = 40, computing = min(240, (entry * (Groups + 1) - copying) / Groups / 8 * 8);
+  static constexpr int copying = 56, computing = min(240, (entry * (Groups + 1) - copying) / Groups / 8 * 8);
 };
 
 /// How a launch is cut. Changes speed only.
 struct nf4_wide_tile {
   int groups = 0;  ///< warpgroups; for the pair of SwiGLU those of both halves
-  int split = 1;   ///< blocks (a cluster) that share a tile, each with its run of K: 1, 2, 4 or 8
+  int split = 1;   ///< blocks (a cluster) that share a tile, each with its run of K: 1 … 8
   friend constexpr bool operator==(nf4_wide_tile const&, nf4_wide_tile const&) = default;
 };
 
-/// Shared memory of a block: the tables, a ring of stages (some columns of x and W), their barriers, and room through which results leave.
-struct nf4_wide_memory {
-  static constexpr int row_out = 68, tokens_out = 32;  ///< a warpgroup's rows, padded · tokens that leave at a time
-  static constexpr int out_bytes = tokens_out * row_out * 4;  ///< of a warpgroup
-  int x, codes, stages, out;                                  ///< bytes of a stage's x · of its codes · count · offset of out
+inline constexpr int nf4_wide_tokens_out = 32;
 
-  constexpr nf4_wide_memory(int tokens, int groups, int columns, int limit)
-      : x(tokens * 2 * columns), codes(groups * 32 * columns), stages(min(12, (limit - detail::nf4_table_bytes - groups * out_bytes - 256) / (x + codes))),
-        out(detail::nf4_table_bytes + stages * (x + codes)) {}
-  SMALTI_HD constexpr int x_at(int stage) const { return detail::nf4_table_bytes + stage * x; }
-  SMALTI_HD constexpr int codes_at(int stage) const { return detail::nf4_table_bytes + stages * x + stage * codes; }
-  SMALTI_HD constexpr int bytes(int groups) const { return out + groups * out_bytes + 256; }
-  SMALTI_HD constexpr int barriers(int groups) const { return out + groups * out_bytes; }  ///< full (12), empty (12)
+/// Shared memory of a block: the tables, a ring of stages (some columns of x and W), room through which results leave, and barriers.
+template <class Config>
+struct nf4_wide_memory {
+  static constexpr int x = Config::tokens * 2 * Config::columns, codes = Config::groups * 32 * Config::columns, scales = Config::groups * 8 * Config::columns;  ///< bytes of a stage
+  static constexpr int stage = ceil_div(x + codes + scales, 1024) * 1024, ring = detail::nf4_table_bytes;
+  static constexpr int row_out = 68, sums_out = 16, tokens_out = nf4_wide_tokens_out;  ///< a warpgroup's rows, padded · tokens that leave at a time, as sums or in 16 bits
+  static constexpr int out_bytes = max(sums_out * row_out * 4, tokens_out * 128);  ///< of a warpgroup
+  int stages;
+
+  constexpr nf4_wide_memory(int limit) : stages(min(12, (limit - ring - Config::groups * out_bytes - 256) / stage)) {}
+  SMALTI_HD constexpr int out() const { return ring + stages * stage; }
+  SMALTI_HD constexpr int barriers() const { return out() + Config::groups * out_bytes; }  ///< full (12), empty (12)
+  SMALTI_HD constexpr int bytes() const { return barriers() + 256; }
 };
 
-/// The kernels there are, by the tokens of a tile.
-using nf4_wide_16 = nf4_wide_config<16, 4, 128>;
+/// The kernels there are, by the tokens of a tile. 128 columns at a time, with the products of other warpgroups in between, are faster
+/// than decoding one step ahead (28672×4096, M 128: 55.4 µs instead of 63.3) but for 256 tokens (M 256: 91.7 instead of 88.1).
 using nf4_wide_32 = nf4_wide_config<32, 4, 128>;
 using nf4_wide_64 = nf4_wide_config<64, 4, 128>;
-using nf4_wide_128 = nf4_wide_config<128, 3, 64>;
+using nf4_wide_128 = nf4_wide_config<128, 3, 128>;
 using nf4_wide_256 = nf4_wide_config<256, 2, 64>;
 
 /// f.template operator()<Config>() of the kernel with that many tokens.
 template <class F>
 auto with_nf4_wide_config(int tokens, F&& f) {
-  if (tokens <= 16) return f.template operator()<nf4_wide_16>();
   if (tokens <= 32) return f.template operator()<nf4_wide_32>();
   if (tokens <= 64) return f.template operator()<nf4_wide_64>();
   if (tokens <= 128) return f.template operator()<nf4_wide_128>();
   return f.template operator()<nf4_wide_256>();
 }
 
-/// Clocks of one processor that a tile costs, by a model (H200 · CUDA 13.0 · 2026-11 · nf4_cuda wide); 0: it does not fit. work.panels counts those of both halves.
+/// Clusters of `split` blocks that run at a time: processors come in groups of 12 to 18, of which a cluster needs one (H200: 120 blocks in
+/// clusters of four, fewer than 128 in clusters of eight).
+constexpr int nf4_wide_clusters(int split, int processors) {
+  return split <= 2 ? processors / split : split <= 4 ? processors * 10 / 11 / split : max(1, 8 * ((processors / 8 - 3) / split));
+}
+/// µs that a launch takes, by a model (H200 · CUDA 13.0 · 2026-11 · nf4_cuda wide); 0: it does not fit. work.panels counts those of both halves.
 template <class Config>
 constexpr double nf4_wide_cost(nf4_wide_tile t, nf4_work w, int processors) {
   constexpr int tokens = Config::tokens;
   int const steps = ceil_div(w.k, Config::columns), slots = ceil_div(w.panels / w.halves, 2) * w.halves;
   if (t.split > 1 && (steps < 4 * t.split || tokens * (64 * t.groups + 4) * 4 > 140000)) return 0;
-  int const tiles = ceil_div(slots, t.groups) * ceil_div(w.m, tokens), waves = ceil_div(tiles * t.split, t.split > 2 ? processors * 10 / 11 : processors);
-  // A step of 64 columns: what a warpgroup waits for whoever works beside it, and what each of them takes of the tensor cores and of shared memory.
-  double const step = 300. + 0.95 * tokens + t.groups * (125. + 1.3 * tokens);
-  double const sums = t.split > 1 ? 4700. + 1.2 * tokens * t.groups * 4 + 200. * t.split : 10. * tokens;
-  return 3000. + waves * (900. + ceil_div(steps, t.split) * (Config::columns / 64) * step + sums);
+  int const tiles = ceil_div(slots, t.groups) * ceil_div(w.m, tokens), waves = ceil_div(tiles, nf4_wide_clusters(t.split, processors));
+  // A step of 64 columns: what a warpgroup waits for alone, and what each of them takes of instructions, shared memory and the tensor cores.
+  double const alone = tokens == 256 ? 0.34 : tokens == 128 ? 0.062 : tokens == 64 ? 0.12 : 0.08;
+  double const least = tokens == 256 ? 0.46 : tokens == 128 ? 0.30 : tokens == 64 ? 0.22 : 0.18;  // of one warpgroup; estimated but for 256
+  double const step = max(least, alone + t.groups * (tokens == 256 ? 0.125 : tokens == 128 ? 0.158 : tokens == 64 ? 0.084 : 0.074));
+  double const leave = t.split > 1 ? 0.6 + 0.012 * tokens + 0.25 * t.split : 0.4 + 0.006 * tokens;
+  return 3. + waves * (ceil_div(steps, t.split) * (Config::columns / 64) * step + leave) + (t.split > 1 ? waves - 1 : 0);
 }
 
 /// The cheapest way to cut, `tokens` of the kernel with it.
@@ -77,7 +83,7 @@ struct nf4_wide_choice {
 template <class Config>
 constexpr void nf4_wide_try(nf4_wide_choice& best, double& least, nf4_work w, int processors) {
   for (int groups = w.halves; groups <= Config::groups; groups += w.halves)
-    for (int split = 1; split <= 8; split *= 2) {
+    for (int split = 1; split <= 8; ++split) {
       double const cost = nf4_wide_cost<Config>({groups, split}, w, processors);
       if (cost > 0 && cost < least) least = cost, best = {Config::tokens, {groups, split}};
     }
@@ -85,8 +91,7 @@ constexpr void nf4_wide_try(nf4_wide_choice& best, double& least, nf4_work w, in
 constexpr nf4_wide_choice nf4_wide_tuned(nf4_work w, int processors) {
   nf4_wide_choice best{};
   double least = 1e30;
-  if (w.m <= 16) nf4_wide_try<nf4_wide_16>(best, least, w, processors);
-  if (w.m > 16 && w.m <= 32) nf4_wide_try<nf4_wide_32>(best, least, w, processors);
+  if (w.m <= 32) nf4_wide_try<nf4_wide_32>(best, least, w, processors);
   if (w.m > 32 && w.m <= 128) nf4_wide_try<nf4_wide_64>(best, least, w, processors);
   if (w.m > 64) nf4_wide_try<nf4_wide_128>(best, least, w, processors);
   if (w.m > 128) nf4_wide_try<nf4_wide_256>(best, least, w, processors);
