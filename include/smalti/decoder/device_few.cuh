@@ -24,11 +24,6 @@ struct few_attention {
 };
 
 inline constexpr int few_threads = 256, few_keys = 8;  ///< of a block · that a warp reads at a time
-#ifdef FEW_ATTEND
-inline constexpr int attend_threads = FEW_ATTEND;
-#else
-inline constexpr int attend_threads = 256;
-#endif
 inline constexpr int few_most_split = 8;                  ///< blocks of a cluster
 
 }  // namespace smalti
@@ -65,10 +60,10 @@ struct few_sums {
 
 template <int D, int G>
 struct few_storage {
-  static constexpr int warps = attend_threads / 32;
+  static constexpr int warps = few_threads / 32;
   alignas(16) float o[warps][G][D];
   float2 state[warps][G];
-  // From the blocks of the cluster, for the columns that this one joins: eight of a rank's share are G·D/4 quads.
+  // From the blocks of the cluster, for the quads of columns that this one joins: an eighth of them from each of eight blocks.
   alignas(16) float4 mail_o[few_most_split * ceil_div(G * D / 4, few_most_split)];
   float2 mail_state[few_most_split * ceil_div(G * D / 4, few_most_split)];  // m, l
   uint64_t arrived;
@@ -76,8 +71,8 @@ struct few_storage {
 
 /// Grid (split, Hkv, B), clusters of (split, 1, 1): a block has every split-th run of 64 keys, a warp eight of them.
 template <int D, int G>
-__global__ void __launch_bounds__(attend_threads) decoder_attend_few_kernel(__grid_constant__ few_attention const p) {
-  constexpr int lanes = D / 8, at_once = 32 / lanes, loads = few_keys / at_once, warps = attend_threads / 32;  // lanes of a key · keys of a load
+__global__ void __launch_bounds__(few_threads) decoder_attend_few_kernel(__grid_constant__ few_attention const p) {
+  constexpr int lanes = D / 8, at_once = 32 / lanes, loads = few_keys / at_once, warps = few_threads / 32;  // lanes of a key · keys of a load
   __shared__ few_storage<D, G> smem;
   int const rank = blockIdx.x, split = gridDim.x, head = blockIdx.y, b = blockIdx.z, lane = ptx::lane(), warp = ptx::warp(), sub = lane / lanes, c = lane % lanes * 8;
   constexpr int quads = G * D / 4;                                            // four columns of a head each
@@ -193,7 +188,7 @@ __global__ void __launch_bounds__(attend_threads) decoder_attend_few_kernel(__gr
     *reinterpret_cast<uint2*>(p.o + b * p.row_o + (head * G + g) * D + d) = {ptx::pack<bf16>(v.x * by, v.y * by), ptx::pack<bf16>(v.z * by, v.w * by)};
   };
   if (split > 1) ptx::cluster_opened();
-  for (int i = threadIdx.x; i < quads; i += attend_threads) {
+  for (int i = threadIdx.x; i < quads; i += few_threads) {
     int const g = 4 * i / D, d = 4 * i % D;
     float m, l;
     float4 const v = join(warps, [&](int w) { return smem.state[w][g]; }, [&](int w) { return *reinterpret_cast<float4 const*>(&smem.o[w][g][d]); }, m, l);
@@ -206,7 +201,7 @@ __global__ void __launch_bounds__(attend_threads) decoder_attend_few_kernel(__gr
   }
   if (split == 1 || int(threadIdx.x) >= own_quads) return;
   ptx::await_mail(&smem.arrived);
-  for (int box = threadIdx.x; box < own_quads; box += attend_threads) {
+  for (int box = threadIdx.x; box < own_quads; box += few_threads) {
     int const i = rank * share + box;
     float m, l;
     float4 const v = join(split, [&](int r) { return smem.mail_state[r * share + box]; }, [&](int r) { return smem.mail_o[r * share + box]; }, m, l);
@@ -288,7 +283,7 @@ status launch_few(on_cuda const& where, few_attention const& p, int heads_kv, in
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization, attributes[0].val.programmaticStreamSerializationAllowed = 1;
   attributes[1].id = cudaLaunchAttributeClusterDimension, attributes[1].val.clusterDim = {unsigned(split), 1, 1};
   cudaLaunchConfig_t how = {};
-  how.gridDim = dim3(unsigned(split), unsigned(heads_kv), unsigned(batch)), how.blockDim = dim3(attend_threads), how.stream = where.stream;
+  how.gridDim = dim3(unsigned(split), unsigned(heads_kv), unsigned(batch)), how.blockDim = dim3(few_threads), how.stream = where.stream;
   how.attrs = attributes, how.numAttrs = split > 1 ? 2 : 1;
   cudaError_t const e = cudaLaunchKernelEx(&how, decoder_attend_few_kernel<D, G>, p);
   if (e != cudaSuccess) (void)cudaGetLastError();
