@@ -24,7 +24,7 @@ struct product_case {
   launch_options how() const { return {.tile = tile, .strategy = strategy, .wide_tile = wide}; }
   /// The kernel for many tokens, which rounds level · absmax.
   bool rounds() const {
-    return gpu.device >= sm_90a && !tile.panels && (strategy == nf4_strategy::wide || (strategy == nf4_strategy::tuned && nf4_many_tokens(m, n)));
+    return gpu.device >= sm_90a && !tile.panels && (strategy == nf4_strategy::wide || (strategy == nf4_strategy::tuned && nf4_many_tokens(m)));
   }
   decoding weights() const { return rounds() ? decoding::split : decoding::levels; }
 };

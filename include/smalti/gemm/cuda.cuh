@@ -131,7 +131,7 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   }
   if (m > 1 && y.stride[0] < n) return {"gemm.11", "rows of y must not overlap"};
   if (raw && how.strategy == nf4_strategy::wide) return {"gemm.35", "the kernel for many rows takes x normalised"};
-  bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m, n));
+  bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m));
   if (wide && where.device.has(feature::wgmma) && !how.tile.panels) {
     nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors());
     return with_nf4_wide_config(choice.tokens, [&]<class Config>() { return nf4_wide_launch<Config>(where, p, choice.tile, processors(), how.programmatic, out); });

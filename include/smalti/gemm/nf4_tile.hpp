@@ -42,9 +42,9 @@ struct nf4_work {
 };
 
 inline constexpr int nf4_most_tokens = 64;  ///< of the kernel for few tokens
-/// Whether Hopper's wgmma is faster. H200 · CUDA 13.0 · 2026-11: 28672×4096, M 32: 39 µs instead of 49, but 4096×14336 30.5 instead of
-/// 30.0 and 6144×4096 17.2 instead of 13.8; 6144×4096, M 64: 18.1 instead of 23.1; 28672×4096, M 16: 27.5 instead of 26.9.
-constexpr bool nf4_many_tokens(index m, index n) { return m > 32 || (m > 16 && n >= 16384); }
+/// Whether Hopper's wgmma is faster. H200 · CUDA 13.0 · 2026-11-30, M 32: 28672×4096 30.6 µs instead of 47, 4096×14336 27.7 instead of 31.8, 6144×4096 12.0
+/// instead of 13.7, 4096×4096 11.0 instead of 12.2; M 16, 28672×4096: 27.5 instead of 26.9.
+constexpr bool nf4_many_tokens(index m) { return m > 16; }
 
 namespace detail {
 inline constexpr int nf4_table_bytes = 256 * 256, nf4_slack_bytes = 1024;  // the tables begin 1024 bytes into shared memory's window, wherever that of a block begins
