@@ -5,9 +5,9 @@
 """
 import argparse, json, pathlib, random
 
-import handbook, language, questions, samples, tasks
+import handbook, questions, samples, tasks
 
-shares = dict(handbook=0.53, corpus=0.31, tasks=0.08, unanswered=0.03, bare=0.05)   # of samples
+shares = dict(handbook=0.58, corpus=0.25, tasks=0.08, unanswered=0.04, bare=0.05)   # of samples
 
 
 class Mix:
@@ -36,7 +36,7 @@ class Mix:
         return context, [(handbook.reword(q, self.rng) if self.rng.random() < 0.35 else q, a) for q, a in turns], kind
 
     def bare(self):
-        """A question without passages: the model answers from what it has read, without a citation."""
+        """A question about facts without passages: the model cannot know and says so. Tasks without passages are answered (task)."""
         rng = self.rng
         if rng.random() < 0.5:
             made = self.corpus.ask_corpus(self.corpus.passage())
@@ -45,9 +45,12 @@ class Mix:
             made = self.book.ask(page)
         if not made or self.book.forbidden(made[0]):
             return None
-        return [], [(questions.disguise(" ".join(made[0].split()), rng), made[1])], "bare"
+        return [], [(questions.disguise(" ".join(made[0].split()), rng), samples.ignorance)], "bare"
 
     def unanswered(self):
+        if self.rng.random() < 0.5:
+            made = self.book.left_out()
+            return (made[1], [(made[0], samples.refusal)], "unanswered") if made and not self.book.forbidden(made[0]) else None
         other = self.corpus.passage() if self.rng.random() < 0.7 else self.corpus.invented()[0]
         made = self.corpus.ask(other)
         if not made:
