@@ -6,7 +6,7 @@ import re
 
 units = (r"percentage points|percent|per cent|euros|dollars|pounds|million|billion|days|years|months|weeks|hours|minutes|seconds|milliseconds|bytes|bits|times|shares|"
          r"rows|units|points|kg|km|people|employees|entries|day|year|month|week|hour|minute")
-quantity = re.compile(rf"(?<![\w.`/-])-?[$€£]?\d[\d,]*(?:\.\d+)?(?!\w)(?:%| (?:{units})\b)*")
+quantity = re.compile(rf"(?<![\w.`/-])-?[$€£]?\d(?:[\d,]*\d)?(?:\.\d+)?(?!\w)(?:%| (?:{units})\b)*")
 asks_figure = re.compile(r"\bhow (many|much|long|high|large|far|often|old|big|fast)\b|\bwhat (percentage|share of|figure|amount|number|profit|price|value|rate)\b|\bcost(s)?\?|\bworth\b|"
                          r"\b(in|since) which (year|version)\b|\bcome(s)? to\b|\bhow .{3,40} (is|are) (the|our|it)\b")
 code_noun = re.compile(r"^(which|what) (\w+ )?(function|method|class|module|command|option|statement|keyword|clause|operator|type|argument|decorator|setting|attribute|exception|error|pragma|word|"
@@ -14,7 +14,9 @@ code_noun = re.compile(r"^(which|what) (\w+ )?(function|method|class|module|comm
 
 
 def figures(sentence):
-    return [m[0].strip() for m in quantity.finditer(re.sub(r"`[^`]*`", lambda m: "~" * len(m[0]), sentence))]
+    """Amounts in a sentence; years, versions of something named and places in a list are none."""
+    bare = re.sub(r"`[^`]*`", lambda m: "~" * len(m[0]), sentence)
+    return [m[0].strip() for m in quantity.finditer(bare) if not re.search(r"(\b[A-Z]\w+|\bindex|\bversion|\byears?) $", bare[:m.start()]) and not re.fullmatch(r"(19|20)\d\d", m[0].strip())]
 
 
 def derive(question, sentence):
@@ -37,6 +39,15 @@ def derive(question, sentence):
             if len(figures(m[1])) == 1:
                 return figures(m[1])[0]
         return found[0] if len(found) == 1 and not formula else None
+    if re.search(r"(^|[.?:,] |, )(what|which|how|at what|by what|from which|at which)\b", q) and not re.search(r"\b(what if|happens?|mean|formula|how (do|can|is|are|does|did) )", q):
+        # A worked figure, as in "The beta of the share is 9.70 / 6.70, which is 1.45."
+        given = set(re.findall(r"\d[\d.,]*", question))
+        if (m := re.search(r", which is (?:about |only )?([^,]{1,30})$", s)) and len(figures(m[1])) == 1:
+            return figures(m[1])[0]
+        found = [f for f in figures(s) if not set(re.findall(r"\d[\d.,]*", f)) & given]
+        if len(found) == 1 and re.search(r"[$€£%.]|\d[\d,]{2,}| [a-z]", found[0]) and not re.search(r" [*/^+=] ", s) and re.search(
+                r"\b(is|are|was|were|costs?|to|of|worth|at|for|about|gives?|brings?|earns?|pays?|has|saves?|only|by) " + re.escape(found[0]), s):
+            return found[0]
     if code_noun.match(q) and "concerns" not in q:
         codes = re.findall(r"`([^`]+)`", s)
         return f"`{codes[0]}`" if len(codes) == 1 and codes[0].lower() not in q and len(codes[0]) < 60 else None
