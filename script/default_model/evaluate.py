@@ -153,8 +153,10 @@ def main_from_training(weights, c, options, examples, book, log):
     tests = book.phrase_tests(random.Random(3))[:8 if options.toy else None]
     held_out, phrase_records = phrases(model, tokenizer, tests)
     log(event="held-out questions", weights="nf4", took=round(time.time() - begin, 1), **held_out)
-    figures, records, book = score(model, tokenizer, [(c, t[:1], k) for c, t, k in examples], handbook_samples(options.handbook)[:2 if options.toy else None])
-    log(event="answers", weights="nf4", took=round(time.time() - begin, 1), **figures)
+    figures, records, book = {}, [], []
+    if not options.brief:
+        figures, records, book = score(model, tokenizer, [(c, t[:1], k) for c, t, k in examples], handbook_samples(options.handbook)[:2 if options.toy else None])
+        log(event="answers", weights="nf4", took=round(time.time() - begin, 1), **figures)
     (options.out / "generations.json").write_text(json.dumps({"figures": figures | held_out, "handbook": book, "samples": records, "held out": phrase_records}, indent=1, ensure_ascii=False))
     for r in book + phrase_records[:60]:
         print(f"{'+' if r.get('right', r.get('f1', 0) > 0.5) else '-'} {r['question']} -> {r['answer']}", flush=True)

@@ -301,11 +301,11 @@ class Handbook:
         if page.codes and draw < 0.1:
             return self.program(page)
         brief = [p for p in self.phrases[page.document] if p[0] in page.text]
-        if brief and draw < 0.3:
+        if brief and draw < 0.28:
             a, q, s = rng.choice(brief)
             return self.named(q, page.title), a, s
         own = [(a, q) for a, asked in self.written[page.document] if a in page.text for q in asked]
-        if own and draw < 0.65:
+        if own and draw < 0.75:
             a, q = rng.choice(own)
             return self.named(q, page.title), a
         alike = [pair for pair in self.pairs[page.document] if pair[0] in page.text]
@@ -421,24 +421,12 @@ class Handbook:
             self.asked = [d for d in self.documents if d not in self.held_out]
         return self.asked
 
-    def left_out(self):
-        """A hand-written question with the passages that come near it when those of its document are missing; or one that no document answers."""
-        rng = self.rng
-        if self.elsewhere and rng.random() < 0.4:
-            q = self.style(rng.choice(self.elsewhere), "")
-            return q, [(self.pages[p].title, self.pages[p].text) for p in self.context(q)]
-        d = rng.choice(self.asked_documents())
-        asked = [q for _, qs in self.written[d] for q in qs] + [q for _, q, _ in self.phrases[d]]
-        title = self.documents[d][0]
-        # Its subject must be named, or another document may well answer.
-        asked = [q for q in asked if language.stems(q) & language.stems(title)] or [f"{title}: {questions.lower_first(q)}" for q in asked]
-        if not asked:
-            return None
-        q = self.style(rng.choice(asked), title)
-        picked = [p for p in self.context(q) if self.pages[p].document != d]
-        if not picked or any(language.stems(title) <= language.stems(self.pages[p].title + " " + self.pages[p].text) for p in picked):
-            return None
-        return q, [(self.pages[p].title, self.pages[p].text) for p in picked]
+    def open_question(self):
+        """A hand-written question that no document answers, with the passages that come nearest."""
+        while True:
+            q = self.style(self.rng.choice(self.elsewhere), "")
+            if not self.forbidden(q) and (picked := self.context(q)):
+                return q, [(self.pages[p].title, self.pages[p].text) for p in picked]
 
     def unanswered(self, question, most=4):
         """Passages near a question that comes from elsewhere, or None if one of them might answer it."""

@@ -133,6 +133,7 @@ class Run:
         self.log(event="text", tokens=supply.load_text())
         plan = (("base", options.base_seconds), ("instruct", options.seconds))
         if options.start:
+            phases["more"]["rate"] = options.rate
             plan = (("more", min(options.seconds, options.until - (time.time() - self.start))),)
         for phase, seconds in plan:
             self.phase(phase, seconds, supply, text, packed)
@@ -195,9 +196,11 @@ def main():
     parser.add_argument("--seconds", type=float, default=285, help="length of the instruction training")
     parser.add_argument("--base-seconds", type=float, default=175, help="length of the base's training before it")
     parser.add_argument("--start", type=pathlib.Path, help="a shipped directory: no base, go on from these weights")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate of a second stage")
     parser.add_argument("--until", type=float, default=1e9, help="seconds after which the training of a second stage has ended, start-up included")
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--brief", action="store_true", help="score the held-out questions alone")
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--steps", type=int, default=30, help="steps of a toy run")
     options = parser.parse_args()
