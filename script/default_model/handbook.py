@@ -112,15 +112,19 @@ def scrambled(rng, texts):
         if old not in swap:
             swap[old] = "".join(str(rng.randrange(1 if i == 0 else 0, 10)) if c.isdigit() else c for i, c in enumerate(old))
         return swap[old]
-    return [re.sub(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w])", other, t) for t in texts]
+    return [re.sub(r"(?<![\w.])\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w])", other, t) for t in texts]
 
 
-ordinary = re.compile(r"(?<![\w`.$-])[a-z]{4,}(?![\w`.(]\w|-)")
+ordinary = re.compile(r"(?<![\w`.$-])[a-z]{4,}\b(?![`.(]\w|-)")
 
 
 def exchanged(rng, texts, vocabulary):
     """The texts with some words of theirs exchanged for others everywhere, code aside: what a sentence says must be read, it cannot be remembered."""
     own = sorted({w for t in texts for part in re.split(r"```.*?```|`[^`]*`", t, flags=re.S) for w in ordinary.findall(part)} - language.stop)
+    # Not those that stand in code or at a sentence's beginning, too: they would stay there, and a phrase would no longer be the sentence's.
+    joined = " ".join(texts)
+    code = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]*`", joined))))
+    own = [w for w in own if w not in code and w.capitalize() not in joined]
     swap, ending = {}, lambda w: next((e for e in ("ing", "ed", "ly", "s") if w.endswith(e)), "")
     for w in rng.sample(own, min(len(own), rng.choice([3, 6, 12, 20]))):
         swap[w] = rng.choice(vocabulary[ending(w)])
@@ -241,6 +245,16 @@ class Handbook:
 
     # Questions ----------------------------------------------------------------------------------------------------------------------
 
+    def definition(self, page):
+        """What something is, answered by all of the sentence that defines it, or None."""
+        found = [(s, m) for s in page.sentences if (m := re.match(r"(An? |The )?([A-Za-z][\w' -]{2,45}?)(?: \([\w/]+\))? is (?:an?|the) \w+ .{30,}", s))]
+        if not found:
+            return None
+        s, m = self.rng.choice(found)
+        name = m[2] if m[2][:2].isupper() else questions.lower_first(m[2])
+        what = (m[1].lower() if m[1] else "") + name
+        return self.rng.choice([f"What is {what}?", f"What is {what}?", f"What is {what}?", f"Explain {name}.", f"Define {name}.", f"What is meant by {name}?", f"What does {name} mean?"]), s, s
+
     def worked(self, page):
         """A figure asked for by repeating what is given: the sentences before it, as a person would restate them."""
         rng, lines = self.rng, page.sentences
@@ -300,6 +314,8 @@ class Handbook:
         rng, draw = self.rng, self.rng.random()
         if page.codes and draw < 0.1:
             return self.program(page)
+        if draw > 0.95 and (made := self.definition(page)):
+            return made
         brief = [p for p in self.phrases[page.document] if p[0] in page.text]
         if brief and draw < 0.28:
             a, q, s = rng.choice(brief)
@@ -379,7 +395,7 @@ class Handbook:
                 holder = next((i for i, t in enumerate(texts, 1) if s in t), None)
                 if holder is None and a.startswith("```"):
                     holder = next((i for i, p in enumerate(picked, 1) if self.pages[p] is page), None)
-                if holder is None:
+                if holder is None or self.forbidden(q):
                     break
                 cited.append((q, a + ("\n" if a.endswith("```") else " ") + f"[{holder}]"))
             if cited:
