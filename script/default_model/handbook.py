@@ -219,7 +219,7 @@ class Handbook:
         """Indices of pages as retrieval would give them: the nearest with some noise, at most two of a document; `need` among them."""
         rng, scores = self.rng, self.index.near(question)
         best = max(scores.values(), default=1)
-        if need is not None and rng.random() < 0.25:
+        if need is not None and rng.random() < (0.25 if short.enabled else 0.15):
             # The oracle's passages: those of the right document alone.
             own = list(self.by_document[self.pages[need].document])
             picked = own if len(own) <= most else list(dict.fromkeys([need] + rng.sample(own, most - 1)))
@@ -314,14 +314,14 @@ class Handbook:
         rng, draw = self.rng, self.rng.random()
         if page.codes and draw < 0.1:
             return self.program(page)
-        if draw > 0.95 and (made := self.definition(page)):
+        if short.enabled and draw > 0.95 and (made := self.definition(page)):
             return made
-        brief = [p for p in self.phrases[page.document] if p[0] in page.text]
+        brief = [p for p in self.phrases[page.document] if p[0] in page.text] if short.enabled else []
         if brief and draw < 0.28:
             a, q, s = rng.choice(brief)
             return self.named(q, page.title), a, s
         own = [(a, q) for a, asked in self.written[page.document] if a in page.text for q in asked]
-        if own and draw < 0.75:
+        if own and draw < (0.75 if short.enabled else 0.65):
             a, q = rng.choice(own)
             return self.named(q, page.title), a
         alike = [pair for pair in self.pairs[page.document] if pair[0] in page.text]
@@ -352,7 +352,7 @@ class Handbook:
                 q = re.sub(rf"\b{long}\b", short, q, flags=re.I) if rng.random() < 0.5 else re.sub(rf"\b{short}\b", long, q)
         if rng.random() < 0.55:
             q = reword(q, rng)
-        if rng.random() < 0.2:
+        if short.enabled and rng.random() < 0.2:
             q = thinned(q, rng)
         return questions.disguise(" ".join(q.split()), rng, title if rng.random() < 0.5 else "")
 
@@ -404,7 +404,7 @@ class Handbook:
 
     def brief(self, made):
         """The answer to be given: the written phrase, else the one that the rules find, else all of the sentence."""
-        return made[2] if len(made) > 2 else short.derive(made[0], made[1]) or made[1]
+        return made[2] if len(made) > 2 and short.enabled else short.derive(made[0], made[1]) or made[1]
 
     def phrase_tests(self, rng):
         """Held-out questions with the texts that count as answers: (context, question, [phrase, sentence], right number)."""

@@ -33,7 +33,7 @@ def rate_at(plan, step, progress):
 class Run:
     def __init__(self, options):
         self.options, self.device = options, "cpu" if options.toy else "cuda"
-        self.hints = dict(synonyms=options.synonyms, pairs=options.pairs)
+        self.hints = dict(synonyms=options.synonyms, pairs=options.pairs, stage=2 if options.start else 1)
         self.log_file, self.start = open(options.out / "log.jsonl", "w"), time.time()
 
     def log(self, **values):

@@ -95,6 +95,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=400, help="samples")
     options = parser.parse_args()
+    short.enabled = True
     book = handbook.Handbook(random.Random(7))
     benchmark = [json.loads(line)["question"] for line in (ROOT / "examples/data/questions.jsonl").read_text().splitlines()]
     for q in benchmark:
