@@ -347,9 +347,9 @@ class Handbook:
         rng = self.rng
         if re.search(r"\w\([\w, *=]*\)", q):
             return q
-        for long, short in spelled:
+        for long, abbreviation in spelled:
             if rng.random() < 0.4:
-                q = re.sub(rf"\b{long}\b", short, q, flags=re.I) if rng.random() < 0.5 else re.sub(rf"\b{short}\b", long, q)
+                q = re.sub(rf"\b{long}\b", abbreviation, q, flags=re.I) if rng.random() < 0.5 else re.sub(rf"\b{abbreviation}\b", long, q)
         if rng.random() < 0.55:
             q = reword(q, rng)
         if short.enabled and rng.random() < 0.2:
