@@ -105,7 +105,7 @@ int evaluate(run_options& o) {
 
   resampling const how{.seed = o.seed};
   json retrieval = nullptr;
-  if (from) {
+  if (o.source == passage_source::retrieved) {  // the rankings do not depend on the model, and with oracle passages none is used
     std::vector<question const*> with_documents;
     for (auto const* q : asked)
       if (!q->documents.empty()) with_documents.push_back(q);

@@ -72,7 +72,7 @@ def f1(answer, reference):
 
 
 @torch.no_grad()
-def generate(model, tokenizer, prompts, limit=140, rows=125):
+def generate(model, tokenizer, prompts, limit=140, rows=240):
     """Greedy answers, in batches of prompts of similar length, padded on the left."""
     end, pad = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|pad|>")
     ids = [tokenizer.encode(p).ids for p in prompts]
@@ -86,6 +86,27 @@ def generate(model, tokenizer, prompts, limit=140, rows=125):
             row = row[:row.index(end)] if end in row else row
             answers[i] = tokenizer.decode(row, skip_special_tokens=False).strip()
     return answers
+
+
+def phrases(model, tokenizer, tests):
+    """Held-out questions with near passages and with those of the right document, scored as the benchmark's text questions are: the best F1 over the accepted texts."""
+    figures, records = {}, []
+    answers = generate(model, tokenizer, [samples.prompt(c, q) for c, q, _, _ in tests])
+    for name, part in (("near", slice(0, None, 2)), ("oracle", slice(1, None, 2))):
+        rows = []
+        for (context, question, accepted, number), answer in zip(tests[part], answers[part]):
+            declined = answer.lower().startswith(("the passages do not", "i do not know"))
+            best = 0.0 if declined else max(f1(answer, a) for a in accepted)
+            inside = not declined and (bare(answer) in bare(accepted[-1]) or bare(accepted[-1])[:48] in bare(answer))
+            rows.append((best, inside, declined, f"[{number}]" in answer))
+            records.append({"set": name, "question": question, "accepted": accepted, "answer": answer, "f1": round(best, 3)})
+        mean = lambda i: round(sum(r[i] for r in rows) / max(len(rows), 1), 4)
+        figures[name] = {"count": len(rows), "f1": mean(0), "sentence": mean(1), "declined": mean(2), "cited": mean(3)}
+    without = generate(model, tokenizer, [samples.prompt([], q) for _, q, _, _ in tests[::8]])
+    figures["without"] = {"count": len(without), "f1": round(sum(max(f1(a, r) for r in t[2]) * (not a.lower().startswith(("the passages do not", "i do not know")))
+                                                               for a, t in zip(without, tests[::8])) / max(len(without), 1), 4),
+                          "declined": sum(a.lower().startswith(("the passages do not", "i do not know")) for a in without)}
+    return figures, records
 
 
 def score(model, tokenizer, examples, handbook, development=()):
@@ -122,18 +143,23 @@ def build(weights, c):
     return model
 
 
-def main_from_training(weights, c, options, examples, development, log):
+def main_from_training(weights, c, options, examples, book, log):
     """Scores the NF4-rounded weights at the end of a training run and writes generations.json."""
     from tokenizers import Tokenizer
     begin = time.time()
     tokenizer = Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
     model = build({k: v.float().cpu() for k, v in weights.items()}, c)
     model = model.to("cpu" if options.toy else "cuda", torch.float32 if options.toy else torch.bfloat16).eval()
-    figures, records, book = score(model, tokenizer, [(c, t[:1], k) for c, t, k in examples], handbook_samples(options.handbook)[:2 if options.toy else None], development[:3] if options.toy else development)
-    log(event="answers", weights="nf4", took=round(time.time() - begin, 1), **figures)
-    (options.out / "generations.json").write_text(json.dumps({"figures": figures, "handbook": book, "samples": records}, indent=1, ensure_ascii=False))
-    for r in book:
-        print(f"{'+' if r['right'] else '-'}{'+' if r['cited'] else '-'} {r['question']} -> {r['answer']}", flush=True)
+    tests = book.phrase_tests(random.Random(3))[:8 if options.toy else None]
+    held_out, phrase_records = phrases(model, tokenizer, tests)
+    log(event="held-out questions", weights="nf4", took=round(time.time() - begin, 1), **held_out)
+    figures, records, book = {}, [], []
+    if not options.brief:
+        figures, records, book = score(model, tokenizer, [(c, t[:1], k) for c, t, k in examples], handbook_samples(options.handbook)[:2 if options.toy else None])
+        log(event="answers", weights="nf4", took=round(time.time() - begin, 1), **figures)
+    (options.out / "generations.json").write_text(json.dumps({"figures": figures | held_out, "handbook": book, "samples": records, "held out": phrase_records}, indent=1, ensure_ascii=False))
+    for r in book + phrase_records[:60]:
+        print(f"{'+' if r.get('right', r.get('f1', 0) > 0.5) else '-'} {r['question']} -> {r['answer']}", flush=True)
 
 
 def main():

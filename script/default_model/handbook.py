@@ -5,7 +5,7 @@ No question of examples/data/questions.jsonl is asked: what shares a run of eigh
 """
 import collections, json, math, pathlib, random, re, sys
 
-import adapt, everyday, language, passages, questions
+import adapt, everyday, language, passages, questions, short
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from training import overlap   # noqa: E402  (found through the line above)
@@ -95,6 +95,13 @@ def reword(q, rng, chance=0.3):
     return re.sub(r"(?<![`\w.(])[a-z]{3,}(?![\w`(.]\w)", swap, q)
 
 
+def thinned(q, rng, chance=0.15):
+    """Some words left out, as in a hurried question; code and figures stay, and at least four words."""
+    words = q.split()
+    kept = [w for w in words if not w.isalpha() or rng.random() > chance]
+    return " ".join(kept) if len(kept) >= 4 else q
+
+
 def scrambled(rng, texts):
     """The texts with their long figures exchanged for others of the same form, the same ones everywhere, so that no figure is worth remembering."""
     swap = {}
@@ -105,17 +112,21 @@ def scrambled(rng, texts):
         if old not in swap:
             swap[old] = "".join(str(rng.randrange(1 if i == 0 else 0, 10)) if c.isdigit() else c for i, c in enumerate(old))
         return swap[old]
-    return [re.sub(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w])", other, t) for t in texts]
+    return [re.sub(r"(?<![\w.])\d(?:[\d,]*\d)?(?:\.\d+)?(?![\w])", other, t) for t in texts]
 
 
-ordinary = re.compile(r"(?<![\w`.$-])[a-z]{4,}(?![\w`.(]\w|-)")
+ordinary = re.compile(r"(?<![\w`.$-])[a-z]{4,}\b(?![`.(]\w|-)")
 
 
 def exchanged(rng, texts, vocabulary):
     """The texts with some words of theirs exchanged for others everywhere, code aside: what a sentence says must be read, it cannot be remembered."""
     own = sorted({w for t in texts for part in re.split(r"```.*?```|`[^`]*`", t, flags=re.S) for w in ordinary.findall(part)} - language.stop)
+    # Not those that stand in code or at a sentence's beginning, too: they would stay there, and a phrase would no longer be the sentence's.
+    joined = " ".join(texts)
+    code = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]*`", joined))))
+    own = [w for w in own if w not in code and w.capitalize() not in joined]
     swap, ending = {}, lambda w: next((e for e in ("ing", "ed", "ly", "s") if w.endswith(e)), "")
-    for w in rng.sample(own, min(len(own), rng.choice([3, 6, 12]))):
+    for w in rng.sample(own, min(len(own), rng.choice([3, 6, 12, 20]))):
         swap[w] = rng.choice(vocabulary[ending(w)])
     def outside(text):
         parts = re.split(r"(```.*?```|`[^`]*`)", text, flags=re.S)
@@ -155,8 +166,11 @@ class Handbook:
             row = json.loads(line)
             self.pairs[row["d"]].append((row["a"], row["s"]))
         self.dropped, self.development = 0, []
+        self.phrases, self.held_phrases, self.elsewhere = collections.defaultdict(list), [], []
         if pathlib.Path(written).exists():
             self.read_written(written)
+            self.read_short(pathlib.Path(__file__).parent / "short.jsonl")
+            self.elsewhere = [q for q in (pathlib.Path(__file__).parent / "elsewhere.txt").read_text().splitlines() if not self.forbidden(q)]
 
     def read_written(self, file):
         """Hand-written questions: {"d": document, "a": beginning of the answer's sentence or code block, "q": [questions]}."""
@@ -171,6 +185,20 @@ class Handbook:
                 self.development.append((row["d"], answer, asked))
             elif asked:
                 self.written[row["d"]].append((answer, asked))
+
+    def read_short(self, file):
+        """Hand-written questions with the phrase that answers: {"d", "a" as above, "q": question, "s": phrase}."""
+        for number, line in enumerate(pathlib.Path(file).read_text().splitlines()):
+            row = json.loads(line)
+            answer = self.locate(row["d"], row["a"])
+            if answer is None:
+                raise SystemExit(f"{file}: {row['d']} holds no sentence that begins {row['a']!r}")
+            if self.forbidden(row["q"]) or self.gives_away(row["d"], answer):
+                self.dropped += 1
+            elif number % development == development - 1:
+                self.held_phrases.append((row["d"], answer, row["q"], row["s"]))
+            else:
+                self.phrases[row["d"]].append((answer, row["q"], row["s"]))
 
     def locate(self, document, start):
         for p in self.by_document[document]:
@@ -191,7 +219,7 @@ class Handbook:
         """Indices of pages as retrieval would give them: the nearest with some noise, at most two of a document; `need` among them."""
         rng, scores = self.rng, self.index.near(question)
         best = max(scores.values(), default=1)
-        if need is not None and rng.random() < 0.15:
+        if need is not None and rng.random() < (0.25 if short.enabled else 0.15):
             # The oracle's passages: those of the right document alone.
             own = list(self.by_document[self.pages[need].document])
             picked = own if len(own) <= most else list(dict.fromkeys([need] + rng.sample(own, most - 1)))
@@ -217,16 +245,30 @@ class Handbook:
 
     # Questions ----------------------------------------------------------------------------------------------------------------------
 
+    def definition(self, page):
+        """What something is, answered by all of the sentence that defines it, or None."""
+        found = [(s, m) for s in page.sentences if (m := re.match(r"(An? |The )?([A-Za-z][\w' -]{2,45}?)(?: \([\w/]+\))? is (?:an?|the) \w+ .{30,}", s))]
+        if not found:
+            return None
+        s, m = self.rng.choice(found)
+        name = m[2] if m[2][:2].isupper() else questions.lower_first(m[2])
+        what = (m[1].lower() if m[1] else "") + name
+        return self.rng.choice([f"What is {what}?", f"What is {what}?", f"What is {what}?", f"Explain {name}.", f"Define {name}.", f"What is meant by {name}?", f"What does {name} mean?"]), s, s
+
     def worked(self, page):
         """A figure asked for by repeating what is given: the sentences before it, as a person would restate them."""
         rng, lines = self.rng, page.sentences
         found = []
         for i, s in enumerate(lines):
             for m in re.finditer(r"(?:^|, (?:so|and|which means that)? ?|because )(?:[Tt]he|[Ii]ts|[Aa]n?) ([a-zA-Z][\w' -]{2,60}?) (is|are|was|falls to|rises to|becomes|equals|add up to|comes to|amounts to|of .{3,40}? is) (?:about |only |exactly )?([$€£]?\d[\d.,]*)", s):
-                found.append((i, m[1]))
+                found.append((i, m[1], m.start(3)))
         if not found:
             return None
-        i, what = rng.choice(found)
+        i, what, at = rng.choice(found)
+        # What a computation comes to stands at its end; else the figure itself answers.
+        last = re.search(r", (?:which|that) is ([$€£]?\d[\d,]*(?:\.\d+)?(?:%| \w+)?)\.$", lines[i])
+        value = short.quantity.match(lines[i], at)
+        brief = last[1] if last and ", so " not in lines[i][at:] else value[0].strip() if value and not re.match(r" [*/^+-] ", lines[i][value.end():]) else None
         what = re.sub(r"^(a|an|the) ", "", what)
         ask = rng.choice([f"What is the {what}?", f"How high is the {what}?", f"What {what} results?", f"How much is the {what}?", f"Work out the {what}.", f"What does the {what} come to?",
                           f"Calculate the {what}.", f"Which {what} follows?", f"How large is the {what}?", f"What is the {what} then?"])
@@ -239,7 +281,7 @@ class Handbook:
                 if rng.random() < 0.3:
                     told = told.replace("%", " percent")
                 ask = f"{told} {ask}"
-        return ask, lines[i]
+        return (ask, lines[i], brief) if brief else (ask, lines[i])
 
     def program(self, page):
         code = self.rng.choice(page.codes)[1]
@@ -268,12 +310,18 @@ class Handbook:
         return rng.choice(asks), code
 
     def ask(self, page):
-        """(question, answer) about a page, or None."""
+        """(question, sentence or code that answers) about a page, or None; a third member is the phrase of the sentence."""
         rng, draw = self.rng, self.rng.random()
         if page.codes and draw < 0.1:
             return self.program(page)
+        if short.enabled and draw > 0.95 and (made := self.definition(page)):
+            return made
+        brief = [p for p in self.phrases[page.document] if p[0] in page.text] if short.enabled else []
+        if brief and draw < 0.28:
+            a, q, s = rng.choice(brief)
+            return self.named(q, page.title), a, s
         own = [(a, q) for a, asked in self.written[page.document] if a in page.text for q in asked]
-        if own and draw < 0.65:
+        if own and draw < (0.75 if short.enabled else 0.65):
             a, q = rng.choice(own)
             return self.named(q, page.title), a
         alike = [pair for pair in self.pairs[page.document] if pair[0] in page.text]
@@ -299,11 +347,13 @@ class Handbook:
         rng = self.rng
         if re.search(r"\w\([\w, *=]*\)", q):
             return q
-        for long, short in spelled:
+        for long, abbreviation in spelled:
             if rng.random() < 0.4:
-                q = re.sub(rf"\b{long}\b", short, q, flags=re.I) if rng.random() < 0.5 else re.sub(rf"\b{short}\b", long, q)
-        if rng.random() < 0.45:
+                q = re.sub(rf"\b{long}\b", abbreviation, q, flags=re.I) if rng.random() < 0.5 else re.sub(rf"\b{abbreviation}\b", long, q)
+        if rng.random() < 0.55:
             q = reword(q, rng)
+        if short.enabled and rng.random() < 0.2:
+            q = thinned(q, rng)
         return questions.disguise(" ".join(q.split()), rng, title if rng.random() < 0.5 else "")
 
     def sample(self, most_turns=1):
@@ -319,7 +369,7 @@ class Handbook:
             if self.forbidden(first):
                 continue
             picked = self.context(first, need)
-            turns, sources = [(first, made[1])], [self.pages[need]]
+            turns, sources = [(first, self.brief(made), made[1])], [self.pages[need]]
             for _ in range(2 * most_turns):
                 if len(turns) >= most_turns:
                     break
@@ -327,30 +377,48 @@ class Handbook:
                 if page.document in self.held_out or not (more := self.ask(page)):
                     continue
                 q = self.style(more[0], page.title)
-                if more[1] not in [a for _, a in turns] and not self.forbidden(q):
-                    turns.append((q, more[1])); sources.append(page)
+                if more[1] not in [s for _, _, s in turns] and not self.forbidden(q):
+                    turns.append((q, self.brief(more), more[1])); sources.append(page)
             texts = [self.pages[p].text for p in picked]
             if sum(map(len, texts)) > 6500:
                 continue
             count = len(texts)
-            flat = [self.pages[p].title for p in picked] + texts + [t for pair in turns for t in pair]
+            flat = [self.pages[p].title for p in picked] + texts + [t for turn in turns for t in turn]
             if rng.random() < 0.4:
                 flat = scrambled(rng, flat)
-            if rng.random() < 0.5:
+            if rng.random() < 0.55:
                 flat = exchanged(rng, flat, self.vocabulary)
             titles, texts, rest = flat[:count], flat[count:2 * count], flat[2 * count:]
-            rest = [re.sub(r"(\d),000\b(?!,)", r"\1k", t) if i % 2 == 0 and rng.random() < 0.3 else t for i, t in enumerate(rest)]
+            rest = [re.sub(r"(\d),000\b(?!,)", r"\1k", t) if i % 3 == 0 and rng.random() < 0.3 else t for i, t in enumerate(rest)]
             cited = []
-            for (q, a), page in zip(zip(rest[::2], rest[1::2]), sources):
-                holder = next((i for i, t in enumerate(texts, 1) if a in t), None)
+            for (q, a, s), page in zip(zip(rest[::3], rest[1::3], rest[2::3]), sources):
+                holder = next((i for i, t in enumerate(texts, 1) if s in t), None)
                 if holder is None and a.startswith("```"):
                     holder = next((i for i, p in enumerate(picked, 1) if self.pages[p] is page), None)
-                if holder is None:
+                if holder is None or self.forbidden(q):
                     break
                 cited.append((q, a + ("\n" if a.endswith("```") else " ") + f"[{holder}]"))
             if cited:
                 return list(zip(titles, texts)), cited, "book"
         return None
+
+    def brief(self, made):
+        """The answer to be given: the written phrase, else the one that the rules find, else all of the sentence."""
+        return made[2] if len(made) > 2 and short.enabled else short.derive(made[0], made[1]) or made[1]
+
+    def phrase_tests(self, rng):
+        """Held-out questions with the texts that count as answers: (context, question, [phrase, sentence], right number)."""
+        out = []
+        for d, a, q, s in [(d, a, q[0], short.derive(q[0], a)) for d, a, q in self.development] + self.held_phrases:
+            q = self.named(q, self.documents[d][0])
+            need = next(p for p in self.by_document[d] if a in self.pages[p].text)
+            scores = self.index.near(q)
+            order = [i for i in sorted(scores, key=lambda i: -scores[i]) if i != need][:3]
+            order.insert(len(out) % (len(order) + 1), need)
+            own = [need] + [i for i in self.by_document[d] if i != need][:3]
+            for picked in (order, own):
+                out.append(([(self.pages[p].title, self.pages[p].text) for p in picked], q, [t for t in (s, a) if t], picked.index(need) + 1))
+        return out
 
     def tests(self):
         """The development questions: (context, question, pattern of a right answer, right number)."""
@@ -368,6 +436,13 @@ class Handbook:
         if not hasattr(self, "asked"):
             self.asked = [d for d in self.documents if d not in self.held_out]
         return self.asked
+
+    def open_question(self):
+        """A hand-written question that no document answers, with the passages that come nearest."""
+        while True:
+            q = self.style(self.rng.choice(self.elsewhere), "")
+            if not self.forbidden(q) and (picked := self.context(q)):
+                return q, [(self.pages[p].title, self.pages[p].text) for p in picked]
 
     def unanswered(self, question, most=4):
         """Passages near a question that comes from elsewhere, or None if one of them might answer it."""

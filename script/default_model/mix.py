@@ -5,13 +5,15 @@
 """
 import argparse, json, pathlib, random
 
-import handbook, language, questions, samples, tasks
+import handbook, questions, samples, short, tasks
 
 shares = dict(handbook=0.53, corpus=0.31, tasks=0.08, unanswered=0.03, bare=0.05)   # of samples
+second = dict(handbook=0.62, corpus=0.23, tasks=0.08, unanswered=0.02, bare=0.05)   # in the second stage
 
 
 class Mix:
-    def __init__(self, documents, seed, held_out=(), synonyms=None, pairs=None):
+    def __init__(self, documents, seed, held_out=(), synonyms=None, pairs=None, stage=1):
+        short.enabled = stage == 2
         if synonyms:
             handbook.synonyms.update(json.loads(pathlib.Path(synonyms).read_text()))
         self.rng, self.seed = random.Random(seed), seed
@@ -36,7 +38,7 @@ class Mix:
         return context, [(handbook.reword(q, self.rng) if self.rng.random() < 0.35 else q, a) for q, a in turns], kind
 
     def bare(self):
-        """A question without passages: the model answers from what it has read, without a citation."""
+        """A question without passages: the first stage answers from what it has read, the second says that it does not know (tasks aside)."""
         rng = self.rng
         if rng.random() < 0.5:
             made = self.corpus.ask_corpus(self.corpus.passage())
@@ -45,9 +47,12 @@ class Mix:
             made = self.book.ask(page)
         if not made or self.book.forbidden(made[0]):
             return None
-        return [], [(questions.disguise(" ".join(made[0].split()), rng), made[1])], "bare"
+        return [], [(questions.disguise(" ".join(made[0].split()), rng), samples.ignorance if short.enabled else made[1])], "bare"
 
     def unanswered(self):
+        if short.enabled and self.rng.random() < 0.5:
+            q, context = self.book.open_question()
+            return context, [(q, samples.refusal)], "unanswered"
         other = self.corpus.passage() if self.rng.random() < 0.7 else self.corpus.invented()[0]
         made = self.corpus.ask(other)
         if not made:
@@ -59,7 +64,7 @@ class Mix:
     def sample(self, most_turns=1):
         """(context, [(question, answer)], kind)"""
         while True:
-            kind = self.rng.choices(list(shares), shares.values())[0]
+            kind = self.rng.choices(list(shares), (second if short.enabled else shares).values())[0]
             made = {"handbook": lambda: self.book.sample(most_turns), "corpus": lambda: self.documentation(most_turns), "tasks": self.task,
                     "unanswered": self.unanswered, "bare": self.bare}[kind]()
             if made:

@@ -59,3 +59,18 @@ def quantised(weights):
     for name, w in weights.items():
         out |= quantise(name, w.cpu()) if w.dim() == 2 and "embed" not in name else {name: w.bfloat16().cpu()}
     return out
+
+
+def restored(stored):
+    """The state dict as fp32 from that form: what a second stage of training goes on from."""
+    out = {}
+    for name, w in stored.items():
+        if name + ".absmax" in stored:
+            scale = stored[name + ".nested_quant_map"][stored[name + ".absmax"].long()]
+            nested = stored[name + ".nested_absmax"].repeat_interleave(256)[:len(scale)]
+            state = json.loads(bytes(stored[name + ".quant_state.bitsandbytes__nf4"].tolist()))
+            index = torch.stack((w[:, 0] >> 4, w[:, 0] & 15), 1).reshape(-1, 64).long()
+            out[name] = (code[index] * (scale * nested + state["nested_offset"])[:, None]).reshape(state["shape"])
+        elif not any(part in name for part in (".absmax", ".nested_", ".quant_")):
+            out[name] = w.float()
+    return out

@@ -5,10 +5,11 @@
 """
 import argparse, json, lzma, pathlib, random, re
 
-import facts, language, mixture, passages, questions
+import facts, language, mixture, passages, questions, short
 
 system = "Answer the question from the passages. Cite them as [1]. If they do not hold the answer, say so."
 refusal = "The passages do not say."
+ignorance = "I do not know."      # where there are no passages
 sheets = (facts.company, facts.policy, facts.project, facts.loan, facts.sheet)
 dictionaries = ("dict-gcide", "wordnet-base", "dict-foldoc", "dict-jargon", "dict-vera")
 
@@ -211,6 +212,7 @@ class Samples:
                 q, a = made
                 used.add(a)
                 if a != refusal:
+                    a = short.derive(q, a) or a
                     a += ("\n" if a.endswith("```") else " ") + f"[{context.index(p) + 1}]"
                 elif not turns:
                     kind = "refusal"

@@ -5,6 +5,7 @@
 
 First the documentation text alone, then question–context–answer rows with some text; the schedule follows the clock, so that a faster
 or slower machine still ends in time: warm-up, constant rate, linear decay, and NF4 rounding of the weights over the last part.
+With --start the shipped NF4 weights are restored and the instruction training goes on from them (a second stage, as long as --until allows).
 Writes bf16 shards in the layout of transformers, log.jsonl, and the generations of evaluate.py.
 """
 import argparse, json, math, pathlib, tempfile, time
@@ -20,7 +21,8 @@ from optimiser import Optimiser
 # The base sees text alone; the instructed model goes on from its weights.
 shared = dict(rows=64, decay=0.05, text_share=0.1)
 phases = dict(base=dict(rate=3e-3, warmup=100, decay_from=0.5, nf4_from=0.85, floor=0.05),
-              instruct=dict(rate=2.5e-3, warmup=60, decay_from=0.4, nf4_from=0.85, floor=0.02))
+              instruct=dict(rate=2.5e-3, warmup=60, decay_from=0.4, nf4_from=0.85, floor=0.02),
+              more=dict(rate=1.5e-3, warmup=60, decay_from=0.15, nf4_from=0.8, floor=0.01))
 
 
 def rate_at(plan, step, progress):
@@ -31,7 +33,7 @@ def rate_at(plan, step, progress):
 class Run:
     def __init__(self, options):
         self.options, self.device = options, "cpu" if options.toy else "cuda"
-        self.hints = dict(synonyms=options.synonyms, pairs=options.pairs)
+        self.hints = dict(synonyms=options.synonyms, pairs=options.pairs, stage=2 if options.start else 1)
         self.log_file, self.start = open(options.out / "log.jsonl", "w"), time.time()
 
     def log(self, **values):
@@ -67,10 +69,10 @@ class Run:
         return out
 
     def save(self):
-        """bf16 weights in shards below 15 MB, so that any of them can be moved around."""
+        """bf16 weights in shards below 16 MB, so that any of them can be moved around."""
         shards, size = [{}], 0
         for name, tensor in self.optimiser.state().items():
-            if size + tensor.nbytes > 14.5e6:
+            if size + tensor.nbytes > 15.9e6:
                 shards.append({}); size = 0
             shards[-1][name] = tensor; size += tensor.nbytes
         index = {}
@@ -93,7 +95,7 @@ class Run:
         source = mix.Mix(documents, 77, **self.hints)
         made = [source.sample() for _ in range(60 if self.options.toy else 1000)]
         packed = batches.pack(batches.encode(tokenizer, made, samples.prompt), tokenizer.token_to_id("<|pad|>"))
-        return (text, np.full(text.shape, 100, np.uint8)), packed, made[:20 if self.options.toy else 250], source.book.tests()
+        return (text, np.full(text.shape, 100, np.uint8)), packed, made[:20 if self.options.toy else 150], source.book
 
     def train(self):
         options, device = self.options, self.device
@@ -108,6 +110,8 @@ class Run:
         torch.set_float32_matmul_precision("high")
         c = toy if options.toy else shape
         self.model = Llama(c).to(device)
+        if options.start:
+            self.model.load_state_dict(nf4.restored(safetensors.torch.load_file(options.start / "model.safetensors")))
         self.optimiser = Optimiser(self.model, shared["decay"])
         self.model.tables = rope_table(2048, c, device)
         self.make_mask = create_block_mask
@@ -124,10 +128,14 @@ class Run:
             p.grad = None
         parameters = sum(p.numel() for p in self.model.parameters())
         self.log(event="compiled", parameters=parameters)
-        text, packed, self.examples, self.tests = self.held_out(tokenizer, options.corpus)
+        text, packed, self.examples, self.book = self.held_out(tokenizer, options.corpus)
         self.log(event="validation", text_rows=len(text[0]), sample_rows=len(packed[0]))
         self.log(event="text", tokens=supply.load_text())
-        for phase, seconds in (("base", options.base_seconds), ("instruct", options.seconds)):
+        plan = (("base", options.base_seconds), ("instruct", options.seconds))
+        if options.start:
+            phases["more"]["rate"] = options.rate
+            plan = (("more", min(options.seconds, options.until - (time.time() - self.start))),)
+        for phase, seconds in plan:
             self.phase(phase, seconds, supply, text, packed)
             figures = {}
             for name, quantised in (("bf16", False), ("nf4", True)):
@@ -140,7 +148,7 @@ class Run:
         supply.close()
         weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         del self.optimiser
-        evaluate.main_from_training(weights, c, options, self.examples, self.tests, self.log)
+        evaluate.main_from_training(weights, c, options, self.examples, self.book, self.log)
 
     def phase(self, phase, seconds, supply, text, packed):
         """Trains for `seconds`: text rows alone (base), or answer rows and some text (instruct)."""
@@ -187,8 +195,12 @@ def main():
     parser.add_argument("--handbook", type=pathlib.Path, default=pathlib.Path("examples/data/handbook"))
     parser.add_argument("--seconds", type=float, default=285, help="length of the instruction training")
     parser.add_argument("--base-seconds", type=float, default=175, help="length of the base's training before it")
+    parser.add_argument("--start", type=pathlib.Path, help="a shipped directory: no base, go on from these weights")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate of a second stage")
+    parser.add_argument("--until", type=float, default=1e9, help="seconds after which the training of a second stage has ended, start-up included")
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--brief", action="store_true", help="score the held-out questions alone")
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--steps", type=int, default=30, help="steps of a toy run")
     options = parser.parse_args()
