@@ -78,10 +78,12 @@
   #define SMALTI_HD __host__ __device__ __forceinline__
   #define SMALTI_D __device__ __forceinline__
   #define SMALTI_UNROLL _Pragma("unroll")
+  #define SMALTI_ROLLED _Pragma("unroll 1")
 #else
   #define SMALTI_HD inline
   #define SMALTI_D inline
   #define SMALTI_UNROLL
+  #define SMALTI_ROLLED
 #endif
 
 // The library is header-only. A program of many translation units may define SMALTI_COMPILED instead and link smalti::compiled:
@@ -1998,6 +2000,7 @@ struct attention_shape {
   int head_dim;       ///< columns of Q and K
   int elem_bytes;     ///< storage size of one element of Q, K, V: 2 or 4
   int value_dim = 0;  ///< columns of V and O; 0: as head_dim
+  bool masked = false;  ///< the variant drops keys: blocks of queries differ in length (the common engine's table asks)
 
   SMALTI_HD constexpr int values() const { return value_dim ? value_dim : head_dim; }
   friend constexpr bool operator==(attention_shape const&, attention_shape const&) = default;
@@ -2071,7 +2074,7 @@ struct require_fit {
 
 /// Tiles that devices sweep, and those of the host.
 inline constexpr auto attention_space =
-    sweep<attention_tile>(/*q*/ axis{64, 128, 256}, /*kv*/ axis{32, 48, 64, 128}, /*stages*/ axis{1, 2, 3}, /*warps*/ axis{4, 8});
+    sweep<attention_tile>(/*q*/ axis{64, 128, 256}, /*kv*/ axis{32, 48, 64, 80, 96, 128}, /*stages*/ axis{1, 2, 3, 5}, /*warps*/ axis{4, 8});
 inline constexpr auto attention_space_host =
     sweep<attention_tile>(/*q*/ axis{32, 64, 128, 256}, /*kv*/ axis{64, 128, 256, 512}, /*stages*/ axis{1}, /*warps*/ axis{1}, /*split*/ axis{0, 1024});
 
@@ -2088,7 +2091,10 @@ struct tuned {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
     // EPYC (Zen 3), one thread, busy · g++ 12 · 2026-11 · f32, causal 1024², D 128: 72 GFLOP/s, seven others 48–67; bf16: all 50–71, noise
     if (a.of == arch::family::cpu) return {.q = 128, .kv = 256, .split = 1024};
-    if (a >= sm_90a && s.head_dim <= 128) return {.q = 128, .kv = 48, .stages = 3, .warps = 4};  // H200 · 13.0 · 2026-11 · 370, 325
+    if (a >= sm_90a && s.head_dim <= 64 && !s.masked) return {.q = 256, .kv = 96, .stages = 3, .warps = 8};   // H200 · 13.0 · 2026-11 · 355
+    if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 80, .stages = 2, .warps = 4};                // H200 · 13.0 · 2026-11 · 305
+    if (a >= sm_90a && s.head_dim <= 128 && !s.masked) return {.q = 256, .kv = 64, .stages = 3, .warps = 8};  // H200 · 13.0 · 2026-11 · 378
+    if (a >= sm_90a && s.head_dim <= 128) return {.q = 256, .kv = 48, .stages = 5, .warps = 8};               // H200 · 13.0 · 2026-11 · 344
     if (s.head_dim <= 128) return {.q = 128, .kv = 32, .stages = 2, .warps = 4};
     return {.q = 64, .kv = 32, .stages = 2, .warps = 4};
   }
@@ -4618,6 +4624,118 @@ status gemm_swiglu(on_cpu const& where, view<Y, 2> y, view<X, 2> x, G const& gat
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_GEMM_HOST_HPP
+// ---------------------------------------------------------------- smalti/gemm/llm_int8.hpp
+#ifndef SMALTI_HAS_GEMM_LLM_INT8_HPP
+#define SMALTI_HAS_GEMM_LLM_INT8_HPP
+// LLM.int8 (Dettmers et al. 2022, "LLM.int8()", §3) on the host, by name: what the device's product is held to. Slow, and written to be obviously right.
+
+// ---------------------------------------------------------------- smalti/quant/llm_int8.hpp
+#ifndef SMALTI_HAS_QUANT_LLM_INT8_HPP
+#define SMALTI_HAS_QUANT_LLM_INT8_HPP
+// Activations in 8 bits, one scale per token, less the columns that hold outliers (Dettmers et al. 2022, "LLM.int8()", §3), with the codes
+// and the choice of columns of bitsandbytes 0.50.
+
+#include <algorithm>
+#include <vector>
+
+namespace smalti {
+
+/// How a product is to quantise its activations: chosen by name, as the last argument of gemm. The host needs the threshold alone.
+struct llm_int8 {
+  float threshold = 6;       ///< a column of x with an |x| ≥ this, NaN or infinity is multiplied in 16 bits; 0: none is
+  void* scratch = nullptr;   ///< device memory, aligned to 256 bytes, which all calls of a stream may share
+  std::size_t bytes = 0;     ///< of it: llm_int8_bytes or more
+};
+
+/// x (m, k) ≈ code · scale / 127 outside of the outlier columns, where codes are 0.
+struct int8_tokens {
+  int m = 0, k = 0;
+  buffer<int8_t> code = {};    ///< (m, k), −127 … 127
+  buffer<float> scale = {};    ///< (m): the largest |x| of the row among elements that are no outliers
+  std::vector<int> outlier = {};  ///< columns that hold an |x| ≥ threshold, ascending
+};
+
+namespace detail {
+/// The reference's order of operations decides the ties, as in quantise_int8.
+inline int8_t int8_code(float v, float largest) {
+  float const steps = 1.f / largest * 127.f;
+  return int8_t(std::isfinite(steps) ? std::lrint(v * steps) : std::lrint(double(v) * 127 / largest));
+}
+}  // namespace detail
+
+/// x (m, k), T float, bf16 or f16, any strides → codes. threshold 0: no column is an outlier. With a threshold, NaN and infinity are outliers,
+/// so they meet 16-bit weights as in any product; without one, the scale of their row is NaN.
+/// Floats are rounded to f16 first, as the reference does: what passes 65504 is infinite. An element below the threshold counts for its row's scale also where its column is an outlier, as in the reference.
+template <class T>
+int8_tokens quantise_tokens(on_cpu const& where, view<T, 2> x, float threshold = 6) {
+  index const m = x.extent[0], k = x.extent[1];
+  int8_tokens q{int(m), int(k), buffer<int8_t>(std::size_t(m * k), int8_t(0)), buffer<float>(std::size_t(m)), {}};
+  auto const outlier = [&](float v) { return threshold > 0 && !(std::fabs(v) < threshold); };
+  auto const at = [&](index i, index j) {
+    if constexpr (std::is_same_v<std::remove_const_t<T>, float>) return float(f16(x(i, j)));
+    else return float(x(i, j));
+  };
+  std::vector<uint8_t> holds(std::size_t(k), uint8_t(0));
+  for (index i = 0; i < m; ++i)
+    for (index j = 0; j < k; ++j) holds[std::size_t(j)] |= uint8_t(outlier(at(i, j)));
+  for (int j = 0; j < int(k); ++j)
+    if (holds[std::size_t(j)]) q.outlier.push_back(j);
+  parallel_for(where, m, [&](index i) {
+    float largest = 0, poison = 0;
+    for (index j = 0; j < k; ++j)
+      if (float const v = at(i, j); !outlier(v)) largest = std::fmax(largest, std::fabs(v)), poison += v * 0.f;
+    q.scale[std::size_t(i)] = largest + poison;
+    for (index j = 0; j < k && largest > 0 && poison == 0; ++j)
+      if (!holds[std::size_t(j)]) q.code[std::size_t(i * k + j)] = detail::int8_code(at(i, j), largest);
+  });
+  return q;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_QUANT_LLM_INT8_HPP
+
+namespace smalti {
+
+/// y (M, N) = e(s · x (M, K) · Ŵᵀ + other terms), W the packed_int8 of the first term, x quantised: code = round(x · 127 / absmax of the row's elements
+/// below the threshold), columns that hold an outlier left out and multiplied by W's codes as they are. Integer sums are exact; scales,
+/// outliers and terms are added in fp32 and y is rounded once (the reference rounds to f16 between them). Takes memory for the codes.
+/// Errors: gemm's; gemm.31 (K above 131072), gemm.32 (not INT8); then y is untouched.
+template <class Y, epilogue E = identity>
+status gemm(on_cpu const& where, view<Y, 2> y, std::span<term const> sum, E const& out, llm_int8 const& how) {
+  if (status s = detail::check_sum(sum, y.extent[0], y.extent[1]); !s) return s;
+  if (y.extent[0] > 0 && !y.at) return {"gemm.3", "y is null"};
+  term const& t = sum[0];
+  if (t.w.form != weight_form::packed_int8) return {"gemm.32", "LLM.int8 multiplies INT8 weights"};
+  if (t.w.k > 131072) return {"gemm.31", "more than 131072 products of 127 by 127 may pass 32 bits"};
+  auto const run = [&](auto const* at) {
+    auto const x = view<std::remove_pointer_t<decltype(at)>, 2>{at, {t.x.rows, t.x.columns}, {t.x.row_stride, t.x.column_stride}};
+    int8_tokens const q = quantise_tokens(where, x, how.threshold);
+    std::span<term const> const others[] = {sum.subspan(1)};
+    detail::run_tiles<1>(where, others, y.extent[0], y.extent[1], [&](detail::tile<1> const& tile) {
+      for (index i = 0; i < tile.rows; ++i)
+        for (index j = 0; j < tile.columns; ++j) {
+          index const row = tile.row + i, n = tile.column + j;
+          auto const code = [&](index k) { return static_cast<int8_t const*>(t.w.at)[detail::interleaved(n, k, t.w.k)]; };
+          int32_t whole = 0;
+          for (int k = 0; k < q.k; ++k) whole += int32_t(q.code[std::size_t(row * q.k + k)]) * code(k);
+          float v = float(whole) * (q.scale[std::size_t(row)] * int8_step);
+          for (int k : q.outlier) v += float(x(row, k)) * float(code(k));
+          y(row, n) = Y(out(v * (t.w.scale[n] * (t.scale * int8_step)) + tile.at[0][i * tile.stride + j], row, n));
+        }
+    });
+  };
+  if (t.x.type == dtype::f32) run(static_cast<float const*>(t.x.at));
+  else if (t.x.type == dtype::bf16) run(static_cast<bf16 const*>(t.x.at));
+  else run(static_cast<f16 const*>(t.x.at));
+  return {};
+}
+template <class Y, int Count, epilogue E = identity>
+status gemm(on_cpu const& where, view<Y, 2> y, terms<Count> const& sum, E const& out, llm_int8 const& how) {
+  return gemm(where, y, std::span<term const>(sum.all), out, how);
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_GEMM_LLM_INT8_HPP
 #endif  // SMALTI_HAS_GEMM_HPP
 // ---------------------------------------------------------------- smalti/lora.hpp
 #ifndef SMALTI_HAS_LORA_HPP

@@ -78,10 +78,12 @@
   #define SMALTI_HD __host__ __device__ __forceinline__
   #define SMALTI_D __device__ __forceinline__
   #define SMALTI_UNROLL _Pragma("unroll")
+  #define SMALTI_ROLLED _Pragma("unroll 1")
 #else
   #define SMALTI_HD inline
   #define SMALTI_D inline
   #define SMALTI_UNROLL
+  #define SMALTI_ROLLED
 #endif
 
 // The library is header-only. A program of many translation units may define SMALTI_COMPILED instead and link smalti::compiled:
@@ -1998,6 +2000,7 @@ struct attention_shape {
   int head_dim;       ///< columns of Q and K
   int elem_bytes;     ///< storage size of one element of Q, K, V: 2 or 4
   int value_dim = 0;  ///< columns of V and O; 0: as head_dim
+  bool masked = false;  ///< the variant drops keys: blocks of queries differ in length (the common engine's table asks)
 
   SMALTI_HD constexpr int values() const { return value_dim ? value_dim : head_dim; }
   friend constexpr bool operator==(attention_shape const&, attention_shape const&) = default;
@@ -2071,7 +2074,7 @@ struct require_fit {
 
 /// Tiles that devices sweep, and those of the host.
 inline constexpr auto attention_space =
-    sweep<attention_tile>(/*q*/ axis{64, 128, 256}, /*kv*/ axis{32, 48, 64, 128}, /*stages*/ axis{1, 2, 3}, /*warps*/ axis{4, 8});
+    sweep<attention_tile>(/*q*/ axis{64, 128, 256}, /*kv*/ axis{32, 48, 64, 80, 96, 128}, /*stages*/ axis{1, 2, 3, 5}, /*warps*/ axis{4, 8});
 inline constexpr auto attention_space_host =
     sweep<attention_tile>(/*q*/ axis{32, 64, 128, 256}, /*kv*/ axis{64, 128, 256, 512}, /*stages*/ axis{1}, /*warps*/ axis{1}, /*split*/ axis{0, 1024});
 
@@ -2088,7 +2091,10 @@ struct tuned {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
     // EPYC (Zen 3), one thread, busy · g++ 12 · 2026-11 · f32, causal 1024², D 128: 72 GFLOP/s, seven others 48–67; bf16: all 50–71, noise
     if (a.of == arch::family::cpu) return {.q = 128, .kv = 256, .split = 1024};
-    if (a >= sm_90a && s.head_dim <= 128) return {.q = 128, .kv = 48, .stages = 3, .warps = 4};  // H200 · 13.0 · 2026-11 · 370, 325
+    if (a >= sm_90a && s.head_dim <= 64 && !s.masked) return {.q = 256, .kv = 96, .stages = 3, .warps = 8};   // H200 · 13.0 · 2026-11 · 355
+    if (a >= sm_90a && s.head_dim <= 64) return {.q = 128, .kv = 80, .stages = 2, .warps = 4};                // H200 · 13.0 · 2026-11 · 305
+    if (a >= sm_90a && s.head_dim <= 128 && !s.masked) return {.q = 256, .kv = 64, .stages = 3, .warps = 8};  // H200 · 13.0 · 2026-11 · 378
+    if (a >= sm_90a && s.head_dim <= 128) return {.q = 256, .kv = 48, .stages = 5, .warps = 8};               // H200 · 13.0 · 2026-11 · 344
     if (s.head_dim <= 128) return {.q = 128, .kv = 32, .stages = 2, .warps = 4};
     return {.q = 64, .kv = 32, .stages = 2, .warps = 4};
   }
@@ -4618,6 +4624,118 @@ status gemm_swiglu(on_cpu const& where, view<Y, 2> y, view<X, 2> x, G const& gat
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_GEMM_HOST_HPP
+// ---------------------------------------------------------------- smalti/gemm/llm_int8.hpp
+#ifndef SMALTI_HAS_GEMM_LLM_INT8_HPP
+#define SMALTI_HAS_GEMM_LLM_INT8_HPP
+// LLM.int8 (Dettmers et al. 2022, "LLM.int8()", §3) on the host, by name: what the device's product is held to. Slow, and written to be obviously right.
+
+// ---------------------------------------------------------------- smalti/quant/llm_int8.hpp
+#ifndef SMALTI_HAS_QUANT_LLM_INT8_HPP
+#define SMALTI_HAS_QUANT_LLM_INT8_HPP
+// Activations in 8 bits, one scale per token, less the columns that hold outliers (Dettmers et al. 2022, "LLM.int8()", §3), with the codes
+// and the choice of columns of bitsandbytes 0.50.
+
+#include <algorithm>
+#include <vector>
+
+namespace smalti {
+
+/// How a product is to quantise its activations: chosen by name, as the last argument of gemm. The host needs the threshold alone.
+struct llm_int8 {
+  float threshold = 6;       ///< a column of x with an |x| ≥ this, NaN or infinity is multiplied in 16 bits; 0: none is
+  void* scratch = nullptr;   ///< device memory, aligned to 256 bytes, which all calls of a stream may share
+  std::size_t bytes = 0;     ///< of it: llm_int8_bytes or more
+};
+
+/// x (m, k) ≈ code · scale / 127 outside of the outlier columns, where codes are 0.
+struct int8_tokens {
+  int m = 0, k = 0;
+  buffer<int8_t> code = {};    ///< (m, k), −127 … 127
+  buffer<float> scale = {};    ///< (m): the largest |x| of the row among elements that are no outliers
+  std::vector<int> outlier = {};  ///< columns that hold an |x| ≥ threshold, ascending
+};
+
+namespace detail {
+/// The reference's order of operations decides the ties, as in quantise_int8.
+inline int8_t int8_code(float v, float largest) {
+  float const steps = 1.f / largest * 127.f;
+  return int8_t(std::isfinite(steps) ? std::lrint(v * steps) : std::lrint(double(v) * 127 / largest));
+}
+}  // namespace detail
+
+/// x (m, k), T float, bf16 or f16, any strides → codes. threshold 0: no column is an outlier. With a threshold, NaN and infinity are outliers,
+/// so they meet 16-bit weights as in any product; without one, the scale of their row is NaN.
+/// Floats are rounded to f16 first, as the reference does: what passes 65504 is infinite. An element below the threshold counts for its row's scale also where its column is an outlier, as in the reference.
+template <class T>
+int8_tokens quantise_tokens(on_cpu const& where, view<T, 2> x, float threshold = 6) {
+  index const m = x.extent[0], k = x.extent[1];
+  int8_tokens q{int(m), int(k), buffer<int8_t>(std::size_t(m * k), int8_t(0)), buffer<float>(std::size_t(m)), {}};
+  auto const outlier = [&](float v) { return threshold > 0 && !(std::fabs(v) < threshold); };
+  auto const at = [&](index i, index j) {
+    if constexpr (std::is_same_v<std::remove_const_t<T>, float>) return float(f16(x(i, j)));
+    else return float(x(i, j));
+  };
+  std::vector<uint8_t> holds(std::size_t(k), uint8_t(0));
+  for (index i = 0; i < m; ++i)
+    for (index j = 0; j < k; ++j) holds[std::size_t(j)] |= uint8_t(outlier(at(i, j)));
+  for (int j = 0; j < int(k); ++j)
+    if (holds[std::size_t(j)]) q.outlier.push_back(j);
+  parallel_for(where, m, [&](index i) {
+    float largest = 0, poison = 0;
+    for (index j = 0; j < k; ++j)
+      if (float const v = at(i, j); !outlier(v)) largest = std::fmax(largest, std::fabs(v)), poison += v * 0.f;
+    q.scale[std::size_t(i)] = largest + poison;
+    for (index j = 0; j < k && largest > 0 && poison == 0; ++j)
+      if (!holds[std::size_t(j)]) q.code[std::size_t(i * k + j)] = detail::int8_code(at(i, j), largest);
+  });
+  return q;
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_QUANT_LLM_INT8_HPP
+
+namespace smalti {
+
+/// y (M, N) = e(s · x (M, K) · Ŵᵀ + other terms), W the packed_int8 of the first term, x quantised: code = round(x · 127 / absmax of the row's elements
+/// below the threshold), columns that hold an outlier left out and multiplied by W's codes as they are. Integer sums are exact; scales,
+/// outliers and terms are added in fp32 and y is rounded once (the reference rounds to f16 between them). Takes memory for the codes.
+/// Errors: gemm's; gemm.31 (K above 131072), gemm.32 (not INT8); then y is untouched.
+template <class Y, epilogue E = identity>
+status gemm(on_cpu const& where, view<Y, 2> y, std::span<term const> sum, E const& out, llm_int8 const& how) {
+  if (status s = detail::check_sum(sum, y.extent[0], y.extent[1]); !s) return s;
+  if (y.extent[0] > 0 && !y.at) return {"gemm.3", "y is null"};
+  term const& t = sum[0];
+  if (t.w.form != weight_form::packed_int8) return {"gemm.32", "LLM.int8 multiplies INT8 weights"};
+  if (t.w.k > 131072) return {"gemm.31", "more than 131072 products of 127 by 127 may pass 32 bits"};
+  auto const run = [&](auto const* at) {
+    auto const x = view<std::remove_pointer_t<decltype(at)>, 2>{at, {t.x.rows, t.x.columns}, {t.x.row_stride, t.x.column_stride}};
+    int8_tokens const q = quantise_tokens(where, x, how.threshold);
+    std::span<term const> const others[] = {sum.subspan(1)};
+    detail::run_tiles<1>(where, others, y.extent[0], y.extent[1], [&](detail::tile<1> const& tile) {
+      for (index i = 0; i < tile.rows; ++i)
+        for (index j = 0; j < tile.columns; ++j) {
+          index const row = tile.row + i, n = tile.column + j;
+          auto const code = [&](index k) { return static_cast<int8_t const*>(t.w.at)[detail::interleaved(n, k, t.w.k)]; };
+          int32_t whole = 0;
+          for (int k = 0; k < q.k; ++k) whole += int32_t(q.code[std::size_t(row * q.k + k)]) * code(k);
+          float v = float(whole) * (q.scale[std::size_t(row)] * int8_step);
+          for (int k : q.outlier) v += float(x(row, k)) * float(code(k));
+          y(row, n) = Y(out(v * (t.w.scale[n] * (t.scale * int8_step)) + tile.at[0][i * tile.stride + j], row, n));
+        }
+    });
+  };
+  if (t.x.type == dtype::f32) run(static_cast<float const*>(t.x.at));
+  else if (t.x.type == dtype::bf16) run(static_cast<bf16 const*>(t.x.at));
+  else run(static_cast<f16 const*>(t.x.at));
+  return {};
+}
+template <class Y, int Count, epilogue E = identity>
+status gemm(on_cpu const& where, view<Y, 2> y, terms<Count> const& sum, E const& out, llm_int8 const& how) {
+  return gemm(where, y, std::span<term const>(sum.all), out, how);
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_GEMM_LLM_INT8_HPP
 #endif  // SMALTI_HAS_GEMM_HPP
 // ---------------------------------------------------------------- smalti/lora.hpp
 #ifndef SMALTI_HAS_LORA_HPP
@@ -6902,6 +7020,7 @@ class sampler {
 // overloads with another first argument.
 
 #include <algorithm>
+#include <functional>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -8391,8 +8510,20 @@ struct chosen_token {
   float log_probability;
 };
 
+/// How scores become an output: in tiles that stay in registers and cache, or (eager) as frameworks without a fused kernel do, in three
+/// passes over a matrix of scores. The same result up to rounding.
+enum class attention_kind { fused, eager };
+
+/// What attention in one layer is asked for beside its operands.
+struct attend_options {
+  float scale;                                ///< of scores
+  int window = 0;                             ///< keys that a query sees, its own included; 0: all before it
+  attention_kind kind = attention_kind::fused;
+};
+
 /// Which rows of a batch belong to which sequence. Rows are tokens, all sequences one after another.
 struct ragged_batch {
+  std::function<void(char const* name, double bytes, double flops)> before = {};  ///< profiling: called before each operation; stays from pass to pass
   std::vector<int> token;         ///< (M) ids
   std::vector<int> q_starts;      ///< (B + 1)
   std::vector<int> first;         ///< (B) position of each sequence's first row
@@ -8401,6 +8532,7 @@ struct ragged_batch {
   std::vector<int> sequence;      ///< (B) its number in the cache
   std::vector<int> position;      ///< (M) of each row
   std::vector<int> adapter;       ///< (M) the adapter of each row, −1 none; empty: every row passes the active ones
+  float int8_outliers = -1;       ///< as in load_options
 
   int rows() const { return int(position.size()); }
   int count() const { return int(sequence.size()); }
@@ -8426,7 +8558,7 @@ struct backend<on_cpu> {
   static void check_room(on_cpu const&, decoder_config const&, Options const&, int) {}
   static rope make_rope(on_cpu const&, rope_table t) { return t; }
   /// What `forward` is to compute from now on.
-  static void begin(on_cpu const&, batch& to, ragged_batch from) { to = std::move(from); }
+  static void begin(on_cpu const&, batch& to, ragged_batch from) { from.before = std::move(to.before), to = std::move(from); }
   /// Weights or adapters have moved.
   static void forget(batch&) {}
   /// Calls f(where): a backend that can repeat a pass without the host's help does.
@@ -8434,6 +8566,17 @@ struct backend<on_cpu> {
   static void run(on_cpu const& where, batch&, Key const&, F&& f) { f(where); }
   /// Where the host can read what forward left.
   static std::span<float> read(on_cpu const&, batch&, view<float, 2> logits) { return {logits.at, std::size_t(logits.size())}; }
+};
+
+/// x with the norm that it passes before a product. A backend may take it as one operand; h is lent for the result where it does not.
+template <class Where>
+struct normalised_input {
+  view<typename backend<Where>::residual const, 2> x;  ///< (M, hidden)
+  typename backend<Where>::vector const& weight;       ///< (hidden)
+  float eps;
+  view<typename backend<Where>::element, 2> h;         ///< (M, hidden)
+
+  view<typename backend<Where>::element const, 2> normal() const { return h; }
 };
 
 /// Where a group's product q, k, v goes: a matrix each.
@@ -8446,20 +8589,40 @@ inline query_key_value<float> projections_of(on_cpu const&, float* at, int m, de
   return {row_major(at, m, q), row_major(at + m * q, m, kv), row_major(at + m * (q + kv), m, kv)};
 }
 
+namespace detail {
+/// For a profile: an operation begins, which has to move so many bytes and to compute so much.
+inline void mark(ragged_batch const& batch, char const* name, double bytes, double flops = 0) {
+  if (batch.before) batch.before(name, bytes, flops);
+}
+inline void mark(ragged_batch const& batch, char const* name, linear_group const& g, index m) {
+  if (!batch.before) return;
+  double bytes = double(bytes_of(g)) + 4. * double(m) * columns_of(g.parts[0]), flops = 0;
+  for (auto const& p : g.parts) flops += 2. * double(m) * rows_of(p) * columns_of(p), bytes += 4. * double(m) * rows_of(p);
+  mark(batch, name, bytes, flops);
+}
+}  // namespace detail
+
 /// y (M, hidden) = scale · table[tokens of the batch]. The caller has checked the ids.
 status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, ragged_batch const& batch, float scale);
 
 /// y = x · weight / √(mean(x²) + eps), rows of the model's width.
-inline status normalise(on_cpu const& where, view<float, 2> y, view<float const, 2> x, buffer<float> const& weight, float eps, ragged_batch const&) {
+inline status normalise(on_cpu const& where, view<float, 2> y, view<float const, 2> x, buffer<float> const& weight, float eps, ragged_batch const& batch) {
+  detail::mark(batch, "RMSNorm", double(y.size()) * 8);
   return rms_norm(where, y, x, std::span<float const>(weight.data(), weight.size()), eps);
 }
 /// y (B, hidden): the last row of each sequence.
 inline status last_rows(on_cpu const&, view<float, 2> y, view<float const, 2> x, ragged_batch const& batch) {
+  detail::mark(batch, "last rows", double(y.size()) * 8);
   for (int b = 0; b < batch.count(); ++b) std::copy_n(&x(batch.q_starts[std::size_t(b) + 1] - 1, 0), x.extent[1], &y(b, 0));
   return {};
 }
+namespace detail {
+inline bool by_llm_int8(packed_weight const& w, ragged_batch const& batch) { return batch.int8_outliers >= 0 && std::holds_alternative<packed_int8>(w); }
+}  // namespace detail
 /// y (M, vocabulary) = scale · x · Wᵀ.
-inline status project_head(on_cpu const& where, view<float, 2> y, view<float const, 2> x, packed_weight const& w, ragged_batch const&, float scale) {
+inline status project_head(on_cpu const& where, view<float, 2> y, view<float const, 2> x, packed_weight const& w, ragged_batch const& batch, float scale) {
+  detail::mark(batch, "head", double(bytes_of(w)) + double(y.size()) * 4, 2. * double(y.size()) * double(x.extent[1]));
+  if (detail::by_llm_int8(w, batch)) return gemm(where, y, product(x, w), scaled{scale}, llm_int8{.threshold = batch.int8_outliers});
   return gemm(where, y, product(x, w), scaled{scale});
 }
 
@@ -8476,16 +8639,24 @@ struct layer_adapters {
 /// y (M, N) = e(x (M, K) · Wᵀ + bias + adapters).
 template <epilogue E = identity>
 status linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_layer const& l, ragged_batch const& batch, E const& out = {}) {
+  auto const with = [&](auto const& e, std::span<lora const* const> adapters, std::span<int const> of_row) {
+    if (!detail::by_llm_int8(l.weight, batch)) return linear(where, y, x, l.weight, adapters, e, of_row);
+    scratch::mark const here(thread_scratch());
+    std::span<term> sum;
+    if (status s = detail::lora_terms(where, sum, borrow_activations(x), borrow(l.weight), adapters, of_row); !s) return s;
+    return gemm(where, y, std::span<term const>(sum), e, llm_int8{.threshold = batch.int8_outliers});
+  };
   auto const run = [&](auto const& e) {
-    if (batch.adapter.empty()) return linear(where, y, x, l.weight, std::span<lora const* const>(l.active), e);
+    if (batch.adapter.empty()) return with(e, l.active, {});
     detail::layer_adapters const a(l, batch);
-    return linear(where, y, x, l.weight, std::span<lora const* const>(a.list), e, std::span<int const>(a.of_row));
+    return with(e, a.list, a.of_row);
   };
   return l.bias.empty() ? run(out) : run(bias{l.bias.data()} | out);
 }
 
 /// q, k, v ← x through a group of three.
 inline status project(on_cpu const& where, query_key_value<float> const& y, view<float const, 2> x, linear_group const& g, ragged_batch const& batch) {
+  detail::mark(batch, "q, k, v", g, x.extent[0]);
   view<float, 2> const to[] = {y.q, y.k, y.v};
   for (int i = 0; i < 3; ++i)
     if (status s = linear(where, to[i], x, g.parts[std::size_t(i)], batch); !s) return s;
@@ -8493,6 +8664,7 @@ inline status project(on_cpu const& where, query_key_value<float> const& y, view
 }
 /// y (M, N) += scale · x (M, K) through a group of one.
 inline status add_linear(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& g, ragged_batch const& batch, float scale) {
+  detail::mark(batch, x.extent[1] > y.extent[1] ? "down" : "o", g, x.extent[0]);
   return linear(where, y, x, g.parts[0], batch, scaled{scale} | residual{y});
 }
 
@@ -8508,6 +8680,10 @@ status append(on_cpu const& where, kv_cache<T>& cache, int layer, view<float con
 template <class T>
 status attend_cached(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch, float scale, int window_width);
 
+/// The same with the scores, then the weights, as a matrix (H, M, keys) in memory of the cache's element type.
+template <class T>
+status attend_eager(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch, attend_options const& how);
+
 /// Rotates the heads of x (M, heads·D) by their rows' positions.
 status rotate(on_cpu const& where, view<float, 2> x, int head_dim, std::span<int const> positions, rope_table const& table);
 
@@ -8517,19 +8693,95 @@ status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buff
 /// o (M, H·D): q and k turn, k and v go into the cache, and q attends to what is there.
 template <class T>
 status attend(on_cpu const& where, view<float, 2> o, query_key_value<float> const& x, kv_cache<T>& cache, int layer, ragged_batch const& batch, rope_table const& rope,
-              float scale, int window_width) {
+              attend_options const& how) {
+  detail::mark(batch, "rotate, store", double(x.q.size() + 2 * x.k.size()) * 8);
   if (status s = rotate(where, x.q, cache.dim(), batch.position, rope); !s) return s;
   if (status s = rotate(where, x.k, cache.dim(), batch.position, rope); !s) return s;
   if (status s = append(where, cache, layer, view<float const, 2>(x.k), view<float const, 2>(x.v), batch); !s) return s;
-  return attend_cached(where, o, view<float const, 2>(x.q), cache, layer, batch, scale, window_width);
+  view<float const, 2> const q = x.q;
+  if (how.kind == attention_kind::eager) return attend_eager(where, o, q, cache, layer, batch, how);
+  double pairs = 0;  // of a query and a key that it sees
+  for (int p : batch.position) pairs += how.window ? std::min(p + 1, how.window) : p + 1;
+  double const keys = double(*std::max_element(batch.kv_used.begin(), batch.kv_used.end())) * batch.count();
+  detail::mark(batch, "attention", keys * cache.heads() * cache.dim() * 2 * sizeof(T) + double(o.size()) * 8, 4 * pairs * double(q.extent[1]));
+  return attend_cached(where, o, q, cache, layer, batch, how.scale, how.window);
 }
 
 }  // namespace smalti
 
+// ---------------------------------------------------------------- smalti/decoder/eager.hpp
+#ifndef SMALTI_HAS_DECODER_EAGER_HPP
+#define SMALTI_HAS_DECODER_EAGER_HPP
+// Attention as it is written down (Vaswani et al. 2017, eq. 1): a matrix of scores, its softmax, its product with the values, each a pass
+// over memory. What fused attention is compared with and measured against; nothing chooses it by itself.
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace smalti {
+
+namespace detail {
+/// Σ a_i · b_i in sixteen sums, which a compiler may keep in one vector.
+template <class A, class B>
+float dot(A const* a, B const* b, int n) {
+  float part[16] = {}, sum = 0;
+  int i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int j = 0; j < 16; ++j) part[j] += float(a[i + j]) * float(b[i + j]);
+  for (float p : part) sum += p;
+  for (; i < n; ++i) sum += float(a[i]) * float(b[i]);
+  return sum;
+}
+}  // namespace detail
+
+template <class T>
+status attend_eager(on_cpu const& where, view<float, 2> o, view<float const, 2> q, kv_cache<T>& cache, int layer, ragged_batch const& batch, attend_options const& how) {
+  int const m = int(q.extent[0]), d = cache.dim(), heads = int(q.extent[1]) / d, group = heads / cache.heads();
+  int const width = *std::max_element(batch.kv_used.begin(), batch.kv_used.end());
+  view<T, 3> const s = row_major(cache.lend(std::size_t(heads) * std::size_t(m) * std::size_t(width)), heads, m, width);  // (H, M, keys)
+  std::vector<int> owner;                                                                                                  // (M)
+  for (int b = 0; b < batch.count(); ++b) owner.insert(owner.end(), std::size_t(batch.q_starts[std::size_t(b) + 1] - batch.q_starts[std::size_t(b)]), b);
+// f(row, head, its keys' sequence, how many keys that has): every row of every head, whatever it may see.
+  auto const each = [&](auto&& f) {
+    parallel_for(where, index(heads) * m, [&](index i) {
+      int const row = int(i % m), b = owner[std::size_t(row)];
+      f(row, int(i / m), batch.sequence[std::size_t(b)], batch.kv_used[std::size_t(b)]);
+    });
+  };
+  double const matrix = double(s.size()), bytes = matrix * sizeof(T), keys = double(width) * batch.count() * cache.heads() * d * sizeof(T);
+  detail::mark(batch, "scores", bytes + keys, 2 * matrix * d);
+  each([&](int row, int head, int sequence, int count) {
+    for (int k = 0; k < count; ++k) s(head, row, k) = T(how.scale * detail::dot(&q(row, head * d), cache.key(layer, sequence, head / group, k), d));
+  });
+  detail::mark(batch, "softmax", 2 * bytes);
+  each([&](int row, int head, int, int count) {
+    int const end = std::min(count, batch.position[std::size_t(row)] + 1), begin = how.window ? std::max(0, end - how.window) : 0;
+    float top = -INFINITY, sum = 0;
+    for (int k = begin; k < end; ++k) top = std::max(top, float(s(head, row, k)));
+    for (int k = begin; k < end; ++k) sum += std::exp(float(s(head, row, k)) - top);
+    for (int k = 0; k < count; ++k) s(head, row, k) = T(k < begin || k >= end ? 0.f : std::exp(float(s(head, row, k)) - top) / sum);
+  });
+  detail::mark(batch, "weighted values", bytes + keys, 2 * matrix * d);
+  each([&](int row, int head, int sequence, int count) {
+    float* const to = &o(row, head * d);  // (D)
+    std::fill_n(to, d, 0.f);
+    for (int k = 0; k < count; ++k) {
+      T const* const v = cache.value(layer, sequence, head / group, k);  // (D)
+      float const p = float(s(head, row, k));
+      for (int i = 0; i < d; ++i) to[i] += p * float(v[i]);
+    }
+  });
+  return {};
+}
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_EAGER_HPP
 
 namespace smalti {
 
 SMALTI_INLINE status embed(on_cpu const& where, view<float, 2> y, packed_weight const& table, ragged_batch const& batch, float scale) {
+  detail::mark(batch, "embedding", double(y.size()) * 8);
   weight_view const w = borrow(table);
   parallel_for(where, batch.rows(), [&](index r) {
     decode_row(w, batch.token[std::size_t(r)], &y(r, 0));
@@ -8556,8 +8808,9 @@ struct gated {
 }  // namespace detail
 
 SMALTI_INLINE status swiglu(on_cpu const& where, view<float, 2> y, view<float const, 2> x, linear_group const& gate_up, ragged_batch const& batch) {
+  detail::mark(batch, "gate, up", gate_up, x.extent[0]);
   linear_layer const &gate = gate_up.parts[0], &up = gate_up.parts[1];
-  bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty();
+  bool const plain = gate.bias.empty() && up.bias.empty() && gate.active.empty() && up.active.empty() && batch.adapter.empty() && !detail::by_llm_int8(gate.weight, batch) && !detail::by_llm_int8(up.weight, batch);
   if (plain) return gemm_swiglu(where, y, x, gate.weight, up.weight);
   if (status s = linear(where, y, x, gate, batch); !s) return s;
   detail::gated const times_gate = {y};  // named: nvcc 13 loses the type of a temporary here
@@ -8606,7 +8859,8 @@ SMALTI_INLINE status rotate(on_cpu const& where, view<float, 2> x, int head_dim,
 
 SMALTI_INLINE status normalise_heads(on_cpu const& where, view<float, 2> x, int head_dim, buffer<float> const& weight, float eps, ragged_batch const& batch) {
   view<float, 2> const heads = row_major(x.at, x.size() / head_dim, head_dim);
-  return normalise(where, heads, view<float const, 2>(heads), weight, eps, batch);
+  detail::mark(batch, "RMSNorm of heads", double(x.size()) * 8);
+  return rms_norm(where, heads, view<float const, 2>(heads), std::span<float const>(weight.data(), weight.size()), eps);
 }
 
 }  // namespace smalti
@@ -9104,6 +9358,7 @@ struct decoder_layer {
   typename backend<Where>::vector attention_norm, mlp_norm;  ///< (hidden)
   typename backend<Where>::vector q_norm, k_norm;            ///< (head_dim), or empty
   typename backend<Where>::linear qkv, o, gate_up, down;     ///< groups of 3, 1, 2 and 1 modules
+  attention_kind attention = attention_kind::fused;
 };
 
 /// Activations of one forward pass; grows to the largest batch seen, so a decode step allocates nothing.
@@ -9124,6 +9379,20 @@ struct workspace {
   }
 };
 
+/// Products of a normalised x, in two steps: what a backend without an operation of its own for it does.
+template <class Where>
+status project(Where const& where, query_key_value<typename backend<Where>::element> const& y, normalised_input<Where> const& x, typename backend<Where>::linear const& g,
+               typename backend<Where>::batch& batch) {
+  if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
+  return project(where, y, x.normal(), g, batch);
+}
+template <class Where>
+status swiglu(Where const& where, view<typename backend<Where>::element, 2> y, normalised_input<Where> const& x, typename backend<Where>::linear const& gate_up,
+              typename backend<Where>::batch& batch) {
+  if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
+  return swiglu(where, y, x.normal(), gate_up, batch);
+}
+
 /// x (M, hidden) → x, in place: x += r·Attn(norm x); x += r·MLP(norm x). Keys and values of the rows go into the cache.
 template <class Where, class Cache>
 void forward(Where const& where, decoder_config const& c, decoder_layer<Where> const& l, int number, workspace<Where>& w, Cache& cache,
@@ -9137,17 +9406,15 @@ void forward(Where const& where, decoder_config const& c, decoder_layer<Where> c
   auto const g = matrix(w.g, c.ffn);                                                                     // (M, ffn)
   auto const qkv = projections_of(where, w.qkv.data(), m, c);
 
-  require(normalise(where, h, read(x), l.attention_norm, c.norm_eps, batch));
-  require(project(where, qkv, read(h), l.qkv, batch));
+  require(project(where, qkv, normalised_input<Where>{read(x), l.attention_norm, c.norm_eps, h}, l.qkv, batch));
   if (c.qk_norm) {
     require(normalise_heads(where, qkv.q, c.head_dim, l.q_norm, c.norm_eps, batch));
     require(normalise_heads(where, qkv.k, c.head_dim, l.k_norm, c.norm_eps, batch));
   }
-  require(attend(where, a, qkv, cache, number, batch, rope, c.softmax_scale, c.window[std::size_t(number)]));
+  require(attend(where, a, qkv, cache, number, batch, rope, {c.softmax_scale, c.window[std::size_t(number)], l.attention}));
   require(add_linear(where, x, read(a), l.o, batch, c.residual_multiplier));
 
-  require(normalise(where, h, read(x), l.mlp_norm, c.norm_eps, batch));
-  require(swiglu(where, g, read(h), l.gate_up, batch));
+  require(swiglu(where, g, normalised_input<Where>{read(x), l.mlp_norm, c.norm_eps, h}, l.gate_up, batch));
   require(add_linear(where, x, read(g), l.down, batch, c.residual_multiplier));
 }
 
@@ -9159,7 +9426,10 @@ namespace smalti {
 struct load_options {
   weight_kind weights = weight_kind::as_stored;  ///< of the linear layers
   weight_kind head = weight_kind::as_stored;     ///< of the language-model head, where it is not tied to the embedding
+  attention_kind attention = attention_kind::fused;  ///< eager: to compare with, and to measure what fusing is worth
   nf4_options nf4 = {};                          ///< how, where something becomes NF4
+  float int8_outliers = -1;                      ///< INT8 weights by LLM.int8 (gemm/llm_int8.hpp; 6 is usual) with this threshold: all passes
+                                                 ///< on the host, those of more than 16 rows on a device; negative: activations stay as they are
   std::function<void(int done, int total)> progress = {};  ///< called after each layer
 };
 
@@ -9259,6 +9529,7 @@ class decoder {
 
   decoder_config config_;
   Where where_;
+  float int8_outliers_;                          // as in load_options
   weight_type embedding_;                        // (vocabulary, hidden)
   std::vector<decoder_layer<Where>> layers_;
   typename backend<Where>::vector norm_;         // (hidden)
@@ -9284,7 +9555,7 @@ decoder<Where> decoder<Where>::load(std::string const& directory, Where const& w
 
 template <class Where>
 template <class Source>
-decoder<Where>::decoder(decoder_config config, Source const& source, Where const& where, load_options const& o) : config_(std::move(config)), where_(where) {
+decoder<Where>::decoder(decoder_config config, Source const& source, Where const& where, load_options const& o) : config_(std::move(config)), where_(where), int8_outliers_(o.int8_outliers) {
   int const q = config_.q_width(), kv = config_.kv_width(), d = config_.hidden, f = config_.ffn;
   embedding_ = load_weight(where_, source, "model.embed_tokens.weight", config_.vocabulary, d, weight_kind::as_stored, o.nf4);
   for (int i = 0; i < config_.layers; ++i) {
@@ -9295,6 +9566,7 @@ decoder<Where>::decoder(decoder_config config, Source const& source, Where const
       return load_linear(where_, source, modules, k, biased, o.weights, o.nf4);
     };
     decoder_layer<Where> l;
+    l.attention = o.attention;
     l.attention_norm = norm("input_layernorm.weight", d), l.mlp_norm = norm("post_attention_layernorm.weight", d);
     if (config_.qk_norm)
       l.q_norm = norm("self_attn.q_norm.weight", config_.head_dim), l.k_norm = norm("self_attn.k_norm.weight", config_.head_dim);
@@ -9383,6 +9655,7 @@ ragged_batch decoder<Where>::prepare(Cache& cache, std::span<batch_entry const> 
   for (auto const& e : entries) cache.reserve(e.sequence, int(e.tokens.size()));
 
   ragged_batch batch;
+  batch.int8_outliers = int8_outliers_;
   batch.q_starts = {0};
   for (auto const& e : entries) {
     int const past = cache.length(e.sequence), count = int(e.tokens.size());
@@ -9615,6 +9888,77 @@ perplexity_result perplexity(language_model<Where>& m, std::string_view text, pe
 
 }  // namespace smalti
 #endif  // SMALTI_HAS_DECODER_LANGUAGE_MODEL_HPP
+// ---------------------------------------------------------------- smalti/decoder/profile.hpp
+#ifndef SMALTI_HAS_DECODER_PROFILE_HPP
+#define SMALTI_HAS_DECODER_PROFILE_HPP
+// Where the time of a pass goes on the host: a clock read between its operations. Its twin for a device is device_profile.cuh.
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace smalti {
+
+/// One kind of operation in the passes that were watched.
+struct profile_row {
+  std::string name;
+  int calls = 0;
+  double seconds = 0, bytes = 0, flops = 0;
+  /// The least time that its bytes and its arithmetic allow, over the time it took.
+  double share(double bytes_per_second, double flops_per_second) const { return seconds > 0 ? std::max(bytes / bytes_per_second, flops / flops_per_second) / seconds : 0; }
+};
+
+namespace detail {
+/// Adds one call to the row of its name.
+inline void add_to(std::vector<profile_row>& all, char const* name, double seconds, double bytes, double flops) {
+  auto row = std::find_if(all.begin(), all.end(), [&](profile_row const& r) { return r.name == name; });
+  if (row == all.end()) row = all.insert(all.end(), profile_row{name});
+  ++row->calls, row->seconds += seconds, row->bytes += bytes, row->flops += flops;
+}
+/// By time, longest first.
+inline void sort_rows(std::vector<profile_row>& all) {
+  std::sort(all.begin(), all.end(), [](profile_row const& a, profile_row const& b) { return a.seconds > b.seconds; });
+}
+}  // namespace detail
+
+/// Watches a model's passes on the host from here to `rows`; `batch`: decoder::state().
+class host_profile {
+ public:
+  host_profile(on_cpu const&, ragged_batch& batch) : batch_(batch) {
+    batch_.before = [this](char const* name, double bytes, double flops) { note(name, bytes, flops); };
+  }
+  host_profile(host_profile const&) = delete;
+  ~host_profile() { batch_.before = {}; }
+  /// A pass is over: what follows is not part of its last operation.
+  void end() { note("", 0, 0); }
+  std::vector<profile_row> rows() {
+    end(), detail::sort_rows(all_);
+    return all_;
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  void note(char const* name, double bytes, double flops) {
+    auto const now = clock::now();
+    if (*name_) detail::add_to(all_, name_, std::chrono::duration<double>(now - since_).count(), bytes_, flops_);
+    name_ = name, bytes_ = bytes, flops_ = flops, since_ = clock::now();
+  }
+  ragged_batch& batch_;
+  std::vector<profile_row> all_;
+  char const* name_ = "";
+  double bytes_ = 0, flops_ = 0;
+  clock::time_point since_;
+};
+
+/// profile_of<Where>::type watches a model's passes on Where.
+template <class Where>
+struct profile_of;
+template <>
+struct profile_of<on_cpu> { using type = host_profile; };
+
+}  // namespace smalti
+#endif  // SMALTI_HAS_DECODER_PROFILE_HPP
 // ---------------------------------------------------------------- smalti/decoder/quantise.hpp
 #ifndef SMALTI_HAS_DECODER_QUANTISE_HPP
 #define SMALTI_HAS_DECODER_QUANTISE_HPP
