@@ -11,7 +11,7 @@ constexpr bool table_fits(arch a, int bytes) {
 static_assert(table_fits<64, 96, 128, 256>(sm_80, 2) && table_fits<64, 96, 128, 256>(sm_90a, 2));
 static_assert(table_fits<64, 96, 128>(sm_86, 2) && table_fits<64, 96, 128>(sm_89, 2));
 static_assert(table_fits<1, 16, 20, 32, 64, 128, 256, 512>(generic_cpu, 4) && table_fits<32, 64, 128>(avx2, 2) && table_fits<32, 64, 128>(avx512, 4));
-static_assert(attention_space.size() == 72);
+static_assert(attention_space.size() == 144);
 static_assert(attention_candidates<attention_shape{128, 2}, sm_80>.size() > 0);
 static_assert(fits({.q = 64, .kv = 128, .stages = 3, .warps = 4}, {128, 2}, sm_89) == misfit::shared_memory);
 static_assert(fits({.q = 512, .kv = 64}, {64, 4}, avx2) == misfit::q_rows);

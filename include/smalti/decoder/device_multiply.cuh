@@ -24,11 +24,12 @@ inline view<bf16 const, 2> share_of(device_adapters const& a, std::size_t produc
   return {t + a.of[product].first, {m, a.of[product].rank}, {a.rank, 1}};                                                     // (M, rank of the share)
 }
 
-/// Whether the products of a group can normalise x themselves.
-inline bool normalises(device_linear const& g, index m, index k, device_batch& batch) {
-  bool fits = m <= most_normalised_rows && m * k <= 16384 && g.adapters(batch.per_row()).rank == 0;  // 32 KiB of shared memory beside the tables
-  for (auto const& w : g.products) fits = fits && std::holds_alternative<device_nf4>(w);
-  return fits;
+/// Whether the products of a group, `halves` of them in a launch, can normalise x themselves.
+inline bool normalises(on_cuda const& where, device_linear const& g, index m, int halves, device_batch& batch) {
+  bool able = g.adapters(batch.per_row()).rank == 0;
+  for (auto const& w : g.products)
+    if (able) able = std::holds_alternative<device_nf4>(w) && normalises_rows(where, std::get<device_nf4>(w), m, halves);
+  return able;
 }
 
 inline bool by_llm_int8(device_weight const& w, index m, device_batch const& batch) { return std::holds_alternative<device_int8>(w) && m > few_tokens && batch.int8_outliers() >= 0; }

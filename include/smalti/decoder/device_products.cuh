@@ -60,7 +60,7 @@ SMALTI_INLINE status project(on_cuda const& where, query_key_value<bf16> const& 
   return detail::multiply_group(where, all, x, g, {}, batch);
 }
 SMALTI_INLINE status project(on_cuda const& where, query_key_value<bf16> const& y, normalised_input<on_cuda> const& x, device_linear const& g, device_batch& batch) {
-  if (!detail::normalises(g, x.x.extent[0], x.x.extent[1], batch)) {
+  if (!detail::normalises(where, g, x.x.extent[0], 1, batch)) {
     if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
     return project(where, y, x.normal(), g, batch);
   }
@@ -72,7 +72,7 @@ SMALTI_INLINE status project(on_cuda const& where, query_key_value<bf16> const& 
 SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, normalised_input<on_cuda> const& x, device_linear const& g, device_batch& batch) {
   auto const* const gate = std::get_if<device_nf4>(&g.products[0]);
   auto const* const up = std::get_if<device_nf4>(&g.products[1]);
-  if (!gate || !up || gate->nested() != up->nested() || !g.bias.empty() || !detail::normalises(g, x.x.extent[0], x.x.extent[1], batch)) {
+  if (!gate || !up || gate->nested() != up->nested() || !g.bias.empty() || !detail::normalises(where, g, x.x.extent[0], 2, batch)) {
     if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
     return swiglu(where, y, x.normal(), g, batch);
   }

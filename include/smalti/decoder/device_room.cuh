@@ -26,6 +26,7 @@ inline device_need need_of(decoder_config const& c, load_options const& o, int c
   if (!c.tied) n.head = v * d * (o.head == weight_kind::as_stored ? 16 : bits(o.head)) / 8;
   n.cache = double(context) * c.layers * 2 * kv * 2;
   n.work = m * (4 * d + 2 * d + 2 * (2 * q + 2 * kv) + 2 * f) + 8 * v + 32e6;
+  if (o.attention == attention_kind::eager) n.work += m * c.heads * double(context) * 2;                                                           // the scores themselves
   if (o.int8_outliers >= 0) n.work += m * (std::max(d, f) + 128) + 128 * std::max(f, 2 * kv + q);  // LLM.int8: codes, outlier columns of x and of W
   return n;
 }

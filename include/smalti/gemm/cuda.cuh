@@ -17,7 +17,8 @@ struct nf4_terms {
   nf4_norm norm = {};
 };
 
-/// Rows of x (M, K), fp32, that a product normalises before it multiplies: x · weight / √(mean(x²) + eps), rounded to 16 bits.
+/// Rows of x (M, K), fp32, that a product normalises before it multiplies: x · weight / √(mean(x²) + eps), rounded to 16 bits. The kernel
+/// ahead may write x, not the weight of the norm.
 struct normalised_rows {
   view<float const, 2> x;  ///< rows contiguous, beginning at multiples of 16 bytes
   nf4_norm norm;
@@ -126,22 +127,27 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   if (auto s = nf4_sum(p.sum[0], first, m, n); !s) return s;
   if (second) {
     if (auto s = nf4_sum(p.sum[1], *second, m, n); !s) return s;
-    if (second->x.at != first.x.at || second->x.row_stride != first.x.row_stride || second->norm.weight != first.norm.weight || second->w->nested() != first.w->nested())
+    if (second->x.at != first.x.at || second->x.row_stride != first.x.row_stride || second->norm.weight != first.norm.weight || second->norm.eps != first.norm.eps || second->w->nested() != first.w->nested())
       return {"gemm.15", "the halves of a pair must share x and keep their scales alike"};
   }
   if (m > 1 && y.stride[0] < n) return {"gemm.11", "rows of y must not overlap"};
   if (raw && how.strategy == nf4_strategy::wide) return {"gemm.35", "the kernel for many rows takes x normalised"};
-  bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m));
+  bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m) && p.row_x > 0);  // one row of x for all: no tensor map
   if (wide && where.device.has(feature::wgmma) && !how.tile.panels) {
     nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors());
     return with_nf4_wide_config(choice.tokens, [&]<class Config>() { return nf4_wide_launch<Config>(where, p, choice.tile, processors(), how.programmatic, out); });
   }
   for (index begin = 0; begin < m; begin += nf4_most_tokens) {  // W is read anew for every 64 tokens
     auto const part = tokens_of(p, begin, min(m - begin, index(nf4_most_tokens)));
-    auto const s = with_nf4_config(part.m, [&]<class Config>() {
-      nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, nf4_work_of(part), where.device, processors());
-      return nf4_launch<Config>(where, part, tile, how.programmatic && begin == 0, out);
-    });
+    nf4_work const work = nf4_work_of(part);
+    auto const tile_of = [&](nf4_engine e) { return how.tile.panels ? how.tile : nf4_tuned(e, work, where.device, processors()); };
+    auto const launch = [&]<class Config>(nf4_tile tile) { return nf4_launch<Config>(where, part, tile, how.programmatic && begin == 0, out); };
+    nf4_tile const whole = part.m <= nf4_whole_tokens ? tile_of(nf4_whole_config::engine) : nf4_tile{};
+    status s;
+    if (whole.panels && fits(nf4_whole_config::engine, whole, work, where.device)) s = launch.template operator()<nf4_whole_config>(whole);
+    else if (raw && !how.tile.panels) return {"gemm.35", "a row of x is too long to be normalised within the product on this device"};
+    else if (raw) return {"gemm.12", "the tile does not fit the block's threads or shared memory"};
+    else s = with_nf4_config(part.m, [&]<class Config>() { return launch.template operator()<Config>(tile_of(Config::engine)); });
     if (!s) return s;
   }
   return {};
@@ -163,11 +169,17 @@ status nf4_dispatch(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& firs
 
 }  // namespace detail
 
+/// Whether a product of `m` rows with W can normalise them: not too many, and a row short enough for the device. halves: 2 for gemm_swiglu.
+inline bool normalises_rows(on_cuda const& where, device_nf4 const& w, index m, int halves = 1) {
+  return m >= 1 && m <= most_normalised_rows &&
+         nf4_tuned(nf4_whole_config::engine, {int(m), nf4_panel::panels(w.n) * halves, w.k, halves}, where.device, detail::processors()).panels > 0;
+}
+
 /// y (M, N) = e(s · x (M, K) · Ŵᵀ + Σ s_i · t_i (M, r_i) · B_iᵀ) on the stream of `where`. x, t and B are bf16 or f16, all
 /// of one type; y is of that type or float. Sums are fp32, in an order that does not change from run to run; y is rounded once.
 /// y may alias the residual of the epilogue, never an x. M = 0 does nothing. Everything, also what the epilogue points at, is device
 /// memory. Asynchronous, allocates nothing, may be captured in a graph. With `programmatic` it may start before the work ahead
-/// of it in the stream has ended, which may write x, t, B and what the epilogue reads, but not the NF4 weight.
+/// of it in the stream has ended, which may write x, t, B and what the epilogue reads, but not the NF4 weight nor that of a norm.
 /// Errors: gemm.1 (x against W), gemm.2 (y), gemm.3 (null), gemm.9 (M), gemm.10 (types), gemm.11 (alignment), gemm.12 (tile),
 /// gemm.13 (a term), gemm.35 (normalised rows), cuda; then y is untouched.
 template <class Y, int Count, epilogue E = identity>

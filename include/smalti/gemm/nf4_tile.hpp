@@ -85,11 +85,13 @@ constexpr nf4_tile with_chunk(nf4_tile t, nf4_engine e, nf4_work w, arch a) {
   return t;
 }
 
+/// For one and two tokens, where its tile fits: before Hopper all of K often does not. 4096×14336, M 1: 12.6 µs; 512 threads: 13.0, not whole 14.4.
+using nf4_whole_config = nf4_config<1, 256, 2, true>;
+
 /// The kernel for `m` tokens: f.template operator()<Config>(). Registers decide: 32 rows of W and 8 tokens take 128 of them, 32
 /// tokens 168, 64 tokens all 255. Times are of consecutive launches, H200 · CUDA 13.0 · 2026-11 · bench/nf4_cuda.cu sweep.
 template <class F>
 auto with_nf4_config(index m, F&& f) {
-  if (m <= detail::nf4_whole_tokens) return f.template operator()<nf4_config<1, 256, 2, true>>();  // 4096×14336, M 1: 12.6 µs; 512 threads: 13.0, not whole 14.4
   if (m <= 8) return f.template operator()<nf4_config<1, 512>>();   // 28672×4096, M 1: 19.3 µs; two blocks of 256: 19.9
   if (m <= 16) return f.template operator()<nf4_config<2, 512>>();  // 28672×4096, M 16: 26.2 µs; 384 threads: 35.2
   if (m <= 32) return f.template operator()<nf4_config<4, 384>>();  // 4096×14336, M 32: 29.2 µs; 512 threads: 34.8 (spills)

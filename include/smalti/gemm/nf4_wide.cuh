@@ -56,6 +56,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
     ptx::registers_lower_to<Config::copying>();
     int const g = threadIdx.x % 8, tile_of = threadIdx.x / 8 % 4;                  // warp w prepares the scales of group w
     int stage = 0, lap = 0;
+    bool waited = false;                                                           // a short first tile leaves stages free: x of the next may come before that of the first
     for (int tile = blockIdx.y; tile < tiles; tile += gridDim.y) {
       auto const at = plan.order(tile);
       int const slot = at.row * groups + min(w, groups - 1), which = slot & pair;
@@ -65,7 +66,11 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
       SMALTI_UNROLL for (int part = 0; part < parts; ++part) ahead[part] = scales.fetch(begin * parts + part);
       for (int i = 0; i < steps; ++i) {
         ptx::mbarrier_wait(&empty[stage], lap ^ 1);
-        if (threadIdx.x == 0 && (i >= first || tile != int(blockIdx.y))) fetch_codes(at, begin + i, stage), fetch_x(at, begin + i, stage);
+        if (threadIdx.x == 0 && (i >= first || tile != int(blockIdx.y))) {
+          fetch_codes(at, begin + i, stage);
+          if (!waited) ptx::wait_for_previous(), waited = true;
+          fetch_x(at, begin + i, stage);
+        }
         ptx::sync_warp();
         if (w < groups)
           SMALTI_UNROLL for (int part = 0; part < parts; ++part) {
