@@ -11,7 +11,7 @@ namespace {
 template <class T>
 std::vector<T> values(tensor const& t) {
   std::vector<T> v(t.bytes.size() / sizeof(T));
-  std::memcpy(v.data(), t.bytes.data(), t.bytes.size());
+  if (!v.empty()) std::memcpy(v.data(), t.bytes.data(), t.bytes.size());
   return v;
 }
 
