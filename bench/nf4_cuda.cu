@@ -233,7 +233,7 @@ void sweep_config(weights const& w, int m) {
         nf4_tile t = with_chunk({panels, parts, split}, e, work, gpu.device);
         if (!t.chunk) continue;
         for (int const rounds = t.chunk / parts; int share : {1, 2, 4, 8}) {  // of x in shared memory at a time
-          if (share > 1 && (e.whole || rounds < share)) break;
+          if (share > 1 && rounds < share) break;
           t.chunk = ceil_div(rounds, share) * parts;
           if (!fits(e, t, work, gpu.device)) continue;
           rows.push_back({w.time([&](on_cuda const& on, device_nf4 const& one) {
@@ -245,10 +245,36 @@ void sweep_config(weights const& w, int m) {
       }
   std::sort(rows.begin(), rows.end(), [](row a, row b) { return a.us < b.us; });
   nf4_tile const tuned = nf4_tuned(e, work, gpu.device, 132);
-  std::printf("%dx%d M %d config %d,%d,%d%s, %d tiles, tuned (%d,%d,%d,%d):", w.s.n, w.s.k, m, e.tiles, e.threads, e.blocks, e.whole ? ",whole" : "", int(rows.size()), tuned.panels, tuned.parts,
+  std::printf("%dx%d M %d config %d,%d,%d, %d tiles, tuned (%d,%d,%d,%d):", w.s.n, w.s.k, m, e.tiles, e.threads, e.blocks, int(rows.size()), tuned.panels, tuned.parts,
               tuned.split, tuned.chunk);
   for (int i = 0; i < min(6, int(rows.size())); ++i)
     std::printf("  %.2f (%d,%d,%d,%d)", rows[i].us, rows[i].t.panels, rows[i].t.parts, rows[i].t.split, rows[i].t.chunk);
+  std::printf("\n"), std::fflush(stdout);
+}
+
+template <class Config>
+void sweep_stationary(weights const& w, int m) {
+  struct row { double us; nf4_stationary_tile t; };
+  std::vector<row> rows;
+  nf4_problem<bf16, bf16, nested_scales> p{w.x.data(), w.out(m).at, w.s.k, w.s.n, m, w.s.n, w.s.k, false, {}};
+  nf4_work const work = nf4_work_of(p);
+  for (int split : {1, 2, 4})
+    for (int panels = 1; panels <= 8; ++panels)
+      for (int parts : {7, 8, 10, 12, 14, 16}) {
+        nf4_stationary_tile const t{panels, parts, split};
+        int const blocks = split * ceil_div(work.panels, panels);
+        if (blocks < 88 || blocks > 132) continue;
+        auto const launch = [&](on_cuda const& on, device_nf4 const& one) {
+          auto of = p;
+          if (auto s = detail::nf4_sum(of.sum[0], product(w.tokens(m), one), m, w.s.n); !s) return s;
+          return nf4_stationary_launch<Config>(on, of, t, true, identity{});
+        };
+        if (launch(gpu, w.copies[0])) rows.push_back({w.time(launch), t});
+      }
+  std::sort(rows.begin(), rows.end(), [](row a, row b) { return a.us < b.us; });
+  auto const tuned = nf4_stationary_tuned(work, 14, gpu.device, 132);
+  std::printf("%dx%d M %d stationary, unit %d, %d tiles, tuned %d (%d,%d,%d):", w.s.n, w.s.k, m, Config::unit, int(rows.size()), tuned.unit, tuned.tile.panels, tuned.tile.parts, tuned.tile.split);
+  for (int i = 0; i < min(6, int(rows.size())); ++i) std::printf("  %.2f (%d,%d,%d)", rows[i].us, rows[i].t.panels, rows[i].t.parts, rows[i].t.split);
   std::printf("\n"), std::fflush(stdout);
 }
 
@@ -302,7 +328,8 @@ void sweep(int only) {
     weights const w(s);
     for (int m : {1, 8, 16, 32, 64}) {
       if (only && m != only) continue;
-      if (m <= 2) sweep_config<nf4_config<1, 512, 1, true>>(w, m), sweep_config<nf4_config<1, 256, 2, true>>(w, m);
+      if (m <= 2) sweep_stationary<nf4_stationary_config<4>>(w, m);
+      if (m <= 4) sweep_stationary<nf4_stationary_config<2>>(w, m);
       if (m <= 8) sweep_config<nf4_config<1, 512>>(w, m);
       else if (m <= 16) sweep_config<nf4_config<2, 512>>(w, m), sweep_config<nf4_config<2, 384>>(w, m);
       else if (m <= 32) sweep_config<nf4_config<4, 512>>(w, m), sweep_config<nf4_config<4, 384>>(w, m);

@@ -66,24 +66,20 @@ TEST_CASE("NF4 product: all tiles agree", "[small]") {
     check<bf16>({.n = 760, .k = 3008, .m = 5, .nested = false, .tile = t});
   }
   check<bf16>({.n = 760, .k = 3072, .m = 64, .rank = 16, .tile = {3, 2, 4, 2}});
-  for (auto t : {nf4_tile{1, 8, 2, 16}, nf4_tile{4, 2, 1, 24}, nf4_tile{3, 2, 4, 6}, nf4_tile{8, 1, 8, 3}, nf4_tile{1, 5, 1, 25}, nf4_tile{2, 1, 2, 12}})
-    for (int m : {1, 2}) {
-      check<bf16>({.n = 760, .k = 3072, .m = m, .rank = m * 8, .tile = t});
-      check<bf16>({.n = 760, .k = 3008, .m = m, .nested = false, .tile = t});
-    }
 }
 
 TEST_CASE("NF4 product: epilogues and the SwiGLU pair", "[small]") {
-  for (product_case c : {product_case{200, 512, 3}, {77, 320, 20}, {1024, 1024, 1}}) {
+  for (product_case c : {product_case{200, 512, 3}, {77, 320, 20}, {1024, 1024, 1}, {1024, 1024, 2}, {77, 320, 1}}) {
     INFO("N " << c.n << " K " << c.k << " M " << c.m);
     check_epilogues(c);
   }
 }
 
-TEST_CASE("NF4 product: dependent launches in a graph give what single launches give", "[small]") {
-  product_case const c{512, 512, 2};
-  operands<bf16> const a(c, 3), b(c, 4);
-  device_array<bf16> one(std::size_t(c.m * c.n)), two(std::size_t(c.m * c.n));
+/// x · A · B · A · … with each x from the launch ahead: a graph of dependent launches against launches one by one.
+void check_chain(product_case const& c) {
+  product_case const back{c.k, c.n, c.m};
+  operands<bf16> const a(c, 3), b(back, 4);
+  device_array<bf16> one(std::size_t(c.m * c.n)), two(std::size_t(c.m * c.k));
   cudaStream_t stream;
   require_cuda(cudaStreamCreate(&stream));
   auto const chain = [&](bool programmatic) {
@@ -91,7 +87,7 @@ TEST_CASE("NF4 product: dependent launches in a graph give what single launches 
     launch_options const how{.programmatic = programmatic};
     require_ok(gemm(on, row_major(one.at, c.m, c.n), product(a.view_x(c), a.w), identity{}, how));
     for (int i = 0; i < 6; ++i) {
-      require_ok(gemm(on, row_major(two.at, c.m, c.n), product(row_major(one.at, c.m, c.k), b.w), identity{}, how));
+      require_ok(gemm(on, row_major(two.at, c.m, c.k), product(row_major(one.at, c.m, c.n), b.w), identity{}, how));
       require_ok(gemm(on, row_major(one.at, c.m, c.n), product(row_major(two.at, c.m, c.k), a.w), identity{}, how));
     }
   };
@@ -114,76 +110,17 @@ TEST_CASE("NF4 product: dependent launches in a graph give what single launches 
   cudaGraphExecDestroy(exec), cudaGraphDestroy(graph), cudaStreamDestroy(stream);
 }
 
-/// Rows of fp32, a weight of a norm, and what the two make in double precision, rounded to bf16 once.
-struct normalised_case {
-  product_case c;
-  float eps = 1e-5f;
-  std::vector<float> x, weight;
-  std::vector<bf16> h;
-  index row() const { return c.k + 4; }
-  explicit normalised_case(product_case c, float size = 1.f) : c(c), x(random_values<float>(std::size_t(c.m * row()), 11)), weight(random_values<float>(std::size_t(c.k), 12)) {
-    for (auto& v : x) v *= size;
-    h.resize(std::size_t(c.m * c.k));
-    for (int i = 0; i < c.m; ++i) {
-      double sum = 0;
-      for (int j = 0; j < c.k; ++j) sum += double(x[std::size_t(i * row() + j)]) * x[std::size_t(i * row() + j)];
-      for (int j = 0; j < c.k; ++j) h[std::size_t(i * c.k + j)] = bf16(float(x[std::size_t(i * row() + j)] / std::sqrt(sum / c.k + eps) * weight[std::size_t(j)]));
-    }
-  }
-};
+TEST_CASE("NF4 product: dependent launches in a graph give what single launches give", "[small]") { check_chain({512, 512, 2}); }
+TEST_CASE("NF4 product: dependent launches, short products of many columns") { check_chain({49152, 512, 32}); }
 
-TEST_CASE("NF4 product: rows normalised within it", "[small]") {
-  for (auto [c, size] : {std::pair{product_case{200, 512, 1}, 1.f}, {{77, 1024, 2, 16}, 30.f}, {{96, 4096, 2}, 1e-3f}, {{40, 6144, 2}, 1.f}, {{33, 320, 1}, 0.f}, {{64, 12288, 1}, 1.f},
-                         {{760, 3072, 1, 0, 64, true, nf4_tile{4, 2, 2, 12}}, 1.f}, {{760, 3072, 2, 16, 64, false, nf4_tile{2, 1, 8, 3}}, 1.f}, {{130, 1088, 2, 0, 64, true, nf4_tile{1, 7, 1, 14}}, 1.f},
-                         {{4096, 14336, 1}, 1.f}, {{513, 14336, 2, 0, 128}, 1.f}}) {
-    INFO("N " << c.n << " K " << c.k << " M " << c.m << " size " << size);
-    normalised_case const n(c, size);
-    operands<bf16> const a(c, 7), other(c, 9);
-    device_array<float> const x(n.x), weight(n.weight);
-    device_array<bf16> const h(n.h);
-    device_array<bf16> y(std::size_t(c.m * c.n));
-    auto const to = row_major(y.at, c.m, c.n);
-    normalised_rows const rows{{x.at, {c.m, c.k}, {n.row(), 1}}, {weight.at, n.eps}};
-    auto const ref = oracle(a.file, h.at, c.k, c.m, a.t.at, a.b.at, c.rank, c.rank ? 0.5 : 0., decoding::levels);
-    y.poison();
-    if (c.rank) require_ok(gemm(gpu, to, product(rows, a.w) + 0.5f * product(row_major(a.t.at, c.m, c.rank), row_major(a.b.at, c.n, c.rank)), identity{}, c.how()));
-    else require_ok(gemm(gpu, to, product(rows, a.w), identity{}, c.how()));
-    require_cuda(cudaDeviceSynchronize());
-    auto const once = y.host();
-    if (size) compare(once, c.n, c, ref, 200, [](double v, int, int) { return v; });  // a value of h may round the other way: 1/256 of one of K terms
-    else for (auto v : once) REQUIRE(float(v) == 0);
-    if (c.rank || !size || c.tile.panels) continue;
-    y.poison();
-    require_ok(gemm_swiglu(gpu, to, product(rows, a.w), product(rows, other.w)));
-    require_cuda(cudaDeviceSynchronize());
-    auto const up = oracle(other.file, h.at, c.k, c.m, {}, {}, 0, 0, decoding::levels);
-    double error = 0, norm = 0;
-    auto const got = y.host();
-    for (int i = 0; i < c.m; ++i)
-      for (int j = 0; j < c.n; ++j) {
-        double const g = ref.same(i, j), want = g / (1 + std::exp(-g)) * up.same(i, j), off = float(got[std::size_t(i * c.n + j)]) - want;
-        error += off * off, norm += want * want;
-      }
-    CHECK(std::sqrt(error / norm) < 4e-3);
-  }
-  product_case const c{64, 128, 3};
-  normalised_case const n(c);
-  operands<bf16> const a(c, 7);
-  device_array<float> const x(n.x), weight(n.weight);
+TEST_CASE("NF4 product: a place that names no architecture", "[small]") {
+  product_case const c{96, 4096, 2};
+  operands<bf16> const a(c, 3);
   device_array<bf16> y(std::size_t(c.m * c.n));
   y.poison();
-  auto const refused = [&](char const* id, int m, float const* at, float const* w, launch_options const& how = {}) {
-    normalised_rows const rows{{at, {m, c.k}, {n.row(), 1}}, {w, n.eps}};
-    status const s = gemm(gpu, row_major(y.at, m, c.n), product(rows, a.w), identity{}, how);
-    CHECK(std::string(s.id ? s.id : "accepted") == id);
-  };
-  refused("gemm.35", 3, x.at, weight.at);
-  refused("gemm.35", 1, x.at, weight.at + 1);
-  refused("gemm.35", 1, x.at, weight.at, {.strategy = wide});
-  refused("gemm.11", 1, x.at + 1, weight.at);
-  refused("gemm.12", 1, x.at, weight.at, {.tile = {1, 1, 2, 0}});
+  require_ok(gemm(on_cuda{}, row_major(y.at, c.m, c.n), product(a.view_x(c), a.w)));
   require_cuda(cudaDeviceSynchronize());
-  for (auto v : y.host()) REQUIRE(v.bits == 0xffff);
+  compare(y.host(), c.n, c, oracle(a.file, a.x.at, a.row_x, c.m, {}, {}, 0, 0, decoding::levels), 1, [](double v, int, int) { return v; });
 }
 
 TEST_CASE("NF4 product, wide: any count of tokens, small", "[small]") {
@@ -307,6 +244,7 @@ TEST_CASE("NF4 product: what cannot run is refused by name and writes nothing", 
   refused("gemm.11", gemm(gpu, view<bf16, 2>{y.at, {2, 64}, {1, 2}}, product(x, a.w)));
   refused("gemm.12", gemm(gpu, to, product(x, a.w), identity{}, {.tile = {64, 64, 1, 64}}));
   refused("gemm.12", gemm(gpu, to, product(x, a.w), identity{}, {.tile = {2, 1, 3, 1}}));
+  refused("gemm.12", gemm(gpu, to, product(x, a.w), identity{}, {.stationary_tile = {2, 1, 3}}));
   refused("gemm.13", gemm(gpu, to, product(x, a.w) + product(row_major(a.t.at, 2, 7), row_major(a.b.at, 64, 7))));
   refused("gemm.13", gemm(gpu, to, product(x, a.w) + product(row_major(a.t.at + 1, 2, 8), row_major(a.b.at, 64, 8))));
   operands<bf16> const plain({.n = 64, .k = 128, .m = 2, .nested = false}, 1);

@@ -20,8 +20,9 @@ struct product_case {
   int row_y = 0;  ///< 0: n
   nf4_strategy strategy = nf4_strategy::tuned;
   nf4_wide_tile wide = {};
+  nf4_stationary_tile stationary = {};
 
-  launch_options how() const { return {.tile = tile, .strategy = strategy, .wide_tile = wide}; }
+  launch_options how() const { return {.tile = tile, .stationary_tile = stationary, .strategy = strategy, .wide_tile = wide}; }
   /// The kernel for many tokens, which rounds level · absmax.
   bool rounds() const {
     return gpu.device >= sm_90a && !tile.panels && (strategy == nf4_strategy::wide || (strategy == nf4_strategy::tuned && nf4_many_tokens(m)));
@@ -67,7 +68,8 @@ void compare(std::vector<Y> const& y, index row_y, product_case const& c, oracle
 template <class X, class Y = X>
 void check(product_case const& c) {
   INFO("N " << c.n << " K " << c.k << " M " << c.m << " rank " << c.rank << " block " << c.block << " nested " << c.nested << " tile " << c.tile.panels << ","
-            << c.tile.parts << "," << c.tile.split << "," << c.tile.chunk << " wide " << c.wide.groups << "," << c.wide.split);
+            << c.tile.parts << "," << c.tile.split << "," << c.tile.chunk << " wide " << c.wide.groups << "," << c.wide.split << " stationary "
+           << c.stationary.panels << "," << c.stationary.parts << "," << c.stationary.split);
   operands<X> const a(c, unsigned(c.n + c.k + c.m));
   index const row_y = c.row_y ? c.row_y : c.n;
   device_array<Y> y(std::size_t(c.m * row_y + 7));

@@ -1,17 +1,14 @@
 // Every board finds a way to cut an NF4 product on a device, whatever its shape.
 
 #include <catch2/catch.hpp>
-#include <smalti/gemm/nf4_tile.hpp>
+#include <smalti/gemm/nf4_stationary_tile.hpp>
 
 namespace smalti::test {
 
-/// The tile that a launch of `work` would take, as gemm/cuda.cuh chooses it; panels 0: none.
+constexpr int span = 14;  // blocks of 64, nested by 256
+
+/// The tile that a launch of `work` would take where x is in shared memory, as gemm/cuda.cuh chooses it; panels 0: none.
 static nf4_tile chosen(nf4_work work, arch a, int processors) {
-  if (work.m <= detail::nf4_whole_tokens)
-    if (nf4_tile const t = nf4_tuned(nf4_whole_config::engine, work, a, processors); t.panels) {
-      CHECK(fits(nf4_whole_config::engine, t, work, a));
-      return t;
-    }
   return with_nf4_config(work.m, [&]<class Config>() {
     nf4_tile const t = nf4_tuned(Config::engine, work, a, processors);
     if (t.panels) CHECK(fits(Config::engine, t, work, a));
@@ -38,13 +35,45 @@ TEST_CASE("NF4 products: more tokens than one launch's, where shared memory is l
         for (int halves : {1, 2}) CHECK(chosen({m, nf4_panel::panels(4096) * halves, k, halves}, a, 108).panels > 0);
 }
 
-TEST_CASE("NF4 products: x whole in shared memory only where it fits") {
+TEST_CASE("NF4 products: x in registers, a tile for each shape where shared memory holds the tables and the sums") {
+  for (auto [a, processors] : {std::pair{sm_80, 108}, {sm_86, 84}, {sm_89, 128}, {sm_90a, 132}})
+    for (int m = 1; m <= most_stationary_tokens; ++m)
+      for (int k : {64, 192, 1024, 4096, 5120, 8192, 11008, 14336, 28672})
+        for (int n : {1, 1024, 4096, 14336, 128256})
+          for (int halves : {1, 2}) {
+            INFO(a.level << " M " << m << " K " << k << " N " << n << " halves " << halves);
+            nf4_work const work{m, nf4_panel::panels(n) * halves, k, halves};
+            auto const choice = nf4_stationary_tuned(work, span, a, processors);
+            if (a == sm_90a || (m == 1 && k <= 14336)) REQUIRE(choice.tile.panels > 0);
+            if (choice.tile.panels) CHECK(with_nf4_stationary_config(choice.unit, [&]<class Config>() { return fits<Config>(choice.tile, work, span, a); }));
+          }
+}
+
+TEST_CASE("NF4 products: x in registers, what cannot run") {
   nf4_work const work{1, 128, 14336, 1};
-  CHECK(nf4_tuned(nf4_whole_config::engine, work, sm_86, 84).panels == 0);
-  nf4_tile const t = nf4_tuned(nf4_whole_config::engine, work, sm_90a, 132);
-  CHECK(t.chunks(work.k) == 1);
-  CHECK_FALSE(fits(nf4_whole_config::engine, {t.panels, t.parts, t.split, t.parts}, work, sm_90a));   // a part of x at a time
-  CHECK_FALSE(fits(nf4_whole_config::engine, t, {3, 128, 14336, 1}, sm_90a));                         // three tokens
+  using four = nf4_stationary_config<4>;
+  using two = nf4_stationary_config<2>;
+  CHECK(fits<four>({2, 14, 2}, work, span, sm_90a));
+  CHECK_FALSE(fits<four>({2, 14, 2}, work, span, sm_80));                 // a cluster
+  CHECK_FALSE(fits<four>({2, 14, 3}, work, span, sm_90a));
+  CHECK_FALSE(fits<four>({2, 17, 1}, work, span, sm_90a));                // too many threads
+  CHECK_FALSE(fits<four>({2, 16, 1}, {1, 128, 14336, 2}, span, sm_90a));
+  CHECK_FALSE(fits<four>({2, 14, 2}, {3, 128, 14336, 1}, span, sm_90a));  // three tokens need units of two blocks
+  CHECK(fits<two>({2, 14, 2}, {3, 128, 14336, 1}, span, sm_90a));
+  CHECK_FALSE(fits<four>({2, 14, 2}, {1, 128, 14272, 1}, span, sm_90a));  // K no multiple of 256
+  CHECK_FALSE(fits<two>({2, 14, 2}, {5, 128, 14336, 1}, span, sm_90a));
+  CHECK_FALSE(fits<four>({128, 16, 1}, work, span, sm_90a));              // sums beyond shared memory
+  CHECK_FALSE(fits<four>({8, 16, 1}, work, 6, sm_90a));                   // an entry of nested scales for every block
+  CHECK_FALSE(fits<four>({0, 16, 1}, work, span, sm_90a));
+}
+
+TEST_CASE("NF4 products: x in registers, the tiles that were measured to be fastest") {
+  auto const tile = [](int n, int k, int halves) { return nf4_stationary_tuned({1, n / 32 * halves, k, halves}, span, sm_90a, 132).tile; };
+  CHECK(tile(28672, 4096, 1) == nf4_stationary_tile{7, 16, 1});
+  CHECK(tile(4096, 14336, 1) == nf4_stationary_tile{2, 14, 2});
+  CHECK(tile(6144, 4096, 1) == nf4_stationary_tile{3, 16, 2});
+  CHECK(tile(4096, 4096, 1) == nf4_stationary_tile{1, 16, 1});
+  CHECK(tile(14336, 4096, 2) == nf4_stationary_tile{7, 8, 2});
 }
 
 }  // namespace smalti::test

@@ -31,6 +31,10 @@ SMALTI_D void copy_16(void* to, void const* from) { *static_cast<uint4*>(to) = *
 SMALTI_D void cp_async_16(void* smem, void const* gmem, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(smem_address(smem)), "l"(gmem), "r"(valid ? 16 : 0));
 }
+/// Likewise 4 bytes.
+SMALTI_D void cp_async_4(void* smem, void const* gmem, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(smem_address(smem)), "l"(gmem), "r"(valid ? 4 : 0));
+}
 SMALTI_D void cp_async_commit() { asm volatile("cp.async.commit_group;"); }
 template <int Pending>  ///< groups that may still be in flight
 SMALTI_D void cp_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory"); }

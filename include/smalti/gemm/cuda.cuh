@@ -2,6 +2,7 @@
 // y = e(Σ s · x · Wᵀ) on a device, for NF4 weights: the terms, the checks and the choice of a kernel.
 
 #include "device_nf4.cuh"
+#include "nf4_stationary.cuh"
 #include "nf4_wide.cuh"
 #include "terms.hpp"
 
@@ -23,7 +24,7 @@ struct normalised_rows {
   view<float const, 2> x;  ///< rows contiguous, beginning at multiples of 16 bytes
   nf4_norm norm;
 };
-inline constexpr int most_normalised_rows = detail::nf4_whole_tokens;  ///< M, at most: every block normalises them anew
+inline constexpr int most_normalised_rows = 2;  ///< M, at most: every block normalises them anew
 
 /// x (M, K) · Ŵᵀ, both on the device and borrowed.
 template <class T>
@@ -44,15 +45,17 @@ nf4_terms<A + B> operator+(nf4_terms<A> const& a, terms<B> const& b) {
   return sum;
 }
 
-/// Which kernels compute a product: mma.sync, which reads W once for 64 tokens, or wgmma (sm_90a), for more.
-enum class nf4_strategy { tuned, few, wide };
+/// Which kernels compute a product: mma.sync with x in registers, for up to four tokens, or in shared memory, which reads W once for 64; or wgmma
+/// (sm_90a), for more.
+enum class nf4_strategy { tuned, stationary, few, wide };
 
 /// How a product is launched.
 struct launch_options {
   bool programmatic = false;                     ///< programmatic dependent launch (sm_90a): see gemm
   nf4_tile tile = {};                            ///< of the kernel for few tokens; panels 0: the tuned one
+  nf4_stationary_tile stationary_tile = {};      ///< of the one that keeps x in registers; likewise
   nf4_strategy strategy = nf4_strategy::tuned;
-  nf4_wide_tile wide_tile = {};                  ///< of the other; groups 0: the tuned one
+  nf4_wide_tile wide_tile = {};                  ///< of the one for many; groups 0: the tuned one
 };
 
 namespace detail {
@@ -117,6 +120,14 @@ nf4_problem<X, Y, Scales> tokens_of(nf4_problem<X, Y, Scales> p, index first, in
   return p;
 }
 
+/// The tile of the kernel that keeps x in registers: the caller's, or the tuned one; panels 0: none fits.
+template <class X, class Y, class Scales>
+nf4_stationary_choice nf4_choose(on_cuda const& where, nf4_problem<X, Y, Scales> const& p, launch_options const& how) {
+  nf4_work const work = nf4_work_of(p);
+  if (how.stationary_tile.panels) return {nf4_stationary_unit(work), how.stationary_tile};
+  return nf4_stationary_tuned(work, nf4_span(p), where.device, processors());
+}
+
 template <class Y, class X, class Scales, int A, int B, epilogue E>
 status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf4_terms<B> const* second, E const& out, launch_options const& how) {
   index const m = y.extent[0], n = y.extent[1];
@@ -131,7 +142,13 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
       return {"gemm.15", "the halves of a pair must share x and keep their scales alike"};
   }
   if (m > 1 && y.stride[0] < n) return {"gemm.11", "rows of y must not overlap"};
-  if (raw && how.strategy == nf4_strategy::wide) return {"gemm.35", "the kernel for many rows takes x normalised"};
+  bool const forced = how.strategy == nf4_strategy::stationary, free = how.strategy == nf4_strategy::tuned;
+  if (raw && !forced && !free) return {"gemm.35", "the kernels for many rows take x normalised"};
+  if ((forced || free) && m <= (forced ? most_stationary_tokens : tuned_stationary_tokens) && !how.tile.panels)
+    if (nf4_stationary_choice const choice = nf4_choose(where, p, how); choice.tile.panels)
+      return with_nf4_stationary_config(choice.unit, [&]<class Config>() { return nf4_stationary_launch<Config>(where, p, choice.tile, how.programmatic, out); });
+  if (raw) return {"gemm.35", "rows of x are too long to be normalised within the product on this device"};
+  if (forced) return {"gemm.12", "too many tokens, or too many columns, to be kept in registers"};
   bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m) && p.row_x > 0);  // one row of x for all: no tensor map
   if (wide && where.device.has(feature::wgmma) && !how.tile.panels) {
     nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors());
@@ -140,14 +157,10 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   for (index begin = 0; begin < m; begin += nf4_most_tokens) {  // W is read anew for every 64 tokens
     auto const part = tokens_of(p, begin, min(m - begin, index(nf4_most_tokens)));
     nf4_work const work = nf4_work_of(part);
-    auto const tile_of = [&](nf4_engine e) { return how.tile.panels ? how.tile : nf4_tuned(e, work, where.device, processors()); };
-    auto const launch = [&]<class Config>(nf4_tile tile) { return nf4_launch<Config>(where, part, tile, how.programmatic && begin == 0, out); };
-    nf4_tile const whole = part.m <= nf4_whole_tokens ? tile_of(nf4_whole_config::engine) : nf4_tile{};
-    status s;
-    if (whole.panels && fits(nf4_whole_config::engine, whole, work, where.device)) s = launch.template operator()<nf4_whole_config>(whole);
-    else if (raw && !how.tile.panels) return {"gemm.35", "a row of x is too long to be normalised within the product on this device"};
-    else if (raw) return {"gemm.12", "the tile does not fit the block's threads or shared memory"};
-    else s = with_nf4_config(part.m, [&]<class Config>() { return launch.template operator()<Config>(tile_of(Config::engine)); });
+    status const s = with_nf4_config(part.m, [&]<class Config>() {
+      nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, work, where.device, processors());
+      return nf4_launch<Config>(where, part, tile, how.programmatic && begin == 0, out);
+    });
     if (!s) return s;
   }
   return {};
@@ -171,8 +184,9 @@ status nf4_dispatch(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& firs
 
 /// Whether a product of `m` rows with W can normalise them: not too many, and a row short enough for the device. halves: 2 for gemm_swiglu.
 inline bool normalises_rows(on_cuda const& where, device_nf4 const& w, index m, int halves = 1) {
-  return m >= 1 && m <= most_normalised_rows &&
-         nf4_tuned(nf4_whole_config::engine, {int(m), nf4_panel::panels(w.n) * halves, w.k, halves}, where.device, detail::processors()).panels > 0;
+  nf4_work const work{int(m), nf4_panel::panels(w.n) * halves, w.k, halves};
+  int const span = w.nested() ? std::countr_zero(unsigned(w.block)) + std::countr_zero(unsigned(w.nested_block)) : 0;
+  return m >= 1 && m <= most_normalised_rows && nf4_stationary_tuned(work, span, where.device, detail::processors()).tile.panels > 0;
 }
 
 /// y (M, N) = e(s · x (M, K) · Ŵᵀ + Σ s_i · t_i (M, r_i) · B_iᵀ) on the stream of `where`. x, t and B are bf16 or f16, all

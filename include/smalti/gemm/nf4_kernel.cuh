@@ -2,6 +2,7 @@
 // y (M, N) = e(x (M, K) · Ŵᵀ + …) for a few tokens and NF4 weights on a device, where the time is that of reading the weights: the
 // kernel and its launch. Clusters and programmatic dependent launch as in the CUDA C++ Programming Guide 13, §4.5 and §4.12.
 
+#include <type_traits>
 #include "../cuda/ptx_cluster.cuh"
 #include "../cuda/where.cuh"
 #include "epilogue.hpp"
@@ -86,62 +87,30 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
 
   detail::nf4_table const table{smem};
   table.check();
-  int const begin = rank * tile.steps(p.k), end = min(begin + tile.steps(p.k), nf4_panel::steps(p.k)), parts = tile.parts;
-  int const run = ceil_div(tile.steps(p.k), parts), stride = E.whole ? 1 : parts, first = begin + part * (E.whole ? run : 1);
+  int const begin = rank * tile.steps(p.k), end = min(begin + tile.steps(p.k), nf4_panel::steps(p.k)), first = begin + part;
   bool const active = panel0 + (own >> pair) < panels_all;
-  int const steps = active ? max(E.whole ? min(run, end - first) : ceil_div(end - first, parts), 0) : 0;
+  int const steps = active ? max(ceil_div(end - first, tile.parts), 0) : 0;
   detail::nf4_path<Scales> path(sum.w, panel, first, steps);
-  detail::nf4_step<Scales> now, ahead;
+  detail::nf4_step<Scales> ahead;
   if (path.left > 0) ahead = path.fetch();                                    // weights first: they do not wait for anything
-  if constexpr (E.whole) {                                                    // two steps of them: later there are no registers for that
-    now = ahead, path.move(stride, 0);
-    if (path.left > 0) ahead = path.fetch();
-  }
   ptx::launch_dependents();
   warp_type warp;
   warp.panel = panel, warp.pairs = table.own_pairs();
-  if (active && rank == 0 && part == 0) warp.prefetch_terms(sum, p.n);
-  int const rows = tile.panels * nf4_panel::rows, row_x = detail::nf4_row_x(tile.chunk);
+  if (active && rank == 0 && part == 0) detail::nf4_prefetch_terms(sum, panel, p.n);
+  int const rows = tile.panels * nf4_panel::rows;
   X* const x = reinterpret_cast<X*>(smem + detail::nf4_table_bytes);
-  float* const meet = reinterpret_cast<float*>(x + p.m * row_x);              // see nf4_behind
-  uint64_t* const arrived = reinterpret_cast<uint64_t*>(meet + detail::nf4_behind::meet / 4);
-  float* const mail = meet + (detail::nf4_behind::meet + detail::nf4_behind::barrier) / 4;
-  if (E.whole && tile.split > 1) {
-    if (ptx::thread() == 0 && rank < p.m) ptx::expect_mail(arrived, tile.split * rows * 4);
-    ptx::cluster_open();
-  }
   warp.scales.begin(sum.w, table, panel, which, first * nf4_panel::step);
   table.fill<X>();
   if constexpr (requires { sum.w.scales.map; })
     for (int half = 0; half <= pair; ++half) table.fill_map(p.sum[half].w.scales.map, half);
-  if constexpr (E.whole) {
-    int const column = begin * nf4_panel::step, columns = (end - begin) * nf4_panel::step;
-    if (p.norm.weight) {
-      detail::nf4_share const share(p.m);
-      detail::nf4_gains const gains(p.norm, share, p.k);
-      ptx::wait_for_previous();                                               // x may be the previous kernel's output
-      detail::nf4_normalise(x, row_x, p.raw, p.row_x, p.m, p.k, column, columns, p.norm, share, gains, meet);
-    } else {
-      ptx::wait_for_previous();
-      detail::nf4_stage(p, x, row_x, column, columns);
-      ptx::cp_async_wait<0>();
-    }
-    ptx::sync_block();
-    X const* const from = x + (first - begin) * nf4_panel::step;
-    if (steps > 0) warp.multiply(now, path.column, from, row_x, p.m);
-    path.column += nf4_panel::step;
-    detail::nf4_multiply_steps(warp, path, ahead, from + nf4_panel::step, row_x, p.m, path.left, 1);
-  } else {
-    ptx::wait_for_previous();
-    detail::nf4_main_loop(p, tile, warp, x, begin, end, part, path, ahead);
-  }
+  ptx::wait_for_previous();                                                   // x may be the previous kernel's output
+  detail::nf4_main_loop(p, tile, warp, x, begin, end, part, path, ahead);
   warp.scale(sum.scale);                                                      // every part of it
-  if (active && rank == 0 && part == 0) warp.add_terms(sum, p.n, p.m);
+  if (active && rank == 0 && part == 0) detail::nf4_add_terms(warp.acc, sum, panel, p.n, p.m);
 
   int const row_sum = detail::nf4_row_sum(tile.panels), warps = blockDim.x / 32;
   int const n0 = panel0 * nf4_panel::rows, rows_out = rows >> pair;
   float* const sums = reinterpret_cast<float*>(smem);                         // (parts, tokens, rows + 4)
-  if (E.whole && tile.split > 1) ptx::cluster_opened();
   ptx::sync_block();                                                          // tables and x are done with
   warp.store(sums + part * 8 * E.tiles * row_sum + own * nf4_panel::rows, row_sum);
   ptx::sync_block();
@@ -178,22 +147,6 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
       detail::store_four(p.y + token * p.row_y + n0 + n, o, aligned, left);
     };
   };
-  if constexpr (E.whole) {                                                    // token t is finished by block t of the cluster
-    bool const alone = tile.split == 1;
-    each(rows, ptx::warp(), warps, [&](int token, int n) {
-      float4* const box = reinterpret_cast<float4*>(mail + (alone ? token : rank) * rows + n);
-      if (float4 const v = of_parts(token, n); alone) *box = v;
-      else ptx::send(box, v, arrived, token);
-    });
-    if (alone) ptx::sync_block();
-    else if (rank >= p.m || ptx::warp()) return;
-    else ptx::await_mail(arrived);
-    return each(rows_out, alone ? ptx::warp() : rank, alone ? warps : p.m, put([&](int token, int n) {
-      float4 v = *reinterpret_cast<float4 const*>(mail + (alone ? token * rows : 0) + n);
-      SMALTI_ROLLED for (int i = 1; i < tile.split; ++i) v = detail::add(v, *reinterpret_cast<float4 const*>(mail + i * rows + n));
-      return v;
-    }));
-  }
   if (tile.split == 1) return each(rows_out, ptx::warp(), warps, put(of_parts));
 
   each(rows, ptx::warp(), warps, [&](int token, int n) { *reinterpret_cast<float4*>(sums + token * row_sum + n) = of_parts(token, n); });
@@ -209,6 +162,30 @@ nf4_work nf4_work_of(nf4_problem<X, Y, Scales> const& p) {
   return {p.m, nf4_panel::panels(p.n) * halves, p.k, halves};
 }
 
+namespace detail {
+/// Launches a grid whose x is a cluster.
+template <class... A>
+status nf4_start(on_cuda const& where, void (*kernel)(A...), dim3 grid, int threads, int bytes, bool programmatic, std::type_identity_t<A>... arguments) {
+  if (auto s = explain(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes)); !s) return (void)cudaGetLastError(), s;
+  cudaLaunchAttribute attribute[2] = {};
+  unsigned attributes = 0;
+  if (grid.x > 1) {
+    attribute[attributes].id = cudaLaunchAttributeClusterDimension;
+    attribute[attributes++].val.clusterDim = {grid.x, 1, 1};
+  }
+  if (programmatic && where.device >= sm_90a) {
+    attribute[attributes].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute[attributes++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid, config.blockDim = dim3(unsigned(threads));
+  config.dynamicSmemBytes = std::size_t(bytes), config.stream = where.stream, config.attrs = attribute, config.numAttrs = attributes;
+  cudaError_t const e = cudaLaunchKernelEx(&config, kernel, arguments...);
+  if (e != cudaSuccess) (void)cudaGetLastError();
+  return explain(e);
+}
+}  // namespace detail
+
 /// Launches with the tile given. Programmatic: may begin before the kernel ahead of it in the stream has ended, and reads W,
 /// its scales and their map at once: that kernel may write x, a term's t, the residual and the bias, but not those.
 /// Errors: gemm.12 (tile), cuda; nothing is written then.
@@ -219,24 +196,8 @@ status nf4_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p, nf4_
   nf4_work const work = nf4_work_of(p);
   if (!fits(E, tile, work, where.device)) return {"gemm.12", "the tile does not fit the block's threads or shared memory"};
   int const bytes = smem_bytes(E, tile, work);
-  if (auto s = explain(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes)); !s) return (void)cudaGetLastError(), s;
-  cudaLaunchAttribute attribute[2] = {};
-  unsigned attributes = 0;
-  if (tile.split > 1) {
-    attribute[attributes].id = cudaLaunchAttributeClusterDimension;
-    attribute[attributes++].val.clusterDim = {unsigned(tile.split), 1, 1};
-  }
-  if (programmatic && where.device >= sm_90a) {
-    attribute[attributes].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute[attributes++].val.programmaticStreamSerializationAllowed = 1;
-  }
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(unsigned(tile.split), unsigned(ceil_div(work.panels, tile.panels)));
-  config.blockDim = dim3(unsigned(32 * tile.warps()));
-  config.dynamicSmemBytes = std::size_t(bytes), config.stream = where.stream, config.attrs = attribute, config.numAttrs = attributes;
-  cudaError_t const e = cudaLaunchKernelEx(&config, kernel, p, tile, out);
-  if (e != cudaSuccess) (void)cudaGetLastError();
-  return explain(e);
+  dim3 const grid(unsigned(tile.split), unsigned(ceil_div(work.panels, tile.panels)));
+  return detail::nf4_start(where, kernel, grid, 32 * tile.warps(), bytes, programmatic, p, tile, out);
 }
 #endif
 

@@ -54,7 +54,7 @@ struct plain_scales {
 /// absmax in 8 bits: absmax[i] = map[code[i]] · nested[i / nested_block] + offset, i counted in blocks along the rows of W.
 struct nested_scales {
   uint8_t const* code;   ///< packed: (panels, steps, 64)
-  float const* map;      ///< (256), as the file gives it
+  float const* map;      ///< (256), as the file gives it; 16-byte aligned
   float const* nested;   ///< (⌈N·K / block / nested_block⌉), in the file's order
   float offset;
   int span;              ///< log2 of the elements of W that share an entry of `nested`, block · nested_block

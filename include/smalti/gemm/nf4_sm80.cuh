@@ -187,6 +187,49 @@ struct nf4_path {
   }
 };
 
+/// The dense terms of a panel, into sums as mma leaves them: a few more columns of K, with weights that are 16-bit already.
+template <int Tiles, class X, class Scales>
+SMALTI_D void nf4_add_terms(float (&acc)[2][Tiles][4], nf4_operand<X, Scales> const& of, int panel, int n_all, int m) {
+  constexpr int ahead = Tiles == 1 ? 4 : 1;                                   // steps of 16 columns on their way: latency binds
+  int const g = ptx::lane() / 4, q = ptx::lane() % 4;
+  for (int one = 0; one < of.terms; ++one) {
+    dense_term<X> const& l = of.dense[one];
+    auto const pair = [&](X const* row_at, int column) {                      // columns beyond the rank count as zeros
+      return column < l.rank ? *reinterpret_cast<uint32_t const*>(row_at + column) : 0u;
+    };
+    SMALTI_ROLLED for (int k0 = 0; k0 < l.rank; k0 += 16 * ahead) {
+      uint32_t a[ahead][2][4], b[ahead][Tiles][2];                            // B (32, 16) · t (16, 8 · Tiles)
+      SMALTI_UNROLL for (int s = 0; s < ahead; ++s) {
+        int const k = k0 + 16 * s;
+        SMALTI_UNROLL for (int i = 0; i < 8; ++i) {
+          int const row = min(panel * nf4_panel::rows + 8 * (i % 4) + g, n_all - 1);
+          a[s][i % 4 / 2][i % 2 + i / 4 * 2] = pair(l.b + row * l.row_b, k + 2 * q + i / 4 * 8);
+        }
+        SMALTI_UNROLL for (int n = 0; n < Tiles; ++n) {
+          X const* const from = l.t + min(8 * n + g, m - 1) * l.row_t;
+          b[s][n][0] = pair(from, k + 2 * q), b[s][n][1] = pair(from, k + 2 * q + 8);
+        }
+      }
+      SMALTI_UNROLL for (int s = 0; s < ahead; ++s)
+        SMALTI_UNROLL for (int n = 0; n < Tiles; ++n)
+          SMALTI_UNROLL for (int t = 0; t < 2; ++t) {
+            float d[4] = {};
+            ptx::mma_m16n8k16<X>(d, a[s][t], b[s][n][0], b[s][n][1]);
+            SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[t][n][i] = fmaf(l.scale, d[i], acc[t][n][i]);
+          }
+    }
+  }
+}
+/// B's rows of the panel on their way into L2, long before nf4_add_terms.
+template <class X, class Scales>
+SMALTI_D void nf4_prefetch_terms(nf4_operand<X, Scales> const& of, int panel, int n_all) {
+  for (int one = 0; one < of.terms; ++one) {
+    dense_term<X> const& l = of.dense[one];
+    X const* const row = l.b + min(panel * nf4_panel::rows + ptx::lane(), n_all - 1) * l.row_b;
+    SMALTI_ROLLED for (int k = 0; k < l.rank; k += 64) ptx::prefetch(row + k);
+  }
+}
+
 /// One warp: a panel of W, `tiles` × 8 tokens.
 template <nf4_engine E, class X, class Scales>
 struct nf4_warp {
@@ -229,47 +272,6 @@ struct nf4_warp {
 
   SMALTI_D void scale(float by) {
     SMALTI_UNROLL for (int i = 0; i < 8 * tiles; ++i) acc[i / 4 % 2][i / 8][i % 4] *= by;
-  }
-
-  /// The dense terms: a few more columns of K, with weights that are 16-bit already.
-  SMALTI_D void add_terms(nf4_operand<X, Scales> const& of, int n_all, int m) {
-    constexpr int ahead = tiles == 1 ? 4 : 1;                                 // steps of 16 columns on their way: latency binds
-    int const g = ptx::lane() / 4, q = ptx::lane() % 4;
-    for (int one = 0; one < of.terms; ++one) {
-      dense_term<X> const& l = of.dense[one];
-      auto const pair = [&](X const* row_at, int column) {                    // columns beyond the rank count as zeros
-        return column < l.rank ? *reinterpret_cast<uint32_t const*>(row_at + column) : 0u;
-      };
-      SMALTI_ROLLED for (int k0 = 0; k0 < l.rank; k0 += 16 * ahead) {
-        uint32_t a[ahead][2][4], b[ahead][tiles][2];                          // B (32, 16) · t (16, 8 · tiles)
-        SMALTI_UNROLL for (int s = 0; s < ahead; ++s) {
-          int const k = k0 + 16 * s;
-          SMALTI_UNROLL for (int i = 0; i < 8; ++i) {
-            int const row = min(panel * nf4_panel::rows + 8 * (i % 4) + g, n_all - 1);
-            a[s][i % 4 / 2][i % 2 + i / 4 * 2] = pair(l.b + row * l.row_b, k + 2 * q + i / 4 * 8);
-          }
-          SMALTI_UNROLL for (int n = 0; n < tiles; ++n) {
-            X const* const from = l.t + min(8 * n + g, m - 1) * l.row_t;
-            b[s][n][0] = pair(from, k + 2 * q), b[s][n][1] = pair(from, k + 2 * q + 8);
-          }
-        }
-        SMALTI_UNROLL for (int s = 0; s < ahead; ++s)
-          SMALTI_UNROLL for (int n = 0; n < tiles; ++n)
-            SMALTI_UNROLL for (int t = 0; t < 2; ++t) {
-              float d[4] = {};
-              ptx::mma_m16n8k16<X>(d, a[s][t], b[s][n][0], b[s][n][1]);
-              SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[t][n][i] = fmaf(l.scale, d[i], acc[t][n][i]);
-            }
-      }
-    }
-  }
-  /// B's rows of the panel on their way into L2, long before add_terms.
-  SMALTI_D void prefetch_terms(nf4_operand<X, Scales> const& of, int n_all) const {
-    for (int one = 0; one < of.terms; ++one) {
-      dense_term<X> const& l = of.dense[one];
-      X const* const row = l.b + min(panel * nf4_panel::rows + ptx::lane(), n_all - 1) * l.row_b;
-      SMALTI_ROLLED for (int k = 0; k < l.rank; k += 64) ptx::prefetch(row + k);
-    }
   }
 
   /// Partial sums to shared memory, (tokens, rows of the block); row % 32 = 4 keeps a quad's lanes in different banks.

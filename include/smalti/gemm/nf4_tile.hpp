@@ -12,14 +12,12 @@ struct nf4_engine {
   int tiles;    ///< tiles of tokens: 1, 2, 4 or 8
   int threads;  ///< a block has at most so many
   int blocks;   ///< that a processor can hold at a time, by registers
-  bool whole;   ///< for one or two tokens: all of x at a time in shared memory, where it may be normalised, and runs of K that a warp has in one piece
 };
 
 /// An engine as a type: kernels are named by it.
-template <int Tiles, int Threads, int Blocks = 1, bool Whole = false>
+template <int Tiles, int Threads, int Blocks = 1>
 struct nf4_config {
-  static_assert(!Whole || Tiles == 1);
-  static constexpr nf4_engine engine{Tiles, Threads, Blocks, Whole};
+  static constexpr nf4_engine engine{Tiles, Threads, Blocks};
 };
 
 /// How a launch is cut. Changes speed only. A warp owns a panel and, of its steps along K, those of its part.
@@ -50,18 +48,12 @@ namespace detail {
 inline constexpr int nf4_table_bytes = 256 * 256, nf4_slack_bytes = 1024;  // the tables begin 1024 bytes into shared memory's window, wherever that of a block begins
 /// x in shared memory, row-major: 16 bytes of padding keep the rows of an ldmatrix in different banks.
 SMALTI_HD constexpr int nf4_row_x(int steps) { return steps * nf4_panel::step + 8; }
-inline constexpr int nf4_whole_tokens = 2;
-/// Behind x of an engine that has it whole: sums of a norm, a barrier, and sums of a cluster's blocks.
-struct nf4_behind {
-  static constexpr int meet = 128, barrier = 16;
-  static constexpr int bytes(nf4_tile t, int m) { return meet + barrier + max(t.split, m) * t.panels * nf4_panel::rows * 4; }
-};
 SMALTI_HD constexpr int nf4_row_sum(int panels) { return panels * nf4_panel::rows + 4; }
 }  // namespace detail
 
 /// Dynamic shared memory, bytes: the tables and one or two chunks of x (m, K); the partial sums later take the same place.
 constexpr int smem_bytes(nf4_engine e, nf4_tile t, nf4_work w) {
-  int const x = min(t.chunks(w.k), 2) * w.m * detail::nf4_row_x(t.chunk) * 2 + (e.whole ? detail::nf4_behind::bytes(t, w.m) : 0);
+  int const x = min(t.chunks(w.k), 2) * w.m * detail::nf4_row_x(t.chunk) * 2;
   int const sums = t.parts * e.tiles * 8 * detail::nf4_row_sum(t.panels) * 4;
   return detail::nf4_slack_bytes + max(detail::nf4_table_bytes + x, sums);
 }
@@ -71,8 +63,7 @@ constexpr int smem_limit(nf4_engine e, arch a) { return (a.smem + 1024) / e.bloc
 constexpr bool fits(nf4_engine e, nf4_tile t, nf4_work w, arch a) {
   bool const clusters = a >= sm_90a;
   return t.panels > 0 && t.panels % w.halves == 0 && t.parts > 0 && t.chunk >= t.parts && t.chunk % t.parts == 0 && 32 * t.warps() <= e.threads &&
-         (t.split == 1 || ((t.split == 2 || t.split == 4 || t.split == 8) && clusters)) && w.m >= 1 && w.m <= (e.whole ? detail::nf4_whole_tokens : 8 * e.tiles) && (!e.whole || t.chunks(w.k) == 1) &&
-         smem_bytes(e, t, w) <= a.smem;
+         (t.split == 1 || ((t.split == 2 || t.split == 4 || t.split == 8) && clusters)) && w.m >= 1 && w.m <= 8 * e.tiles && smem_bytes(e, t, w) <= a.smem;
 }
 
 /// The tile with the largest chunk of x that shared memory holds beside the tables; chunk 0 when none does.
@@ -80,13 +71,9 @@ constexpr nf4_tile with_chunk(nf4_tile t, nf4_engine e, nf4_work w, arch a) {
   int const limit = smem_limit(e, a), room = (limit - detail::nf4_slack_bytes - detail::nf4_table_bytes) / (2 * w.m) - 8;  // elements of a row, were there one buffer
   int const all = ceil_div(t.steps(w.k), t.parts) * t.parts;
   t.chunk = all * nf4_panel::step <= room ? all : max(0, ((room + 8) / 2 - 8) / nf4_panel::step / t.parts * t.parts);
-  if (e.whole) t.chunk = all;
   if (t.chunk < t.parts || smem_bytes(e, t, w) > limit) t.chunk = 0;
   return t;
 }
-
-/// For one and two tokens, where its tile fits: before Hopper all of K often does not. 4096×14336, M 1: 12.6 µs; 512 threads: 13.0, not whole 14.4.
-using nf4_whole_config = nf4_config<1, 256, 2, true>;
 
 /// The kernel for `m` tokens: f.template operator()<Config>(). Registers decide: 32 rows of W and 8 tokens take 128 of them, 32
 /// tokens 168, 64 tokens all 255. Times are of consecutive launches, H200 · CUDA 13.0 · 2026-11 · bench/nf4_cuda.cu sweep.

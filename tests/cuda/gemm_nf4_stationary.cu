@@ -1,0 +1,127 @@
+// y = e(x · Ŵᵀ + …) of one to four tokens from NF4 weights on a device, x in registers, against double precision there.
+//   test_cuda_gemm_nf4_stationary_cuda            needs a board with code in this program (sm_80 or sm_90a)
+//   test_cuda_gemm_nf4_stationary_cuda "[small]"  the cases for a sanitizer
+
+#include "gemm_nf4_common.cuh"
+
+namespace smalti::test {
+namespace {
+
+TEST_CASE("NF4 product, x stationary: every count of tokens, small", "[small]") {
+  for (product_case c : {product_case{32, 128, 1}, {32, 256, 1}, {40, 256, 2, 16}, {160, 512, 2}, {256, 1152, 4, 32}, {129, 640, 3, 16}, {65, 64, 2}, {97, 192, 1, 8}, {333, 1024, 4}, {1, 128, 1, 2}, {31, 320, 3}, {70, 448, 4, 6}}) {
+    c.strategy = nf4_strategy::stationary;
+    check<bf16>(c);
+    c.nested = false, c.row_y = c.n + 5;
+    check<bf16>(c);
+  }
+  check<f16>({.n = 129, .k = 640, .m = 2, .rank = 16, .strategy = nf4_strategy::stationary});
+  check<f16, float>({.n = 129, .k = 512, .m = 1, .strategy = nf4_strategy::stationary});
+  check<bf16>({.n = 70, .k = 512, .m = 3, .block = 128, .strategy = nf4_strategy::stationary});
+  check<bf16>({.n = 70, .k = 512, .m = 1, .block = 256, .nested = false, .strategy = nf4_strategy::stationary});
+  check<bf16>({.n = 9, .k = 4096, .m = 2, .block = 4096, .strategy = nf4_strategy::stationary});
+}
+
+TEST_CASE("NF4 product, x stationary: all tiles agree", "[small]") {
+  if (!(gpu.device >= sm_90a)) return;
+  // Clusters with a block that has nothing to do, slices that parts do not divide, more panels than there are.
+  for (auto t : {nf4_stationary_tile{1, 8, 1}, nf4_stationary_tile{7, 16, 1}, nf4_stationary_tile{2, 7, 2}, nf4_stationary_tile{3, 3, 4}, nf4_stationary_tile{5, 1, 2}, nf4_stationary_tile{2, 5, 8}, nf4_stationary_tile{30, 5, 1}})
+    for (int m : {1, 2, 4}) {
+      check<bf16>({.n = 760, .k = 3072, .m = m, .rank = m * 8, .strategy = nf4_strategy::stationary, .stationary = t});
+      check<bf16>({.n = 760, .k = 3008, .m = m, .nested = false, .strategy = nf4_strategy::stationary, .stationary = t});
+      check<bf16>({.n = 760, .k = 1088, .m = m, .strategy = nf4_strategy::stationary, .stationary = t});
+    }
+}
+
+TEST_CASE("NF4 product, x stationary: the shapes of models") {
+  for (product_case c : {product_case{28672, 4096, 1}, {28672, 4096, 2}, {4096, 14336, 1, 16}, {4096, 14336, 2}, {6144, 4096, 1}, {6144, 4096, 4}, {49155, 256, 1}, {49155, 2048, 2}, {1024, 4096, 1}}) {
+    c.strategy = nf4_strategy::stationary;
+    check<bf16>(c);
+  }
+}
+
+TEST_CASE("NF4 product, x stationary: epilogues and the SwiGLU pair", "[small]") {
+  for (product_case c : {product_case{200, 512, 3}, {1024, 1024, 1}, {77, 320, 2}, {520, 2048, 2}}) {
+    INFO("N " << c.n << " K " << c.k << " M " << c.m);
+    c.strategy = nf4_strategy::stationary;
+    check_epilogues(c);
+    if (!(gpu.device >= sm_90a)) continue;
+    c.stationary = {2, 3, 2};
+    check_epilogues(c);
+  }
+}
+
+/// Rows of fp32, a weight of a norm, and what the two make in double precision, rounded to bf16 once.
+struct normalised_case {
+  product_case c;
+  float eps = 1e-5f;
+  std::vector<float> x, weight;
+  std::vector<bf16> h;
+  index row() const { return c.k + 4; }
+  explicit normalised_case(product_case c, float size = 1.f) : c(c), x(random_values<float>(std::size_t(c.m * row()), 11)), weight(random_values<float>(std::size_t(c.k), 12)) {
+    for (auto& v : x) v *= size;
+    h.resize(std::size_t(c.m * c.k));
+    for (int i = 0; i < c.m; ++i) {
+      double sum = 0;
+      for (int j = 0; j < c.k; ++j) sum += double(x[std::size_t(i * row() + j)]) * x[std::size_t(i * row() + j)];
+      for (int j = 0; j < c.k; ++j) h[std::size_t(i * c.k + j)] = bf16(float(x[std::size_t(i * row() + j)] / std::sqrt(sum / c.k + eps) * weight[std::size_t(j)]));
+    }
+  }
+};
+
+TEST_CASE("NF4 product: rows normalised within it", "[small]") {
+  for (auto [c, size] : {std::pair{product_case{200, 512, 1}, 1.f}, {{77, 1024, 2, 16}, 30.f}, {{96, 4096, 2}, 1e-3f}, {{40, 6144, 2}, 1.f}, {{33, 320, 1}, 0.f}, {{64, 12288, 1}, 1.f},
+                         {{.n = 760, .k = 3072, .m = 1, .stationary = {4, 2, 2}}, 1.f}, {{.n = 760, .k = 3072, .m = 2, .rank = 16, .nested = false, .stationary = {2, 1, 8}}, 1.f}, {{.n = 130, .k = 1088, .m = 2, .stationary = {1, 7, 1}}, 1.f},
+                         {{4096, 14336, 1}, 1.f}, {{513, 14336, 2, 0, 128}, 1.f}}) {
+    INFO("N " << c.n << " K " << c.k << " M " << c.m << " size " << size);
+    normalised_case const n(c, size);
+    operands<bf16> const a(c, 7), other(c, 9);
+    device_array<float> const x(n.x), weight(n.weight);
+    device_array<bf16> const h(n.h);
+    device_array<bf16> y(std::size_t(c.m * c.n));
+    auto const to = row_major(y.at, c.m, c.n);
+    normalised_rows const rows{{x.at, {c.m, c.k}, {n.row(), 1}}, {weight.at, n.eps}};
+    auto const ref = oracle(a.file, h.at, c.k, c.m, a.t.at, a.b.at, c.rank, c.rank ? 0.5 : 0., decoding::levels);
+    y.poison();
+    if (c.rank) require_ok(gemm(gpu, to, product(rows, a.w) + 0.5f * product(row_major(a.t.at, c.m, c.rank), row_major(a.b.at, c.n, c.rank)), identity{}, c.how()));
+    else require_ok(gemm(gpu, to, product(rows, a.w), identity{}, c.how()));
+    require_cuda(cudaDeviceSynchronize());
+    auto const once = y.host();
+    if (size) compare(once, c.n, c, ref, 200, [](double v, int, int) { return v; });  // a value of h may round the other way: 1/256 of one of K terms
+    else for (auto v : once) REQUIRE(float(v) == 0);
+    if (c.rank || !size || c.stationary.panels) continue;
+    y.poison();
+    require_ok(gemm_swiglu(gpu, to, product(rows, a.w), product(rows, other.w)));
+    require_cuda(cudaDeviceSynchronize());
+    auto const up = oracle(other.file, h.at, c.k, c.m, {}, {}, 0, 0, decoding::levels);
+    double error = 0, norm = 0;
+    auto const got = y.host();
+    for (int i = 0; i < c.m; ++i)
+      for (int j = 0; j < c.n; ++j) {
+        double const g = ref.same(i, j), want = g / (1 + std::exp(-g)) * up.same(i, j), off = float(got[std::size_t(i * c.n + j)]) - want;
+        error += off * off, norm += want * want;
+      }
+    CHECK(std::sqrt(error / norm) < 4e-3);
+  }
+  product_case const c{64, 128, 3};
+  normalised_case const n(c);
+  operands<bf16> const a(c, 7);
+  device_array<float> const x(n.x), weight(n.weight);
+  device_array<bf16> y(std::size_t(c.m * c.n));
+  y.poison();
+  auto const refused = [&](char const* id, int m, float const* at, float const* w, launch_options const& how = {}) {
+    normalised_rows const rows{{at, {m, c.k}, {n.row(), 1}}, {w, n.eps}};
+    status const s = gemm(gpu, row_major(y.at, m, c.n), product(rows, a.w), identity{}, how);
+    CHECK(std::string(s.id ? s.id : "accepted") == id);
+  };
+  refused("gemm.35", 3, x.at, weight.at);
+  refused("gemm.35", 1, x.at, weight.at + 1);
+  refused("gemm.35", 1, x.at, weight.at, {.strategy = nf4_strategy::wide});
+  refused("gemm.11", 1, x.at + 1, weight.at);
+  refused("gemm.35", 1, x.at, weight.at, {.strategy = nf4_strategy::few});
+  refused("gemm.12", 1, x.at, weight.at, {.stationary_tile = {1, 17, 1}});
+  require_cuda(cudaDeviceSynchronize());
+  for (auto v : y.host()) REQUIRE(v.bits == 0xffff);
+}
+
+}  // namespace
+}  // namespace smalti::test
