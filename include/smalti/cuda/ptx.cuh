@@ -18,6 +18,9 @@ SMALTI_D void sync_block() { __syncthreads(); }
 SMALTI_D void sync_warp() { __syncwarp(); }
 SMALTI_D bool any(bool x) { return __any_sync(~0u, x); }  ///< over the warp
 SMALTI_D float shfl_xor(float v, int mask) { return __shfl_xor_sync(~0u, v, mask); }
+SMALTI_D uint4 shfl(uint4 v, int lane) {  ///< of another lane
+  return {__shfl_sync(~0u, v.x, lane), __shfl_sync(~0u, v.y, lane), __shfl_sync(~0u, v.z, lane), __shfl_sync(~0u, v.w, lane)};
+}
 SMALTI_D float exp2_approx(float x) {  // not exp2f: that spends two more instructions on denormal results
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -9,6 +9,41 @@
 #if defined(__CUDACC__)
 namespace smalti::detail {
 
+inline constexpr int input_rows = 16;  ///< of x, at most
+inline constexpr int input_loads = 8;  ///< of 16 bytes by a thread: K ≤ 16384
+
+/// t (M, rank) = x (M, K) · Aᵀ, a block a row of A; of_row, if there: a column whose adapter is not its row's becomes 0.
+static __global__ void __launch_bounds__(few_threads)
+decoder_input_kernel(bf16* t, int rank, view<bf16 const, 2> const x, bf16 const* a, int k, int const* of_column, int const* of_row) {
+  __shared__ float meet[input_rows][few_threads / 32];
+  int const r = blockIdx.x, m = int(x.extent[0]);
+  uint4 w[input_loads];
+  SMALTI_UNROLL for (int j = 0; j < input_loads; ++j) {
+    int const c = 8 * (int(threadIdx.x) + few_threads * j);
+    if (c < k) w[j] = ptx::load_once_16(a + index(r) * k + c);
+  }
+  ptx::launch_dependents();
+  ptx::wait_for_previous();
+  for (int row = 0; row < m; ++row) {
+    float sum = 0;
+    SMALTI_UNROLL for (int j = 0; j < input_loads; ++j) {
+      int const c = 8 * (int(threadIdx.x) + few_threads * j);
+      if (c >= k) continue;
+      float u[8], v[8];
+      widen_eight(u, w[j]), widen_eight(v, *reinterpret_cast<uint4 const*>(&x(row, c)));
+      SMALTI_UNROLL for (int i = 0; i < 8; ++i) sum = fmaf(u[i], v[i], sum);
+    }
+    SMALTI_UNROLL for (int d = 16; d; d /= 2) sum += __shfl_xor_sync(~0u, sum, d);
+    if (ptx::lane() == 0) meet[row][ptx::warp()] = sum;
+  }
+  __syncthreads();
+  int const row = int(threadIdx.x);
+  if (row >= m) return;
+  float sum = 0;
+  SMALTI_UNROLL for (int w = 0; w < few_threads / 32; ++w) sum += meet[row][w];
+  t[index(row) * rank + r] = bf16(of_row && of_row[row] != of_column[r] ? 0.f : sum);
+}
+
 inline constexpr int inputs_rows = 64;   ///< of x, at most
 inline constexpr int inputs_ahead = 4;   ///< pieces of 32 columns that a warp has on their way together: K 4096 in one turn of a cluster
 
