@@ -160,6 +160,24 @@ SMALTI_D void wait_for_previous() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
+/// A word of device memory by which a kernel tells the next, which may have started, that all kernels ahead of itself have ended: taken down before that one can
+/// start (launch_dependents is part of it) · raised · waited for, by all threads of a block.
+SMALTI_D void take_down_and_launch_dependents(unsigned* flag) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("st.relaxed.gpu.global.u32 [%0], 0;\nfence.acq_rel.gpu;\ngriddepcontrol.launch_dependents;" ::"l"(flag) : "memory");
+#else
+  *flag = 0;
+#endif
+}
+SMALTI_D void raise_flag(unsigned* flag) {
+  unsigned const up = 1;
+  asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(up) : "memory");
+}
+SMALTI_D void await_flag(unsigned const* flag) {
+  if (threadIdx.x == 0)
+    for (unsigned up = 0; !up;) asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(up) : "l"(flag) : "memory");
+  __syncthreads();
+}
 /// Adds 1 and returns what was there. What the block wrote before its last barrier is visible to whoever draws a later number,
 /// and to the block that it shares a barrier with.
 SMALTI_D unsigned draw_ticket(unsigned* at) {
