@@ -47,6 +47,7 @@ struct layer {
   device_buffer<bf16> b;           // (N, 8 · 16)
   device_buffer<bf16> b_first;     // (N, 16): the first adapter's
   device_loras<bf16> rows, first;  // of eight · of the first alone
+  mutable device_buffer<unsigned> ready = device_buffer<unsigned>(1);  // see launch_options
 };
 
 /// b (N, 16) of adapter i ← columns of the stack.
@@ -82,10 +83,7 @@ void shrink(on_cuda const& on, layer const& l, inputs& in, int m, int r, bool by
   auto const x = row_major<bf16 const>(in.x.data(), m, l.w.k);
   auto const to = row_major(in.t.data(), m, r);
   int const* const of_row = by_row ? in.of_row.data() : nullptr;
-  if (m <= detail::input_rows)
-    return must(detail::launch(on, detail::overlapped, detail::decoder_input_kernel, dim3(unsigned(r)), few_threads, 0, to.at, r, x, static_cast<bf16 const*>(l.a.at.data()), l.w.k,
-                               static_cast<int const*>(in.of_column.data()), of_row));
-  if (!dense) return must(detail::launch_inputs(on, {to, x, l.a.at.data(), l.w.k, in.of_column.data(), of_row}));
+  if (!dense || m <= detail::input_rows) return must(detail::launch_inputs(on, {to, x, l.a.at.data(), l.w.k, in.of_column.data(), of_row, l.ready.data()}));
   must(gemm(on, to, product(x, r == rank ? l.a_first : l.a), identity{}, detail::overlapped));
   if (by_row) must(detail::launch(on, detail::overlapped, detail::decoder_mask_kernel, dim3(unsigned(m)), 128, 0, to.at, r, static_cast<int const*>(in.of_column.data()), of_row));
 }
@@ -97,13 +95,15 @@ constexpr char const* name_of(way w) {
 }
 
 void run(on_cuda const& on, way how, layer const& l, inputs& in, int m) {
-  launch_options const early{.programmatic = true};
+  launch_options early{.programmatic = true};
   auto const y = row_major(in.y.data(), m, l.w.n);
   auto const bare = product(row_major<bf16 const>(in.x.data(), m, l.w.k), l.w);
   if (how != way::bare && how != way::one_by_rows && how != way::eight_by_rows) {
     bool const all = how == way::eight_in_sums || how == way::eight_dense;
     int const r = all ? most * rank : rank;
-    shrink(on, l, in, m, r, all, how == way::one_dense || how == way::eight_dense);
+    bool const dense = how == way::one_dense || how == way::eight_dense, raises = detail::inputs_raise(m) && (!dense || m <= detail::input_rows);
+    shrink(on, l, in, m, r, all, dense);
+    early.ready = raises ? l.ready.data() : nullptr;
     return must(gemm(on, y, bare + product(row_major<bf16 const>(in.t.data(), m, r), row_major<bf16 const>(all ? l.b.data() : l.b_first.data(), l.w.n, r)), identity{}, early));
   }
   must(gemm(on, y, bare, identity{}, early));

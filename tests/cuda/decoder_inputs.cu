@@ -61,5 +61,47 @@ TEST_CASE("inputs of adapters are the sums of the rows that pass them, and 0 els
       }
 }
 
+TEST_CASE("inputs of adapters of rows that are normalised on the way") {
+  for (int m : {1, 2})
+    for (int k : {8, 384, 4096, 8192})
+      for (int rank : {8, 24, 192}) {
+        auto const xs = random_values(std::size_t(m) * std::size_t(k), 1), a = random_values(std::size_t(rank) * std::size_t(k), 2), gains = random_values(std::size_t(k), 3);
+        std::vector<float> x, weight;
+        for (auto v : xs) x.push_back(3 * float(v) + 0.001f);
+        for (auto v : gains) weight.push_back(1 + 0.3f * float(v));
+        std::vector<int> of_column, of_row;
+        for (int i = 0; i < rank; ++i) of_column.push_back(i / 12);
+        for (int i = 0; i < m; ++i) of_row.push_back(i);
+        auto const d_x = upload(gpu, x.data(), x.size()), d_weight = upload(gpu, weight.data(), weight.size());
+        auto const as = upload(gpu, a.data(), a.size());
+        auto const columns = upload(gpu, of_column.data(), of_column.size()), rows = upload(gpu, of_row.data(), of_row.size());
+        device_buffer<bf16> t(std::size_t(m) * std::size_t(rank));
+        for (bool by_row : {true, false}) {
+          CAPTURE(m, k, rank, by_row);
+          REQUIRE(cudaMemset(t.data(), 0xff, t.bytes()) == cudaSuccess);
+          REQUIRE(bool(detail::launch(gpu, {}, detail::decoder_normal_input_kernel, dim3(unsigned(rank)), few_threads, 0, t.data(), rank, row_major<float const>(d_x.data(), m, k),
+                                      d_weight.data(), 1e-5f, as.data(), k, columns.data(), by_row ? rows.data() : static_cast<int const*>(nullptr))));
+          auto const got = download(gpu, t);
+          double worst = 0;
+          for (int i = 0; i < m; ++i) {
+            double squares = 0;
+            for (int c = 0; c < k; ++c) squares += double(x[std::size_t(i * k + c)]) * x[std::size_t(i * k + c)];
+            for (int r = 0; r < rank; ++r) {
+              double want = 0, size = 0;
+              for (int c = 0; c < k; ++c) {
+                double const h = float(bf16(float(x[std::size_t(i * k + c)] / std::sqrt(squares / k + 1e-5) * weight[std::size_t(c)]))), product = h * float(a[std::size_t(r * k + c)]);
+                want += product, size += product * product;
+              }
+              // a value of h may round the other way, 2^-7 of it at most: a few of them, in squares
+              double const v = float(got[std::size_t(i * rank + r)]), off = by_row && of_column[std::size_t(r)] != of_row[std::size_t(i)]
+                  ? (v == 0 ? 0. : 1e9) : std::fabs(v - want) / (std::fabs(want) / 256 + std::sqrt(size) / 256 + 1e-30);
+              worst = std::max(worst, std::isnan(off) ? 1e9 : off);
+            }
+          }
+          CHECK(worst <= 1.01);
+        }
+      }
+}
+
 }  // namespace
 }  // namespace smalti

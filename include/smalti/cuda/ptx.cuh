@@ -18,6 +18,9 @@ SMALTI_D void sync_block() { __syncthreads(); }
 SMALTI_D void sync_warp() { __syncwarp(); }
 SMALTI_D bool any(bool x) { return __any_sync(~0u, x); }  ///< over the warp
 SMALTI_D float shfl_xor(float v, int mask) { return __shfl_xor_sync(~0u, v, mask); }
+SMALTI_D uint4 shfl(uint4 v, int lane) {  ///< of another lane
+  return {__shfl_sync(~0u, v.x, lane), __shfl_sync(~0u, v.y, lane), __shfl_sync(~0u, v.z, lane), __shfl_sync(~0u, v.w, lane)};
+}
 SMALTI_D float exp2_approx(float x) {  // not exp2f: that spends two more instructions on denormal results
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -156,6 +159,24 @@ SMALTI_D void wait_for_previous() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
+}
+/// A word of device memory by which a kernel tells the next, which may have started, that all kernels ahead of itself have ended: taken down before that one can
+/// start (launch_dependents is part of it) · raised · waited for, by all threads of a block.
+SMALTI_D void take_down_and_launch_dependents(unsigned* flag) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("st.relaxed.gpu.global.u32 [%0], 0;\nfence.acq_rel.gpu;\ngriddepcontrol.launch_dependents;" ::"l"(flag) : "memory");
+#else
+  *flag = 0;
+#endif
+}
+SMALTI_D void raise_flag(unsigned* flag) {
+  unsigned const up = 1;
+  asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(up) : "memory");
+}
+SMALTI_D void await_flag(unsigned const* flag) {
+  if (threadIdx.x == 0)
+    for (unsigned up = 0; !up;) asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(up) : "l"(flag) : "memory");
+  __syncthreads();
 }
 /// Adds 1 and returns what was there. What the block wrote before its last barrier is visible to whoever draws a later number,
 /// and to the block that it shares a barrier with.

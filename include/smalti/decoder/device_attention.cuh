@@ -35,11 +35,13 @@ template <int D, class Variant>
 status attend_cached(on_cuda const& where, query_key_value<bf16> const& x, attention_problem<bf16> const& p, kv_cache<bf16, device_buffer>& cache, int layer, device_batch& batch,
                      device_rope_table const& rope, Variant const& variant, int window_width) {
   auto const heads = [&](view<bf16, 2> v) { return view<bf16, 3>{v.at, {v.extent[0], v.extent[1] / D, D}, {v.stride[0], D, 1}}; };
-  int const group = p.group(), split = few_split(p.heads_kv(), batch.count());
-  if (batch.queries() == 1 && split && where.device >= sm_90a && rope.dim == D && p.pages.page_size % few_keys == 0) {
+  int const group = p.group(), split = few_split(p.heads_kv(), batch.count(), p.pages.page_size * p.pages.max_pages);
+  bool const pages = p.pages.page_size >= few_keys && std::has_single_bit(unsigned(p.pages.page_size));
+  if (batch.queries() == 1 && split && pages && where.device >= sm_90a && rope.dim == D) {
     auto const& b = batch.at();
-    few_attention const few{x.q.at, x.k.at, x.v.at, x.q.stride[0], p.o.at, p.o.stride[2], cache.keys(layer), cache.values(layer), b.kv_used, b.pages,
-                            p.pages.page_size, p.pages.max_pages, rope.angles(), p.scale * 1.4426950408889634f, window_width};
+    int const page_log2 = std::countr_zero(unsigned(p.pages.page_size));
+    few_attention const few{b.kv_used, b.pages, page_log2, p.pages.max_pages, 0, x.q.at, x.k.at, x.v.at, x.q.stride[0], p.o.at, p.o.stride[2],
+                            cache.keys(layer), cache.values(layer), rope.angles(), p.scale * 1.4426950408889634f, window_width};
     status result;
     if (dispatch<1, 2, 3, 4, 8>(group, [&]<int G> { result = launch_few<D, G>(where, few, p.heads_kv(), batch.count(), split); })) return result;
   }

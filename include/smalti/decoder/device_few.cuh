@@ -1,8 +1,9 @@
 #pragma once
-// Two kernels for a decode step of few sequences, where latency binds and not the memory: attention of one query over cached keys, and
-// the inputs of adapters. What does not depend on the kernel before is fetched before that one has ended.
-// Flash-Decoding (Dao et al. 2023) with its join in a cluster's shared memory; GQA (Ainslie et al. 2023); LoRA (Hu et al. 2021, eq. 3).
+// Kernels for a decode step of few sequences, where latency binds and not the memory: attention of one query over cached keys, and norms.
+// What does not depend on the kernel before is fetched before that one has ended.
+// Flash-Decoding (Dao et al. 2023) with its join in a cluster's shared memory; GQA (Ainslie et al. 2023).
 
+#include <bit>
 #include "../cuda/ptx_cluster.cuh"
 #include "../math/rope.cuh"
 #include "device_kernels.cuh"
@@ -11,201 +12,212 @@ namespace smalti {
 
 /// One new token of each sequence: it turns, is stored, and attends. x: the rows (B, ·) of q, k and v, 16-byte aligned.
 struct few_attention {
+  int const *kv_used, *pages;  ///< (B) with the new token · (B, max_pages)
+  int page_log2, max_pages;    ///< rows of a page, a power of two from 16 on
+  int split_log2;              ///< of the blocks that share a sequence's keys
   bf16 const *q, *k, *v;
   index row_x;                 ///< elements from one sequence's row to the next
   bf16* o;                     ///< (B, H·D)
   index row_o;
-  view<bf16, 4> keys, values;  ///< (pages, Hkv, page_size, D), pages of 8 rows times a whole number
-  int const *kv_used, *pages;  ///< (B) with the new token · (B, max_pages)
-  int page_size, max_pages;
+  view<bf16, 4> keys, values;  ///< (pages, Hkv, page_size, D), both with the same strides
   rope_angles rope;            ///< all D columns turn
   float scale;                 ///< of the scores, times log2 e
   int window;                  ///< keys that a query sees, its own included; 0: all
 };
 
-inline constexpr int few_threads = 256, few_keys = 8;  ///< of a block · that a warp reads at a time
-inline constexpr int few_most_split = 8;                  ///< blocks of a cluster
+inline constexpr int few_threads = 256, few_keys = 16;  ///< of a block · that a warp reads at a time
+inline constexpr int few_most_split = 8;                   ///< blocks of a cluster
+inline constexpr int few_short_keys = 1024;                ///< up to here four of them do: their warps then have two runs of keys at most
 
 }  // namespace smalti
 
 #if defined(__CUDACC__)
 namespace smalti::detail {
 
-/// Eight bf16 as floats.
+/// Eight bf16 as floats, and back.
 SMALTI_D void widen_eight(float (&to)[8], uint4 v) {
   uint32_t const w[4] = {v.x, v.y, v.z, v.w};
   SMALTI_UNROLL for (int i = 0; i < 4; ++i) to[2 * i] = __uint_as_float(w[i] << 16), to[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
 }
-SMALTI_D float decay2(float from, float to) { return from == -INFINITY ? 0.f : exp2f(from - to); }
+SMALTI_D uint4 narrow_eight(float const (&v)[8]) {
+  return {ptx::pack<bf16>(v[0], v[1]), ptx::pack<bf16>(v[2], v[3]), ptx::pack<bf16>(v[4], v[5]), ptx::pack<bf16>(v[6], v[7])};
+}
+SMALTI_D uint32_t word(uint4 const& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+SMALTI_D float decay2(float from, float to) { return from == -INFINITY ? 0.f : ptx::exp2_approx(from - to); }
 
-/// What a warp knows of G query heads: the largest score, Σ 2^(s − m), and eight columns of Σ 2^(s − m) v.
-template <int G>
-struct few_sums {
-  float m[G], l[G], o[G][8];
-  SMALTI_D few_sums() {
-    SMALTI_UNROLL for (int g = 0; g < G; ++g) {
-      m[g] = -INFINITY, l[g] = 0;
-      SMALTI_UNROLL for (int i = 0; i < 8; ++i) o[g][i] = 0;
-    }
-  }
-  /// ⊕ with the lane `other` lanes away.
-  SMALTI_D void join(int other) {
-    SMALTI_UNROLL for (int g = 0; g < G; ++g) {
-      float const theirs = __shfl_xor_sync(~0u, m[g], other), top = fmaxf(m[g], theirs), a = decay2(m[g], top), b = decay2(theirs, top);
-      l[g] = l[g] * a + __shfl_xor_sync(~0u, l[g], other) * b, m[g] = top;
-      SMALTI_UNROLL for (int i = 0; i < 8; ++i) o[g][i] = o[g][i] * a + __shfl_xor_sync(~0u, o[g][i], other) * b;
-    }
-  }
-};
-
+/// What is mailed: every warp of a cluster sends what its keys gave, in units of sixteen columns of a head, to the block that joins them.
 template <int D, int G>
 struct few_storage {
-  static constexpr int warps = few_threads / 32;
-  alignas(16) float o[warps][G][D];
-  float2 state[warps][G];
-  // From the blocks of the cluster, for the quads of columns that this one joins: an eighth of them from each of eight blocks.
-  alignas(16) float4 mail_o[few_most_split * ceil_div(G * D / 4, few_most_split)];
-  float2 mail_state[few_most_split * ceil_div(G * D / 4, few_most_split)];  // m, l
+  static constexpr int warps = few_threads / 32, units = G * D / 16;
+  alignas(16) float4 o[(units + few_most_split - 1) * warps][4];  // (own unit, warp of the cluster)
+  float2 state[few_most_split * warps][G];                        // the largest score, Σ 2^(s − largest)
   uint64_t arrived;
 };
 
-/// Grid (split, Hkv, B), clusters of (split, 1, 1): a block has every split-th run of 64 keys, a warp eight of them.
+/// Grid (split, Hkv, B), clusters of (split, 1, 1): a warp has every (split · warps)-th run of 16 keys. Products by mma m16n8k16 with the G query heads as its
+/// rows. A sum has no order, so fragments hold columns and keys as they lie in memory, 16 bytes a lane, and nothing passes shared memory. What binds is the
+/// latency of code that runs once, fetched at some five clocks an instruction: so the code is short, and divides by powers of two alone.
 template <int D, int G>
 __global__ void __launch_bounds__(few_threads) decoder_attend_few_kernel(__grid_constant__ few_attention const p) {
-  constexpr int lanes = D / 8, at_once = 32 / lanes, loads = few_keys / at_once, warps = few_threads / 32;  // lanes of a key · keys of a load
-  __shared__ few_storage<D, G> smem;
-  int const rank = blockIdx.x, split = gridDim.x, head = blockIdx.y, b = blockIdx.z, lane = ptx::lane(), warp = ptx::warp(), sub = lane / lanes, c = lane % lanes * 8;
-  constexpr int quads = G * D / 4;                                            // four columns of a head each
-  int const share = ceil_div(quads, split), own_quads = max(0, min(share, quads - rank * share));
+  using storage = few_storage<D, G>;
+  constexpr int warps = storage::warps, chunks = D / 32, halves = D / 64;
+  __shared__ storage smem;
+  int const rank = blockIdx.x, head = blockIdx.y, b = blockIdx.z, warp = ptx::warp(), g = ptx::lane() / 4, q = ptx::lane() % 4, source = rank * warps + warp;
   ptx::launch_dependents();
-  if (split > 1) {
-    if (threadIdx.x == 0) ptx::expect_mail(&smem.arrived, split * own_quads * int(sizeof(float4) + sizeof(float2)));
+  // The page of the first keys is asked for beside the length, not after it; a window moves where they begin.
+  int const* const pages = p.pages + b * p.max_pages;
+  auto const page_of = [&](int group) { return pages[min(group * few_keys >> p.page_log2, p.max_pages - 1)]; };
+  int const position = p.kv_used[b] - 1, early = page_of(source);
+  int const split_log2 = position < few_short_keys ? min(p.split_log2, 2) : p.split_log2, split = 1 << split_log2, sources = warps * split;
+  int const own_units = (storage::units + split - 1 - rank) >> split_log2;
+  if (rank >= split) return;
+  bool const alone = split == 1;
+  if (!alone) {
+    if (threadIdx.x == 0) ptx::expect_mail(&smem.arrived, sources * (own_units * 64 + G * 8));
     ptx::cluster_open();
   }
-  int const length = p.kv_used[b], begin = p.window ? max(0, length - p.window) : 0, position = length - 1;
-  int const first = begin / few_keys, end = ceil_div(length, few_keys), stride = split * warps;
-  struct rows { uint4 k[loads], v[loads]; };
-  auto const base = [&](int group) {
-    int const key = group * few_keys, page = p.pages[index(b) * p.max_pages + key / p.page_size];
-    return page * p.keys.stride[0] + head * p.keys.stride[1] + index(key % p.page_size) * D;
+  int const begin = p.window ? max(0, position + 1 - p.window) : 0, first = begin / few_keys, last = position / few_keys;
+
+  uint4 k[2][chunks], v[4][halves];                                           // keys g, g + 8 · keys 2q, 2q + 1, 2q + 8, 2q + 9
+  auto const key_of = [&](int i) { return 2 * q + i % 2 + i / 2 * 8; };       // in a run: of v[i], and of scores
+  auto const place = [&](int group, int page) { return page * p.keys.stride[0] + head * p.keys.stride[1] + (group * few_keys & ((1 << p.page_log2) - 1)) * D; };
+  auto const fetch_k = [&](index at) {
+    bf16 const* const from = p.keys.at + at + g * D + 8 * q;
+    SMALTI_UNROLL for (int t = 0; t < 2; ++t)
+      SMALTI_UNROLL for (int j = 0; j < chunks; ++j) k[t][j] = ptx::load_once_16(from + 8 * t * D + 32 * j);
   };
-  auto const fetch = [&](rows& to, int group) {
-    if (group >= end) return;
-    index const at = base(group) + sub * D + c;
-    SMALTI_UNROLL for (int j = 0; j < loads; ++j) to.k[j] = ptx::load_once_16(p.keys.at + at + j * at_once * D);
-    SMALTI_UNROLL for (int j = 0; j < loads; ++j) to.v[j] = ptx::load_once_16(p.values.at + at + j * at_once * D);
+  auto const fetch_v = [&](index at) {
+    bf16 const* const from = p.values.at + at + 2 * q * D + 8 * g;
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i)
+      SMALTI_UNROLL for (int h = 0; h < halves; ++h) v[i][h] = ptx::load_once_16(from + (i % 2 + i / 2 * 8) * D + 64 * h);
   };
-  int group = first + rank * warps + warp;
-  rows now;
-  fetch(now, group);
-  float cosine[8], sine[8];                                                   // of this lane's columns; the second half of a head adds, the first subtracts
-  index const angle = index(min(position, p.rope.positions - 1)) * (D / 2) + c % (D / 2);
-  SMALTI_UNROLL for (int i = 0; i < 8; ++i) cosine[i] = p.rope.cos[angle + i], sine[i] = p.rope.sin[angle + i] * (c < D / 2 ? -1.f : 1.f);
+  int group = first + source;
+  if (group <= last) {
+    index const at = place(group, p.window ? page_of(group) : early);
+    fetch_k(at), fetch_v(at);
+  }
+  float cosine[chunks / 2][8], sine[chunks / 2][8];                           // of this lane's columns 32j + 8q …
+  index const angle = index(min(position, p.rope.positions - 1)) * (D / 2) + 8 * q;
+  SMALTI_UNROLL for (int j = 0; j < chunks / 2; ++j)
+    SMALTI_UNROLL for (int i = 0; i < 8; i += 4) {
+      float4 const c = *reinterpret_cast<float4 const*>(p.rope.cos + angle + 32 * j + i), s = *reinterpret_cast<float4 const*>(p.rope.sin + angle + 32 * j + i);
+      cosine[j][i] = c.x, cosine[j][i + 1] = c.y, cosine[j][i + 2] = c.z, cosine[j][i + 3] = c.w;
+      sine[j][i] = s.x, sine[j][i + 1] = s.y, sine[j][i + 2] = s.z, sine[j][i + 3] = s.w;
+    }
   ptx::wait_for_previous();
 
-  auto const turned = [&](float (&to)[8], uint4 raw, float by) {
-    uint4 const far = {__shfl_xor_sync(~0u, raw.x, lanes / 2), __shfl_xor_sync(~0u, raw.y, lanes / 2), __shfl_xor_sync(~0u, raw.z, lanes / 2), __shfl_xor_sync(~0u, raw.w, lanes / 2)};
-    float x[8], y[8];
-    widen_eight(x, raw), widen_eight(y, far);
-    SMALTI_UNROLL for (int i = 0; i < 8; ++i) to[i] = (x[i] * cosine[i] + y[i] * sine[i]) * by;
+  // Queries and the new key turn: columns c and c + D/2 are a pair, and one lane has both. The key is the row behind the queries.
+  bf16 const *const queries = p.q + b * p.row_x + head * G * D, *const key = p.k + b * p.row_x + head * D;
+  uint4 row[chunks], new_k[chunks], new_v[halves];
+  auto const turn = [&](bf16 const* from) {
+    SMALTI_UNROLL for (int j = 0; j < chunks; ++j) row[j] = *reinterpret_cast<uint4 const*>(from + 32 * j + 8 * q);
+    SMALTI_UNROLL for (int j = 0; j < chunks / 2; ++j) {
+      float x[8], y[8];
+      widen_eight(x, row[j]), widen_eight(y, row[j + chunks / 2]);
+      SMALTI_UNROLL for (int i = 0; i < 8; ++i) {
+        float const low = x[i] * cosine[j][i] - y[i] * sine[j][i];
+        y[i] = y[i] * cosine[j][i] + x[i] * sine[j][i], x[i] = low;
+      }
+      row[j] = narrow_eight(x), row[j + chunks / 2] = narrow_eight(y);
+    }
   };
-  uint4 raw[G];
-  SMALTI_UNROLL for (int g = 0; g < G; ++g) raw[g] = *reinterpret_cast<uint4 const*>(p.q + b * p.row_x + (head * G + g) * D + c);
-  int const own = position / few_keys;                                        // the group that the new key is in
-  bool const mine = (own - first) % stride == rank * warps + warp;
-  uint4 new_k = {}, new_v = {};
+  SMALTI_UNROLL for (int h = 0; h < halves; ++h) new_v[h] = *reinterpret_cast<uint4 const*>(p.v + b * p.row_x + head * D + 64 * h + 8 * g);
+  bool const mine = ((last - first - source) & (sources - 1)) == 0;
+  if constexpr (G == 8) {
+    if (mine) turn(key);
+    SMALTI_UNROLL for (int j = 0; j < chunks; ++j) new_k[j] = row[j];
+  }
+  turn(g < G ? queries + g * D : key);
   if (mine) {
-    new_k = *reinterpret_cast<uint4 const*>(p.k + b * p.row_x + head * D + c), new_v = *reinterpret_cast<uint4 const*>(p.v + b * p.row_x + head * D + c);
-    float k[8];
-    turned(k, new_k, 1.f);
-    new_k = {ptx::pack<bf16>(k[0], k[1]), ptx::pack<bf16>(k[2], k[3]), ptx::pack<bf16>(k[4], k[5]), ptx::pack<bf16>(k[6], k[7])};
-    index const to = base(own) + index(position % few_keys) * D + c;
-    if (sub == 0) *reinterpret_cast<uint4*>(p.keys.at + to) = new_k, *reinterpret_cast<uint4*>(p.values.at + to) = new_v;
+    bool const keeps_k = position % 8 == g, keeps_v = q == 0;
+    if constexpr (G < 8)
+      SMALTI_UNROLL for (int j = 0; j < chunks; ++j) new_k[j] = ptx::shfl(row[j], 28 + q);
+    index const to = place(last, page_of(last)) + position % few_keys * D;
+    SMALTI_UNROLL for (int j = 0; j < chunks; ++j)
+      if (keeps_k) *reinterpret_cast<uint4*>(p.keys.at + to + 32 * j + 8 * q) = new_k[j];
+    SMALTI_UNROLL for (int h = 0; h < halves; ++h)
+      if (keeps_v) *reinterpret_cast<uint4*>(p.values.at + to + 64 * h + 8 * g) = new_v[h];
   }
-  float q[G][8];
-  SMALTI_UNROLL for (int g = 0; g < G; ++g) turned(q[g], raw[g], p.scale);
 
-  few_sums<G> sums;
-  for (; group < end; group += stride) {
-    rows next;
-    fetch(next, group + stride);
-    float s[loads][G];
-    SMALTI_UNROLL for (int j = 0; j < loads; ++j) {
-      int const key = group * few_keys + j * at_once + sub;
-      if (key == position) now.k[j] = new_k, now.v[j] = new_v;
-      bool const seen = key >= begin && key <= position;
-      if (!seen) now.v[j] = {};                                               // 0 · NaN is not 0
-      float k[8];
-      widen_eight(k, now.k[j]);
-      SMALTI_UNROLL for (int g = 0; g < G; ++g) {
-        float dot = 0;
-        SMALTI_UNROLL for (int i = 0; i < 8; ++i) dot = fmaf(q[g][i], k[i], dot);
-        SMALTI_UNROLL for (int d = lanes / 2; d; d /= 2) dot += __shfl_xor_sync(~0u, dot, d);
-        s[j][g] = seen ? dot : -INFINITY;
+  float m = -INFINITY, l = 0, o[halves][8][4] = {};                           // of query g: columns 64h + 16q + t and + 8
+  SMALTI_ROLLED for (; group <= last; group += sources) {
+    int const key0 = group * few_keys, next = group + sources;
+    if (group == last)
+      SMALTI_UNROLL for (int t = 0; t < 2; ++t)
+        SMALTI_UNROLL for (int j = 0; j < chunks; ++j)
+          if (key0 + 8 * t + g == position) k[t][j] = new_k[j];
+    if (group == last || group == first)
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i)
+        SMALTI_UNROLL for (int h = 0; h < halves; ++h) {
+          int const at = key0 + key_of(i);
+          if (at == position) v[i][h] = new_v[h];
+          if (at > position || at < begin) v[i][h] = {};                      // 0 · NaN is not 0
+        }
+    float s[2][4] = {};                                                       // q · Kᵀ                   (G, 16)
+    SMALTI_UNROLL for (int j = 0; j < chunks; ++j)
+      SMALTI_UNROLL for (int half = 0; half < 4; half += 2)
+        SMALTI_UNROLL for (int t = 0; t < 2; ++t)
+          ptx::mma_m16n8k16<bf16>(s[t], {word(row[j], half), 0, word(row[j], half + 1), 0}, word(k[t][j], half), word(k[t][j], half + 1));
+    index at = 0;
+    if (next <= last) at = place(next, page_of(next)), fetch_k(at);
+    float weight[4], top = m;
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
+      int const at = key0 + key_of(i);
+      weight[i] = at >= begin && at <= position ? s[i / 2][i % 2] * p.scale : -INFINITY, top = fmaxf(top, weight[i]);
+    }
+    top = fmaxf(top, ptx::shfl_xor(top, 1)), top = fmaxf(top, ptx::shfl_xor(top, 2));
+    float const old = decay2(m, top);
+    m = top, l *= old;
+    SMALTI_UNROLL for (int i = 0; i < 4; ++i) weight[i] = decay2(weight[i], top), l += weight[i];
+    uint32_t const low = ptx::pack<bf16>(weight[0], weight[1]), high = ptx::pack<bf16>(weight[2], weight[3]);
+    SMALTI_UNROLL for (int h = 0; h < halves; ++h)
+      SMALTI_UNROLL for (int t = 0; t < 8; ++t) {                             // += softmax · V           (G, D)
+        uint32_t const choice = t % 2 ? 0x7632 : 0x5410;                      // one column of two keys
+        o[h][t][0] *= old, o[h][t][1] *= old;
+        ptx::mma_m16n8k16<bf16>(o[h][t], {low, 0, high, 0}, ptx::select_bytes(word(v[0][h], t / 2), word(v[1][h], t / 2), choice),
+                                ptx::select_bytes(word(v[2][h], t / 2), word(v[3][h], t / 2), choice));
       }
-    }
-    SMALTI_UNROLL for (int g = 0; g < G; ++g) {
-      float top = sums.m[g];
-      SMALTI_UNROLL for (int j = 0; j < loads; ++j) top = fmaxf(top, s[j][g]);
-      float const old = decay2(sums.m[g], top);
-      sums.m[g] = top, sums.l[g] *= old;
-      SMALTI_UNROLL for (int i = 0; i < 8; ++i) sums.o[g][i] *= old;
-      SMALTI_UNROLL for (int j = 0; j < loads; ++j) s[j][g] = decay2(s[j][g], top), sums.l[g] += s[j][g];
-    }
-    SMALTI_UNROLL for (int j = 0; j < loads; ++j) {
-      float v[8];
-      widen_eight(v, now.v[j]);
-      SMALTI_UNROLL for (int g = 0; g < G; ++g)
-        SMALTI_UNROLL for (int i = 0; i < 8; ++i) sums.o[g][i] = fmaf(s[j][g], v[i], sums.o[g][i]);
-    }
-    now = next;
+    if (next <= last) fetch_v(at);
   }
-  SMALTI_UNROLL for (int d = lanes; d < 32; d *= 2) sums.join(d);
+  l += ptx::shfl_xor(l, 1), l += ptx::shfl_xor(l, 2);
 
-  if (sub == 0)
-    SMALTI_UNROLL for (int g = 0; g < G; ++g) {
-      float4* const to = reinterpret_cast<float4*>(&smem.o[warp][g][c]);
-      to[0] = {sums.o[g][0], sums.o[g][1], sums.o[g][2], sums.o[g][3]}, to[1] = {sums.o[g][4], sums.o[g][5], sums.o[g][6], sums.o[g][7]};
-      if (c == 0) smem.state[warp][g] = {sums.m[g], sums.l[g]};
-    }
-  __syncthreads();
-  // Σ over `count` partial results, four columns of one head: state(i) and o(i) give the i-th.
-  auto const join = [](int count, auto state, auto o, float& m, float& l) {
-    m = -INFINITY, l = 0;
-    float4 sum = {};
-    float2 of[few_most_split];
-    SMALTI_UNROLL for (int i = 0; i < few_most_split; ++i) of[i] = i < count ? state(i) : float2{-INFINITY, 0}, m = fmaxf(m, of[i].x);
-    SMALTI_UNROLL for (int i = 0; i < few_most_split; ++i)
-      if (i < count) {
-        float const f = decay2(of[i].x, m);
-        float4 const v = o(i);
-        l = fmaf(f, of[i].y, l), sum = {fmaf(f, v.x, sum.x), fmaf(f, v.y, sum.y), fmaf(f, v.z, sum.z), fmaf(f, v.w, sum.w)};
-      }
-    return sum;
+  auto const send = [&](auto* box, auto value, int to) {
+    if (alone) *box = value;
+    else ptx::send(box, value, &smem.arrived, to);
   };
-  auto const put = [&](int g, int d, float4 v, float l) {
-    float const by = 1.f / l;
-    *reinterpret_cast<uint2*>(p.o + b * p.row_o + (head * G + g) * D + d) = {ptx::pack<bf16>(v.x * by, v.y * by), ptx::pack<bf16>(v.z * by, v.w * by)};
-  };
-  if (split > 1) ptx::cluster_opened();
-  for (int i = threadIdx.x; i < quads; i += few_threads) {
-    int const g = 4 * i / D, d = 4 * i % D;
-    float m, l;
-    float4 const v = join(warps, [&](int w) { return smem.state[w][g]; }, [&](int w) { return *reinterpret_cast<float4 const*>(&smem.o[w][g][d]); }, m, l);
-    if (split == 1) {
-      put(g, d, v, l);
-    } else {
-      int const to = i / share, box = rank * share + i % share;
-      ptx::send(&smem.mail_o[box], v, &smem.arrived, to), ptx::send(&smem.mail_state[box], float2{m, l}, &smem.arrived, to);
+  if (!alone) ptx::cluster_opened();
+  if (g < G) {
+    SMALTI_UNROLL for (int to = q; to < few_most_split; to += 4)
+      if (to < split) send(&smem.state[source][g], float2{m, l}, to);
+    SMALTI_UNROLL for (int h = 0; h < halves; ++h) {
+      int const unit = (g * halves + h) * 4 + q;                              // units by turns
+      float4* const box = smem.o[(unit >> split_log2) * sources + source];
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i)
+        send(box + i, float4{o[h][i % 2 * 4][i / 2], o[h][i % 2 * 4 + 1][i / 2], o[h][i % 2 * 4 + 2][i / 2], o[h][i % 2 * 4 + 3][i / 2]}, unit & (split - 1));
     }
   }
-  if (split == 1 || int(threadIdx.x) >= own_quads) return;
-  ptx::await_mail(&smem.arrived);
-  for (int box = threadIdx.x; box < own_quads; box += few_threads) {
-    int const i = rank * share + box;
-    float m, l;
-    float4 const v = join(split, [&](int r) { return smem.mail_state[r * share + box]; }, [&](int r) { return smem.mail_o[r * share + box]; }, m, l);
-    put(4 * i / D, 4 * i % D, v, l);
+  if (alone) __syncthreads();
+  else ptx::await_mail(&smem.arrived);                                        // nobody leaves while others send to it
+  // ⊕ of all warps' results for a unit, by a warp: the weight of source i in lane i % 32; then four columns a lane, each from every eighth source.
+  SMALTI_ROLLED for (int at = warp; at < own_units; at += warps) {
+    int const unit = at * split + rank, of = unit / (4 * halves), part = ptx::lane() / 4, j = ptx::lane() % 4;
+    float2 state[2];
+    SMALTI_UNROLL for (int i = 0; i < 2; ++i) state[i] = ptx::lane() + 32 * i < sources ? smem.state[ptx::lane() + 32 * i][of] : float2{-INFINITY, 0};
+    float top = fmaxf(state[0].x, state[1].x);
+    SMALTI_UNROLL for (int d = 16; d; d /= 2) top = fmaxf(top, ptx::shfl_xor(top, d));
+    float const weight[2] = {decay2(state[0].x, top), decay2(state[1].x, top)};
+    float sum = weight[0] * state[0].y + weight[1] * state[1].y, y[4] = {};
+    SMALTI_UNROLL for (int d = 16; d; d /= 2) sum += ptx::shfl_xor(sum, d);
+    _Pragma("unroll 2") for (int i = 0; i < split; ++i) {
+      float const f = __shfl_sync(~0u, i < 4 ? weight[0] : weight[1], (part + 8 * i) % 32);
+      float4 const from = smem.o[at * sources + part + 8 * i][j];
+      y[0] = fmaf(f, from.x, y[0]), y[1] = fmaf(f, from.y, y[1]), y[2] = fmaf(f, from.z, y[2]), y[3] = fmaf(f, from.w, y[3]);
+    }
+    SMALTI_UNROLL for (int d = 4; d < 32; d *= 2)
+      SMALTI_UNROLL for (int i = 0; i < 4; ++i) y[i] += ptx::shfl_xor(y[i], d);
+    float const by = 1.f / sum;
+    bf16* const to = p.o + b * p.row_o + (head * G + of) * D + unit % (4 * halves) / 4 * 64 + unit % 4 * 16 + 4 * j;
+    if (part == 0) *reinterpret_cast<uint2*>(to) = {ptx::pack<bf16>(y[0] * by, y[1] * by), ptx::pack<bf16>(y[2] * by, y[3] * by)};
   }
 }
 
@@ -233,52 +245,18 @@ static __global__ void __launch_bounds__(1024) decoder_norm_kernel(view<bf16, 2>
 }
 inline constexpr int norm_rows = 8, norm_columns = 8192;  ///< at most: with 16 rows rms_norm is faster (H200)
 
-inline constexpr int input_rows = 16;  ///< of x, at most
-inline constexpr int input_loads = 8;  ///< of 16 bytes by a thread: K ≤ 16384
-
-/// t (M, rank) = x (M, K) · Aᵀ, a block a row of A; of_row, if there: a column whose adapter is not its row's becomes 0.
-static __global__ void __launch_bounds__(few_threads)
-decoder_input_kernel(bf16* t, int rank, view<bf16 const, 2> const x, bf16 const* a, int k, int const* of_column, int const* of_row) {
-  __shared__ float meet[input_rows][few_threads / 32];
-  int const r = blockIdx.x, m = int(x.extent[0]);
-  uint4 w[input_loads];
-  SMALTI_UNROLL for (int j = 0; j < input_loads; ++j) {
-    int const c = 8 * (int(threadIdx.x) + few_threads * j);
-    if (c < k) w[j] = ptx::load_once_16(a + index(r) * k + c);
-  }
-  ptx::launch_dependents();
-  ptx::wait_for_previous();
-  for (int row = 0; row < m; ++row) {
-    float sum = 0;
-    SMALTI_UNROLL for (int j = 0; j < input_loads; ++j) {
-      int const c = 8 * (int(threadIdx.x) + few_threads * j);
-      if (c >= k) continue;
-      float u[8], v[8];
-      widen_eight(u, w[j]), widen_eight(v, *reinterpret_cast<uint4 const*>(&x(row, c)));
-      SMALTI_UNROLL for (int i = 0; i < 8; ++i) sum = fmaf(u[i], v[i], sum);
-    }
-    SMALTI_UNROLL for (int d = 16; d; d /= 2) sum += __shfl_xor_sync(~0u, sum, d);
-    if (ptx::lane() == 0) meet[row][ptx::warp()] = sum;
-  }
-  __syncthreads();
-  int const row = int(threadIdx.x);
-  if (row >= m) return;
-  float sum = 0;
-  SMALTI_UNROLL for (int w = 0; w < few_threads / 32; ++w) sum += meet[row][w];
-  t[index(row) * rank + r] = bf16(of_row && of_row[row] != of_column[r] ? 0.f : sum);
-}
-
-/// How many blocks share a sequence's keys; 0: more sequences than this kernel is for. Processors that attention leaves alone begin the
+/// How many blocks share a sequence's keys, of which there are at most so many; 0: more sequences than this kernel is for. Processors that attention leaves alone begin the
 /// next product, so it takes at most half of them, unless that would leave a sequence's keys to one block (H200, 8 KV heads, 512 keys).
-inline int few_split(int heads_kv, int batch) {
+inline int few_split(int heads_kv, int batch, int most_keys) {
   int const processors = multiprocessors(), items = heads_kv * batch;
-  for (int split : {8, 4, 2})
+  for (int split : {most_keys > few_short_keys ? 8 : 4, 4, 2})
     if (split * items <= (split > 2 ? processors / 2 : processors)) return split;
   return items <= processors ? 1 : 0;
 }
 
 template <int D, int G>
-status launch_few(on_cuda const& where, few_attention const& p, int heads_kv, int batch, int split) {
+status launch_few(on_cuda const& where, few_attention p, int heads_kv, int batch, int split) {
+  p.split_log2 = std::countr_zero(unsigned(split));
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization, attributes[0].val.programmaticStreamSerializationAllowed = 1;
   attributes[1].id = cudaLaunchAttributeClusterDimension, attributes[1].val.clusterDim = {unsigned(split), 1, 1};

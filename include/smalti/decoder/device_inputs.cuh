@@ -1,7 +1,7 @@
 #pragma once
-// t = x · Aᵀ for the adapters of a batch of 17 to 64 rows (Hu et al. 2021, eq. 3), where each row may pass an adapter of its own (Chen et al.
-// 2023, "Punica", §4): sixteen rows of A meet only the rows of x that pass one of theirs. Floor: A once; what binds is latency. Where every row passes every column a dense
-// product is faster (H200, rank 16, 64 rows).
+// t = x · Aᵀ for the adapters of a batch of up to 64 rows (Hu et al. 2021, eq. 3), where each row may pass an adapter of its own (Chen et al.
+// 2023, "Punica", §4). Few rows meet a row of A in each block; more of them meet sixteen rows of A, and only those that pass one of theirs.
+// Floor: A once; what binds is latency. From 17 rows on, where every row passes every column, a dense product is faster (H200, rank 16).
 
 #include "../cuda/ptx_cluster.cuh"
 #include "device_few.cuh"
@@ -9,7 +9,101 @@
 #if defined(__CUDACC__)
 namespace smalti::detail {
 
+inline constexpr int input_rows = 16;  ///< of x, at most
+inline constexpr int input_loads = 8;  ///< of 16 bytes by a thread: K ≤ 16384
+inline constexpr int normal_input_loads = 4;
+
+/// A flag for the product behind, which then need not wait for this kernel before it reads x (launch_options); null: none. No product that may still wait for the
+/// same flag can be running: each has its own.
+SMALTI_D void inputs_begin(unsigned* ready) {
+  bool const first = blockIdx.x == 0 && blockIdx.y == 0;
+  if (!ready || !first) ptx::launch_dependents();
+  else if (threadIdx.x == 0) ptx::take_down_and_launch_dependents(ready);
+  ptx::wait_for_previous();
+  if (ready && first && threadIdx.x == 0) ptx::raise_flag(ready);
+}
+
+/// t (M, rank) = x (M, K) · Aᵀ, a block a row of A; of_row, if there: a column whose adapter is not its row's becomes 0.
+static __global__ void __launch_bounds__(few_threads)
+decoder_input_kernel(bf16* t, int rank, view<bf16 const, 2> const x, bf16 const* a, int k, int const* of_column, int const* of_row, unsigned* ready) {
+  __shared__ float meet[input_rows][few_threads / 32];
+  int const r = blockIdx.x, m = int(x.extent[0]);
+  uint4 w[input_loads];
+  SMALTI_UNROLL for (int j = 0; j < input_loads; ++j) {
+    int const c = 8 * (int(threadIdx.x) + few_threads * j);
+    if (c < k) w[j] = ptx::load_once_16(a + index(r) * k + c);
+  }
+  inputs_begin(ready);
+  for (int row = 0; row < m; ++row) {
+    float sum = 0;
+    SMALTI_UNROLL for (int j = 0; j < input_loads; ++j) {
+      int const c = 8 * (int(threadIdx.x) + few_threads * j);
+      if (c >= k) continue;
+      float u[8], v[8];
+      widen_eight(u, w[j]), widen_eight(v, *reinterpret_cast<uint4 const*>(&x(row, c)));
+      SMALTI_UNROLL for (int i = 0; i < 8; ++i) sum = fmaf(u[i], v[i], sum);
+    }
+    SMALTI_UNROLL for (int d = 16; d; d /= 2) sum += __shfl_xor_sync(~0u, sum, d);
+    if (ptx::lane() == 0) meet[row][ptx::warp()] = sum;
+  }
+  __syncthreads();
+  int const row = int(threadIdx.x);
+  if (row >= m) return;
+  float sum = 0;
+  SMALTI_UNROLL for (int w = 0; w < few_threads / 32; ++w) sum += meet[row][w];
+  t[index(row) * rank + r] = bf16(of_row && of_row[row] != of_column[r] ? 0.f : sum);
+}
+
+/// The same of rows that are normalised on the way, as the product beside it does for itself (normalised_rows): one launch instead of two.
+static __global__ void __launch_bounds__(few_threads)
+decoder_normal_input_kernel(bf16* t, int rank, view<float const, 2> const x, float const* weight, float eps, bf16 const* a, int k, int const* of_column,
+                            int const* of_row) {
+  constexpr int warps = few_threads / 32;
+  __shared__ float meet[2][warps];
+  int const r = blockIdx.x;
+  auto const column = [](int j) { return 8 * (int(threadIdx.x) + few_threads * j); };
+  auto const total = [&](float sum, int which) {
+    SMALTI_UNROLL for (int d = 16; d; d /= 2) sum += ptx::shfl_xor(sum, d);
+    if (ptx::lane() == 0) meet[which][ptx::warp()] = sum;
+    __syncthreads();
+    sum = 0;
+    SMALTI_UNROLL for (int w = 0; w < warps; ++w) sum += meet[which][w];
+    return sum;
+  };
+  uint4 w[normal_input_loads];
+  float4 gain[normal_input_loads][2];
+  SMALTI_UNROLL for (int j = 0; j < normal_input_loads; ++j)
+    if (int const c = column(j); c < k) {
+      w[j] = ptx::load_once_16(a + index(r) * k + c);
+      SMALTI_UNROLL for (int i = 0; i < 2; ++i) gain[j][i] = __ldg(reinterpret_cast<float4 const*>(weight + c + 4 * i));
+    }
+  ptx::launch_dependents();
+  ptx::wait_for_previous();
+  for (int row = 0; row < int(x.extent[0]); ++row) {
+    float4 v[normal_input_loads][2];
+    float sum = 0;
+    SMALTI_UNROLL for (int j = 0; j < normal_input_loads; ++j)
+      SMALTI_UNROLL for (int i = 0; i < 2; ++i) v[j][i] = column(j) < k ? *reinterpret_cast<float4 const*>(&x(row, column(j) + 4 * i)) : float4{};
+    SMALTI_UNROLL for (int j = 0; j < normal_input_loads; ++j)
+      SMALTI_UNROLL for (int i = 0; i < 2; ++i) sum += v[j][i].x * v[j][i].x + v[j][i].y * v[j][i].y + v[j][i].z * v[j][i].z + v[j][i].w * v[j][i].w;
+    float const by = 1.f / sqrtf(total(sum, 0) / float(k) + eps);
+    sum = 0;
+    SMALTI_UNROLL for (int j = 0; j < normal_input_loads; ++j) {
+      if (column(j) >= k) continue;
+      float4 const p = v[j][0], q = v[j][1], g = gain[j][0], h = gain[j][1];
+      float u[8], n[8];
+      widen_eight(u, w[j]);
+      widen_eight(n, {ptx::pack<bf16>(p.x * by * g.x, p.y * by * g.y), ptx::pack<bf16>(p.z * by * g.z, p.w * by * g.w),
+                      ptx::pack<bf16>(q.x * by * h.x, q.y * by * h.y), ptx::pack<bf16>(q.z * by * h.z, q.w * by * h.w)});
+      SMALTI_UNROLL for (int i = 0; i < 8; ++i) sum = fmaf(u[i], n[i], sum);
+    }
+    sum = total(sum, 1);
+    if (threadIdx.x == 0) t[index(row) * rank + r] = bf16(of_row && of_row[row] != of_column[r] ? 0.f : sum);
+  }
+}
+
 inline constexpr int inputs_rows = 64;   ///< of x, at most
+inline bool inputs_raise(index m) { return m > 2; }  ///< whether launch_inputs raises a flag
 inline constexpr int inputs_ahead = 4;   ///< pieces of 32 columns that a warp has on their way together: K 4096 in one turn of a cluster
 
 struct inputs_problem {
@@ -18,6 +112,7 @@ struct inputs_problem {
   bf16 const* a;                         ///< (rank, K)
   int k;                                 ///< a multiple of 8
   int const *of_column, *of_row;         ///< (rank), (M) adapters; of_row null: every row passes every column
+  unsigned* ready = nullptr;             ///< see inputs_begin
 };
 
 /// Grid (split, rank / 16), clusters of (split, 1, 1): a block has every split-th share of K. Fragments hold any columns, alike in A and x.
@@ -39,8 +134,7 @@ static __global__ void __launch_bounds__(few_threads) decoder_inputs_kernel(__gr
       }
   };
   fetch(0);
-  ptx::launch_dependents();
-  ptx::wait_for_previous();
+  inputs_begin(p.ready);
   if (warp == 0) {  // the rows of x that these columns are for, in their order
     int total = 0;
     for (int row = lane; row < inputs_rows; row += 32) {
@@ -93,13 +187,19 @@ static __global__ void __launch_bounds__(few_threads) decoder_inputs_kernel(__gr
   ptx::cluster_meet();  // nobody leaves while others read what it has
 }
 
-/// Whether these operands are this kernel's.
-inline bool inputs_fit(view<bf16 const, 2> x) {
-  return x.extent[0] <= inputs_rows && x.extent[1] % 8 == 0 && reinterpret_cast<std::uintptr_t>(x.at) % 16 == 0 && (x.extent[0] <= 1 || x.stride[0] % 8 == 0);
+/// Whether these operands are for the kernels above. Where every row passes every column, more than 16 rows are better multiplied as by a dense weight.
+inline bool inputs_fit(view<bf16 const, 2> x, bool by_row) {
+  return x.extent[0] <= (by_row ? inputs_rows : input_rows) && x.extent[1] % 8 == 0 && reinterpret_cast<std::uintptr_t>(x.at) % 16 == 0 &&
+         (x.extent[0] <= 1 || x.stride[0] % 8 == 0);
 }
-inline status launch_inputs(on_cuda const& where, inputs_problem const& p) {
+/// A flag is raised from three rows on; below, a product that waits for t at once is as fast (H200): `ready` is null then.
+inline status launch_inputs(on_cuda const& where, inputs_problem p) {
+  int const m = int(p.t.extent[0]), rank = int(p.t.extent[1]);
+  if (!inputs_raise(m)) p.ready = nullptr;
+  if (p.k <= 8 * few_threads * input_loads && (m <= 2 || (m <= input_rows && p.k > 4096)))
+    return launch(where, overlapped, decoder_input_kernel, dim3(unsigned(rank)), few_threads, 0, p.t.at, rank, p.x, p.a, p.k, p.of_column, p.of_row, p.ready);
   int const split = where.device >= sm_90a ? 4 : 1;
-  return launch_clusters(where, overlapped, split, decoder_inputs_kernel, dim3(unsigned(split), unsigned(ceil_div(p.t.extent[1], index(16)))), few_threads, 0, p);
+  return launch_clusters(where, overlapped, split, decoder_inputs_kernel, dim3(unsigned(split), unsigned(ceil_div(rank, 16))), few_threads, 0, p);
 }
 
 }  // namespace smalti::detail

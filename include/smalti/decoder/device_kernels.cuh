@@ -90,7 +90,7 @@ struct best_logit {
     return {m, sum * (m == top ? 1.f : expf(top - m)) + b.sum * (m == b.top ? 1.f : expf(b.top - m)), mine ? at : b.at};
   }
 };
-inline constexpr int choose_parts = 64;
+inline constexpr int choose_parts = 128, choose_ahead = 4;  ///< blocks of a row · logits that a thread asks for at a time: all of Llama 3's
 
 SMALTI_D best_logit best_of_warp(best_logit b) {
   SMALTI_UNROLL for (int d = 16; d; d /= 2)
@@ -105,7 +105,12 @@ static __global__ void __launch_bounds__(256) decoder_best_kernel(view<float con
   float const* const row = &logits(blockIdx.y, 0);
   int const n = int(logits.extent[1]);
   best_logit mine{-INFINITY, 0, 0x7fffffff};
-  for (int i = int(blockIdx.x * blockDim.x + threadIdx.x); i < n; i += choose_parts * 256) mine = mine.joined({row[i], 1, i});
+  for (int i = int(blockIdx.x * blockDim.x + threadIdx.x); i < n; i += choose_ahead * choose_parts * 256) {
+    float v[choose_ahead];
+    SMALTI_UNROLL for (int j = 0; j < choose_ahead; ++j) v[j] = row[min(i + j * choose_parts * 256, n - 1)];
+    SMALTI_UNROLL for (int j = 0; j < choose_ahead; ++j)
+      if (int const at = i + j * choose_parts * 256; at < n) mine = mine.joined({v[j], 1, at});
+  }
   mine = best_of_warp(mine);
   if (ptx::lane() == 0) meet[ptx::warp()] = mine;
   __syncthreads();
@@ -119,7 +124,9 @@ static __global__ void decoder_choose_kernel(best_logit const* parts, chosen_tok
   ptx::wait_for_previous();
   int const b = blockIdx.x;
   best_logit const* const of = parts + b * choose_parts;
-  best_logit const all = best_of_warp(of[ptx::lane()].joined(of[ptx::lane() + 32]));
+  best_logit mine = of[ptx::lane()];
+  SMALTI_UNROLL for (int i = 32; i < choose_parts; i += 32) mine = mine.joined(of[ptx::lane() + i]);
+  best_logit const all = best_of_warp(mine);
   if (ptx::lane()) return;
   chosen[b] = {all.at, -logf(all.sum)};
   batch.token[b] = all.at, ++batch.position[b], ++batch.first[b], ++batch.kv_used[b];

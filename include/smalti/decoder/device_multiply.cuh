@@ -4,6 +4,7 @@
 
 #include "../gemm/cuda.cuh"
 #include "../gemm/llm_int8.cuh"
+#include "device_inputs.cuh"
 #include "device_kernels.cuh"
 #include "device_weights.cuh"
 
@@ -18,15 +19,31 @@ inline void mark(device_batch& batch, char const* name, device_linear const& g, 
   mark(batch, name, bytes + 2. * double(m) * g.parts[0].k, flops);
 }
 
+/// t (M, rank) = x · Aᵀ of the adapters that the batch's rows pass; null where there are none.
+struct device_input {
+  bf16 const* at = nullptr;
+  unsigned const* ready = nullptr;  ///< raised by the kernel that computes t: see launch_options
+};
+status adapter_input(on_cuda const& where, device_input& t, view<bf16 const, 2> x, device_linear const& g, device_batch& batch);
+status adapter_input(on_cuda const& where, device_input& t, normalised_rows const& x, device_linear const& g, device_batch& batch);
+
 /// What a product adds for adapters: columns of t = x · Aᵀ.
-inline view<bf16 const, 2> share_of(device_adapters const& a, std::size_t product, bf16 const* t, int m) {
-  if (!t || a.of[product].rank == 0) return {nullptr, {m, 0}, {0, 1}};
-  return {t + a.of[product].first, {m, a.of[product].rank}, {a.rank, 1}};                                                     // (M, rank of the share)
+inline view<bf16 const, 2> share_of(device_adapters const& a, std::size_t product, device_input const& t, int m) {
+  if (!t.at || a.of[product].rank == 0) return {nullptr, {m, 0}, {0, 1}};
+  return {t.at + a.of[product].first, {m, a.of[product].rank}, {a.rank, 1}};                                                     // (M, rank of the share)
 }
 
-/// Whether the products of a group, `halves` of them in a launch, can normalise x themselves.
+/// run(one, two) with the terms of adapters, where there are some: added(p) is that of product p.
+template <class One, class Two, class Added, class Run>
+status with_terms(device_adapters const& a, device_input const& t, One const& one, Two const& two, Added const& added, Run const& run) {
+  if (!t.at) return run(one, two);
+  if (a.of[0].rank && a.of[1].rank) return run(one + added(0), two + added(1));
+  return a.of[0].rank ? run(one + added(0), two) : run(one, two + added(1));
+}
+
+/// Whether the products of a group, `halves` of them in a launch, can normalise x themselves, and inputs of adapters with them.
 inline bool normalises(on_cuda const& where, device_linear const& g, index m, int halves, device_batch& batch) {
-  bool able = g.adapters(batch.per_row()).rank == 0;
+  bool able = g.adapters(batch.per_row()).rank == 0 || g.parts[0].k <= 8 * few_threads * normal_input_loads;
   for (auto const& w : g.products)
     if (able) able = std::holds_alternative<device_nf4>(w) && normalises_rows(where, std::get<device_nf4>(w), m, halves);
   return able;
@@ -34,20 +51,24 @@ inline bool normalises(on_cuda const& where, device_linear const& g, index m, in
 
 inline bool by_llm_int8(device_weight const& w, index m, device_batch const& batch) { return std::holds_alternative<device_int8>(w) && m > few_tokens && batch.int8_outliers() >= 0; }
 
+/// y (M, N) = e(sum), for bf16 alone: gemm would compile f16, too, where y is float.
+template <class Y, int Count>
+status multiply_nf4(on_cuda const& where, view<Y, 2> y, nf4_terms<Count> const& sum, device_epilogue const& e, unsigned const* ready = nullptr) {
+  launch_options const how{.programmatic = true, .ready = ready};
+  nf4_terms<0> const* const single = nullptr;
+  return sum.w->nested() ? nf4_run<Y, bf16, nested_scales>(where, y, sum, single, e, how) : nf4_run<Y, bf16, plain_scales>(where, y, sum, single, e, how);
+}
+
 /// y (M, N) = e(x · Wᵀ + t · Bᵀ).
 template <class Y>
-status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, device_weight const& w, view<bf16 const, 2> t, bf16 const* b, device_epilogue const& e, device_batch& batch) {
+status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, device_weight const& w, view<bf16 const, 2> t, bf16 const* b,
+                device_epilogue const& e, device_batch& batch, unsigned const* ready = nullptr) {
   int const n = rows_of(w), rank = int(t.extent[1]);
   auto const added = product(t, row_major(b, n, rank));
   return std::visit([&](auto const& held) -> status {
     using W = std::remove_cvref_t<decltype(held)>;
     if constexpr (std::is_same_v<W, device_nf4>) {
-      launch_options const how{.programmatic = true};
-      auto const run = [&](auto const& sum) {  // gemm for bf16 alone: it would compile f16, too, where y is float
-        nf4_terms<0> const* const single = nullptr;
-        return held.nested() ? nf4_run<Y, bf16, nested_scales>(where, y, sum, single, e, how) : nf4_run<Y, bf16, plain_scales>(where, y, sum, single, e, how);
-      };
-      return rank ? run(product(x, held) + added) : run(product(x, held));
+      return rank ? multiply_nf4(where, y, product(x, held) + added, e, ready) : multiply_nf4(where, y, product(x, held), e);
     } else {
       if constexpr (std::is_same_v<W, device_dense<bf16>>) {
         bool const adds = e.residual.at && static_cast<void const*>(e.residual.at) == static_cast<void const*>(y.at);
@@ -68,21 +89,20 @@ status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, devic
   }, w);
 }
 
-/// t (M, rank) = x · Aᵀ of the adapters that the batch's rows pass; null where there are none.
-status adapter_input(on_cuda const& where, bf16 const*& t, view<bf16 const, 2> x, device_linear const& g, device_batch& batch);
 
 /// y (M, Σ N) = group of x, normalised on the way: see normalises.
 template <class Y>
 status multiply_group(on_cuda const& where, view<Y, 2> y, normalised_rows const& x, device_linear const& g, device_batch& batch) {
+  device_input t;
+  if (status s = adapter_input(where, t, x, g, batch); !s) return s;
   device_epilogue e{.bias = g.bias.data()};
-  for (auto const& w : g.products) {
-    auto const& held = std::get<device_nf4>(w);
+  device_adapters const& a = g.adapters(batch.per_row());
+  for (std::size_t p = 0; p < g.products.size(); ++p) {
+    auto const& held = std::get<device_nf4>(g.products[p]);
     view<Y, 2> const part{y.at, {y.extent[0], held.n}, {y.stride[0], 1}};
-    launch_options const how{.programmatic = true};
-    nf4_terms<0> const* const single = nullptr;
-    status const s = held.nested() ? nf4_run<Y, bf16, nested_scales>(where, part, product(x, held), single, e, how)
-                                   : nf4_run<Y, bf16, plain_scales>(where, part, product(x, held), single, e, how);
-    if (!s) return s;
+    auto const own = share_of(a, p, t, int(y.extent[0]));
+    auto const run = [&](auto const& sum) { return multiply_nf4(where, part, sum, e, p == 0 ? t.ready : nullptr); };
+    if (status s = own.at ? run(product(x, held) + product(own, row_major(a.of[p].b.data(), held.n, a.of[p].rank))) : run(product(x, held)); !s) return s;
     y.at += held.n, e.bias = e.bias ? e.bias + held.n : nullptr;
   }
   return {};
@@ -91,14 +111,15 @@ status multiply_group(on_cuda const& where, view<Y, 2> y, normalised_rows const&
 /// y (M, Σ N) = e(group of x), column by column of the group.
 template <class Y>
 status multiply_group(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, device_linear const& g, device_epilogue e, device_batch& batch) {
-  bf16 const* t;
+  device_input t;
   if (status s = adapter_input(where, t, x, g, batch); !s) return s;
   e.bias = g.bias.data();
   auto const& a = g.adapters(batch.per_row());
   for (std::size_t p = 0; p < g.products.size(); ++p) {
     int const n = rows_of(g.products[p]);
     view<Y, 2> const part{y.at, {y.extent[0], n}, {y.stride[0], 1}};
-    if (status s = multiply(where, part, x, g.products[p], share_of(a, p, t, int(x.extent[0])), t ? a.of[p].b.data() : nullptr, e, batch); !s) return s;
+    auto const own = share_of(a, p, t, int(x.extent[0]));
+    if (status s = multiply(where, part, x, g.products[p], own, t.at ? a.of[p].b.data() : nullptr, e, batch, p == 0 ? t.ready : nullptr); !s) return s;
     y.at += n, e.bias = e.bias ? e.bias + n : nullptr;
   }
   return {};

@@ -12,24 +12,34 @@
 
 namespace smalti {
 namespace detail {
-SMALTI_INLINE status adapter_input(on_cuda const& where, bf16 const*& t, view<bf16 const, 2> x, device_linear const& g, device_batch& batch) {
+SMALTI_INLINE status adapter_input(on_cuda const& where, device_input& t, view<bf16 const, 2> x, device_linear const& g, device_batch& batch) {
   device_adapters const& a = g.adapters(batch.per_row());
   int const m = int(x.extent[0]);
-  if ((t = nullptr), a.rank == 0) return {};
+  if ((t = {}), a.rank == 0) return {};
   auto const to = row_major(batch.lend<bf16>(device_batch::terms, std::size_t(index(m) * a.rank)), m, a.rank);                // (M, rank)
-  t = to.at;
-  if (m <= input_rows && g.parts[0].k <= 8 * few_threads * input_loads && g.parts[0].k % 8 == 0) {
-    bool const by_row = batch.per_row();
-    return launch(where, overlapped, decoder_input_kernel, dim3(unsigned(a.rank)), few_threads, 0, to.at, a.rank, x, static_cast<bf16 const*>(a.a.at.data()), g.parts[0].k,
-                  static_cast<int const*>(a.owner.data()), by_row ? static_cast<int const*>(batch.at().adapter) : nullptr);
+  t.at = to.at;
+  bool const by_row = batch.per_row();
+  int const* const owner = a.owner.data();
+  int const* const of_row = by_row ? static_cast<int const*>(batch.at().adapter) : nullptr;
+  if (inputs_fit(x, by_row)) {
+    t.ready = inputs_raise(m) ? a.ready.data() : nullptr;
+    return launch_inputs(where, {to, x, a.a.at.data(), g.parts[0].k, owner, of_row, a.ready.data()});
   }
-  if (batch.per_row() && inputs_fit(x))  // where every row passes every column, a dense product is faster
-    return launch_inputs(where, {to, x, a.a.at.data(), g.parts[0].k, a.owner.data(), batch.at().adapter});
   if (m > few_tokens && batch.tall) {
     if (status s = batch.tall(where, borrow_activations(x), borrow(a.a.rows()), to.at, dtype::bf16, a.rank, 1.f, 0.f); !s) return s;
   } else if (status s = gemm(where, to, product(x, a.a), device_epilogue{}, overlapped); !s) return s;
-  if (!batch.per_row()) return {};
-  return launch(where, overlapped, decoder_mask_kernel, dim3(unsigned(m)), 128, 0, to.at, a.rank, static_cast<int const*>(a.owner.data()), static_cast<int const*>(batch.at().adapter));
+  if (!by_row) return {};
+  return launch(where, overlapped, decoder_mask_kernel, dim3(unsigned(m)), 128, 0, to.at, a.rank, owner, of_row);
+}
+SMALTI_INLINE status adapter_input(on_cuda const& where, device_input& t, normalised_rows const& x, device_linear const& g, device_batch& batch) {
+  device_adapters const& a = g.adapters(batch.per_row());
+  int const m = int(x.x.extent[0]);
+  if ((t = {}), a.rank == 0) return {};
+  bf16* const to = batch.lend<bf16>(device_batch::terms, std::size_t(index(m) * a.rank));                                     // (M, rank)
+  t.at = to;
+  int const* const of_row = batch.per_row() ? static_cast<int const*>(batch.at().adapter) : nullptr;
+  return launch(where, overlapped, decoder_normal_input_kernel, dim3(unsigned(a.rank)), few_threads, 0, to, a.rank, x.x, x.norm.weight, x.norm.eps, a.a.at.data(), g.parts[0].k,
+                a.owner.data(), of_row);
 }
 }  // namespace detail
 
@@ -78,12 +88,19 @@ SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, normalised_in
   }
   detail::mark(batch, "RMSNorm, gate, up", g, x.x.extent[0]);
   normalised_rows const in{x.x, {x.weight.data(), x.eps}};
-  return gemm_swiglu(where, y, product(in, *gate), product(in, *up), device_epilogue{}, launch_options{.programmatic = true});
+  detail::device_input t;
+  if (status s = detail::adapter_input(where, t, in, g, batch); !s) return s;
+  auto const& a = g.adapters(batch.per_row());
+  int const m = int(y.extent[0]), n = int(y.extent[1]);
+  auto const added = [&](std::size_t p) { return product(detail::share_of(a, p, t, m), row_major(a.of[p].b.data(), n, a.of[p].rank)); };
+  return detail::with_terms(a, t, product(in, *gate), product(in, *up), added, [&](auto const& first, auto const& second) {
+    return gemm_swiglu(where, y, first, second, device_epilogue{}, launch_options{.programmatic = true, .ready = t.ready});
+  });
 }
 
 SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, view<bf16 const, 2> x, device_linear const& g, device_batch& batch) {
   detail::mark(batch, "gate, up", g, x.extent[0]);
-  bf16 const* t;
+  detail::device_input t;
   if (status s = detail::adapter_input(where, t, x, g, batch); !s) return s;
   auto const& a = g.adapters(batch.per_row());
   int const m = int(x.extent[0]), n = int(y.extent[1]);
@@ -95,19 +112,18 @@ SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, view<bf16 con
     return std::visit([&](auto const& w) -> status {
       using W = std::remove_cvref_t<decltype(w)>;
       auto const run = [&](auto const& first, auto const& second) {
-        if constexpr (std::is_same_v<W, device_nf4>) return gemm_swiglu(where, y, first, second, device_epilogue{}, launch_options{.programmatic = true});
+        if constexpr (std::is_same_v<W, device_nf4>)
+          return gemm_swiglu(where, y, first, second, device_epilogue{}, launch_options{.programmatic = true, .ready = t.ready});
         else return gemm_swiglu(where, y, first, second, device_epilogue{}, detail::overlapped);
       };
       auto const one = product(x, w), two = product(x, std::get<W>(up));
       auto const added = [&](std::size_t p) { return product(detail::share_of(a, p, t, m), row_major(a.of[p].b.data(), n, a.of[p].rank)); };
-      if (!t) return run(one, two);
-      if (a.of[0].rank && a.of[1].rank) return run(one + added(0), two + added(1));
-      return a.of[0].rank ? run(one + added(0), two) : run(one, two + added(1));
+      return detail::with_terms(a, t, one, two, added, run);
     }, gate);
   auto const other = row_major(batch.lend<bf16>(device_batch::second, std::size_t(y.size())), m, n);                          // (M, ffn)
   for (int p = 0; p < 2; ++p) {
     float const* const bias = g.bias.empty() ? nullptr : g.bias.data() + p * n;
-    if (status s = detail::multiply(where, p ? other : y, x, g.products[std::size_t(p)], detail::share_of(a, std::size_t(p), t, m), t ? a.of[std::size_t(p)].b.data() : nullptr,
+    if (status s = detail::multiply(where, p ? other : y, x, g.products[std::size_t(p)], detail::share_of(a, std::size_t(p), t, m), t.at ? a.of[std::size_t(p)].b.data() : nullptr,
                                     {.bias = bias}, batch); !s) return s;
   }
   return swiglu(where, y, y, other, detail::overlapped);

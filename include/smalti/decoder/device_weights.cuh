@@ -37,6 +37,7 @@ struct device_adapters {
   };
   std::vector<share> of;               ///< for each product
   device_buffer<int> owner = {};       ///< (rank) the adapter that a column belongs to; −2: none
+  mutable device_buffer<unsigned> ready = {};  ///< (1) see launch_options; working memory
 };
 
 /// Modules that read the same x. Modules of one kind that are multiplied alike are one weight, rows one after another: (q, k, v).
@@ -323,7 +324,7 @@ inline device_adapters stack_adapters(on_cuda const& where, device_linear const&
     for (index i = 0; i < index(s.rank) * k; ++i) a[std::size_t(index(s.at) * k + i)] = bf16(l.scale * l.a[std::size_t(i)]);
     for (int i = 0; i < s.rank; ++i) owner[std::size_t(s.at + i)] = s.adapter;
   }
-  to.a = {to.rank, k, upload(where, a)}, to.owner = upload(where, owner);
+  to.a = {to.rank, k, upload(where, a)}, to.owner = upload(where, owner), to.ready = device_buffer<unsigned>(1);
   require_cuda(cudaStreamSynchronize(where.stream), "upload an adapter");
   for (std::size_t product = 0, part = 0; product < g.products.size(); ++product) {
     int const n = rows_of(g.products[product]), rank = to.of[product].rank, first = to.of[product].first;

@@ -56,6 +56,8 @@ struct launch_options {
   nf4_stationary_tile stationary_tile = {};      ///< of the one that keeps x in registers; likewise
   nf4_strategy strategy = nf4_strategy::tuned;
   nf4_wide_tile wide_tile = {};                  ///< of the one for many; groups 0: the tuned one
+  unsigned const* ready = nullptr;               ///< where the kernel ahead computes t of terms from this x: it takes this flag down before this launch can start,
+                                                 ///< and raises it once all ahead of itself has ended. Three to 16 tokens then wait for that kernel only before their terms
 };
 
 namespace detail {
@@ -135,6 +137,7 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   bool const raw = first.norm.weight;
   nf4_problem<X, Y, Scales> p{raw ? nullptr : static_cast<X const*>(first.x.at), y.at, first.x.row_stride, y.stride[0], int(m), int(n), first.w->k, second != nullptr, {}};
   if (raw) p.raw = static_cast<float const*>(first.x.at), p.norm = first.norm;
+  p.ready = how.ready;
   if (auto s = nf4_sum(p.sum[0], first, m, n); !s) return s;
   if (second) {
     if (auto s = nf4_sum(p.sum[1], *second, m, n); !s) return s;

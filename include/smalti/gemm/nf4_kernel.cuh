@@ -26,6 +26,13 @@ SMALTI_D void store_four(Y* to, float const (&v)[4], bool aligned, int left) {
     if (i < left) to[i] = Y(v[i]);
 }
 
+/// Until x, which may be the output of the kernel ahead, or of the one ahead of that, is there.
+template <class Problem>
+SMALTI_D void nf4_await_x(Problem const& p) {
+  if (p.ready) ptx::await_flag(p.ready);
+  else ptx::wait_for_previous();
+}
+
 /// Columns `first` … `first + columns` − 1 of x, whole steps, on their way into to (M, row); those beyond K become zeros.
 template <class X, class Problem>
 SMALTI_D void nf4_stage(Problem const& p, X* to, int row, int first, int columns) {
@@ -103,9 +110,10 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
   table.fill<X>();
   if constexpr (requires { sum.w.scales.map; })
     for (int half = 0; half <= pair; ++half) table.fill_map(p.sum[half].w.scales.map, half);
-  ptx::wait_for_previous();                                                   // x may be the previous kernel's output
+  detail::nf4_await_x(p);
   detail::nf4_main_loop(p, tile, warp, x, begin, end, part, path, ahead);
   warp.scale(sum.scale);                                                      // every part of it
+  if (p.ready) ptx::wait_for_previous();                                      // terms, and what others may read when this kernel has ended
   if (active && rank == 0 && part == 0) detail::nf4_add_terms(warp.acc, sum, panel, p.n, p.m);
 
   int const row_sum = detail::nf4_row_sum(tile.panels), warps = blockDim.x / 32;

@@ -43,6 +43,7 @@ struct nf4_problem {
   int row0 = 0;                   ///< what the epilogue calls the first row
   float const* raw = nullptr;     ///< (M, K) before `norm`, rows of row_x, 16-byte aligned
   nf4_norm norm = {};
+  unsigned const* ready = nullptr;  ///< see launch_options
 };
 
 namespace detail {
