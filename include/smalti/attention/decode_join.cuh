@@ -176,7 +176,7 @@ decode_kernel(__grid_constant__ detail::decode_call<E> const call, __grid_consta
     }
     walk.start();
     ptx::wait_for_previous();    // before this line nothing touches what the previous kernel may have written, or may read
-    ptx::launch_dependents();
+    if (!call.plan.alone) ptx::launch_dependents();
     online_softmax<2> softmax;
     decode_warp<S, T, E> const w(call, share, 16 * team.warp);
     decode_block<S.values()> o{.in_use = w.in_use};

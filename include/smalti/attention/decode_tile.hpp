@@ -81,6 +81,7 @@ struct decode_plan {
   int keys;     ///< bound of the keys of a sequence
   int together; ///< blocks that a processor holds at once: several where they queue, and where a block has much to compute
   int stages;   ///< of the tile; fewer where several blocks are to fit
+  bool alone;   ///< the next launch is not to begin beside this one
 
   SMALTI_HD constexpr int rows_of_block() const { return min(rows, 16 * team); }
 };
@@ -98,9 +99,9 @@ SMALTI_HD constexpr decode_plan plan_decode(decode_tile t, index sequences_and_h
   int const parts = split ? useful : int(min(max(wanted, index(1)), index(useful)));
   // H200, 64 × 1024: two at once 4.10 TB/s, one 3.53, three 3.62
   int const together = items * parts > places ? min(max(team, 2), most) : items * parts > processors ? min(team, most) : 1;
-  // A long stream runs 0.5 % faster with half as much on its way (16 × 32768).
-  int const stages = keys / parts >= 16384 ? max(t.stages / 2, 1) : t.stages;
-  return {rows, heads, tokens, team, blocks, parts, split, least, keys, together, stages};
+  // A long stream runs 0.5 % faster with half as much on its way, and 1 % without the next launch's blocks beside it (16 × 32768).
+  bool const long_stream = keys / parts >= 16384;
+  return {rows, heads, tokens, team, blocks, parts, split, least, keys, together, long_stream ? max(t.stages / 2, 1) : t.stages, long_stream};
 }
 
 /// The keys of one sequence, cut into parts. Depends on nothing but the sequence and the plan.
