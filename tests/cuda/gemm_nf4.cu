@@ -149,6 +149,8 @@ TEST_CASE("NF4 product, wide: all tiles agree", "[small]") {
     for (int m : {16, 32, 64, 100, 150}) check<bf16>({.n = 460, .k = 1088, .m = m, .rank = 16, .strategy = wide, .wide = t});
   for (auto t : {nf4_wide_tile{4, 1}, nf4_wide_tile{3, 2}, nf4_wide_tile{4, 4}, nf4_wide_tile{3, 5}, nf4_wide_tile{4, 6}, nf4_wide_tile{1, 7}})
     for (int m : {9, 30, 60}) check<bf16>({.n = 460, .k = 1088, .m = m, .strategy = wide, .wide = t});
+  for (auto t : {nf4_wide_tile{1, 2}, nf4_wide_tile{1, 3}, nf4_wide_tile{2, 2}})  // whole tiles, then a share of one; the last of whole ones not for all
+    for (int m : {60, 150, 300}) check<bf16>({.n = 9000, .k = 1088, .m = m, .rank = 16, .strategy = wide, .wide = t});
 }
 
 TEST_CASE("NF4 product: without wgmma every count of tokens works, 64 at a time", "[small]") {

@@ -7,7 +7,8 @@
 #if defined(__CUDACC__)
 namespace smalti {
 
-/// Grid: (split, tiles, or as many as run at a time), clusters of (split, 1). The first warpgroup copies and prepares scales.
+/// Grid: (split, clusters that run at a time), clusters of (split, 1). Each block takes whole tiles, and the cluster shares one in the end. The first
+/// warpgroup copies and prepares scales.
 template <class Config, class X, class Y, class Scales, epilogue Out>
 __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_constant__ detail::nf4_wide_plan<Config, X, Y, Scales> const plan, __grid_constant__ Out const out) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -15,14 +16,14 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
   extern __shared__ __align__(1024) unsigned char smem[];
   auto const& p = plan.problem;
   using memory = nf4_wide_memory<Config>;
-  int const groups = plan.tile.groups, split = plan.tile.split, pair = p.pair, stages = plan.memory.stages, tiles = plan.order.rows * plan.order.columns;
-  int const rank = blockIdx.x, steps_all = ceil_div(p.k, Config::columns), begin = steps_all * rank / split, steps = steps_all * (rank + 1) / split - begin;
+  int const groups = plan.tile.groups, pair = p.pair, stages = plan.memory.stages, tiles = plan.tiles;
   uint64_t* const full = reinterpret_cast<uint64_t*>(smem + plan.memory.barriers());
   uint64_t* const empty = full + 12;
   detail::nf4_table const table{smem};
   table.check();
   ptx::launch_dependents();
-  int const first = min(stages, steps);                                           // of the first tile: under way before the tables are written
+  auto const start = plan.job(0);
+  int const first = min(stages, start.steps);                                     // of the first tile: under way before the tables are written
   auto const x_at = [&](int stage) { return smem + memory::ring + stage * memory::stage; };
   auto const codes_at = [&](int stage) { return x_at(stage) + memory::x; };
   auto const fetch_codes = [&](detail::nf4_wide_order::place at, int step, int stage) {
@@ -40,8 +41,8 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
     if (threadIdx.x == 0) {
       for (int i = 0; i < stages; ++i) ptx::mbarrier_init(&full[i], 1 + 4), ptx::mbarrier_init(&empty[i], 4 * groups);
       ptx::mbarrier_init_fence();
-      auto const at = plan.order(blockIdx.y);
-      for (int i = 0; i < first; ++i) fetch_codes(at, begin + i, i);
+      auto const at = plan.order(start.tile);
+      for (int i = 0; i < first; ++i) fetch_codes(at, start.begin + i, i);
     }
     ptx::sync_warp();
   } else {
@@ -55,45 +56,47 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
   if (group < 0) {
     ptx::registers_lower_to<Config::copying>();
     int const g = threadIdx.x % 8, tile_of = threadIdx.x / 8 % 4;                  // warp w prepares the scales of group w
-    int stage = 0, lap = 0;
+    int stage = 0, lap = 0, j = 0;
     bool waited = false;                                                           // a short first tile leaves stages free: x of the next may come before that of the first
-    for (int tile = blockIdx.y; tile < tiles; tile += gridDim.y) {
-      auto const at = plan.order(tile);
+    for (auto job = start; job.tile < tiles; job = plan.job(++j)) {
+      auto const at = plan.order(job.tile);
       int const slot = at.row * groups + min(w, groups - 1), which = slot & pair;
       detail::nf4_wide_scales<X, Scales> scales;
       scales.begin(p.sum[which].w, table.own_map(which), min((slot >> pair) * 2 + tile_of / 2, nf4_panel::panels(p.n) - 1), tile_of % 2, g);
       typename decltype(scales)::raw ahead[parts];
-      SMALTI_UNROLL for (int part = 0; part < parts; ++part) ahead[part] = scales.fetch(begin * parts + part);
-      for (int i = 0; i < steps; ++i) {
+      SMALTI_UNROLL for (int part = 0; part < parts; ++part) ahead[part] = scales.fetch(job.begin * parts + part);
+      for (int i = 0; i < job.steps; ++i) {
         ptx::mbarrier_wait(&empty[stage], lap ^ 1);
-        if (threadIdx.x == 0 && (i >= first || tile != int(blockIdx.y))) {
-          fetch_codes(at, begin + i, stage);
+        if (threadIdx.x == 0 && (i >= first || j > 0)) {
+          fetch_codes(at, job.begin + i, stage);
           if (!waited) ptx::wait_for_previous(), waited = true;
-          fetch_x(at, begin + i, stage);
+          fetch_x(at, job.begin + i, stage);
         }
         ptx::sync_warp();
         if (w < groups)
           SMALTI_UNROLL for (int part = 0; part < parts; ++part) {
             *reinterpret_cast<uint4*>(codes_at(stage) + memory::codes + (part * Config::groups + w) * 512 + threadIdx.x % 32 * 16) = scales.split(ahead[part]);
-            ahead[part] = scales.fetch((begin + i + 1) * parts + part);
+            ahead[part] = scales.fetch((job.begin + i + 1) * parts + part);
           }
         ptx::sync_warp();
         ptx::mbarrier_arrive_if(ptx::lane() == 0, &full[stage]);
         if (++stage == stages) stage = 0, lap ^= 1;
       }
     }
-    if (split > 1) ptx::cluster_sync(), ptx::cluster_sync();
+    if (plan.shares()) ptx::cluster_sync(), ptx::cluster_sync();
   } else {
     ptx::registers_raise_to<Config::computing>();
     if (threadIdx.x == 128) {
-      auto const at = plan.order(blockIdx.y);
+      auto const at = plan.order(start.tile);
       ptx::wait_for_previous();                                                   // x may be the previous kernel's output
-      for (int i = 0; i < first; ++i) fetch_x(at, begin + i, i);
+      for (int i = 0; i < first; ++i) fetch_x(at, start.begin + i, i);
     }
     ptx::sync_warp();
     detail::nf4_wide_warp<Config, X> warp;
     int stage = 0, lap = 0;
-    for (int tile = blockIdx.y; tile < tiles; tile += gridDim.y) {
+    int j = 0;
+    for (auto job = start; job.tile < tiles; job = plan.job(++j)) {
+      int const steps = job.steps;
       uint32_t even[4][4], odd[4][4];                                             // Ŵ of two times 64 columns
       warp.begin(table, group, w);
       int last = stage;
@@ -134,7 +137,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
         ptx::wgmma_wait<0>(), ptx::pin(warp.acc);
         ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
       }
-      detail::nf4_wide_leave<Config>(plan, out, warp.acc, smem, plan.order(tile), group);
+      detail::nf4_wide_leave<Config>(plan, out, warp.acc, smem, plan.order(job.tile), job.blocks, group);
     }
   }
 #elif defined(__CUDA_ARCH__)
@@ -150,14 +153,16 @@ status nf4_wide_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p,
   if (tile.split < 1 || tile.split > 8 || tile.groups < work.halves || tile.groups % work.halves || tile.groups > Config::groups || ceil_div(p.k, Config::columns) < tile.split)
     return {"gemm.12", "the tile does not fit the kernel's warpgroups, a cluster, or K"};
   int const slots = ceil_div(nf4_panel::panels(p.n), 2) * work.halves;
-  detail::nf4_wide_plan<Config, X, Y, Scales> plan{{}, {}, p, {ceil_div(slots, tile.groups), ceil_div(p.m, Config::tokens)}, tile, {where.device.smem}};
+  detail::nf4_wide_order const order{ceil_div(slots, tile.groups), ceil_div(p.m, Config::tokens)};
+  int const tiles = order.rows * order.columns, clusters = min(tiles, nf4_wide_clusters(tile.split, processors));
+  detail::nf4_wide_plan<Config, X, Y, Scales> plan{{}, {}, p, order, tile, {where.device.smem}, tiles, nf4_wide_whole(tiles, tile.split, clusters)};
   if (tile.split > 1 && Config::tokens * (64 * tile.groups + 4) * 4 > plan.memory.stages * plan.memory.stage)
     return {"gemm.12", "the sums of a cluster's blocks do not fit shared memory"};
   if (auto s = detail::tensor_map(plan.x, view<X const, 4>{p.x, {1, 1, p.m, p.k}, {0, 0, p.row_x, 1}}, Config::tokens); !s)
     return {s.id[0] == 'c' ? s.id : "gemm.11", s.why};
   for (int half = 0; half < work.halves; ++half)  // of a pair, 64 rows of each half in turn
     if (auto s = detail::nf4_code_map(plan.w[half], p.sum[half].w.code, p.n, p.k, Config::columns, p.pair ? 2 : 2 * tile.groups); !s) return s;
-  int const bytes = plan.memory.bytes(), tiles = plan.order.rows * plan.order.columns;
+  int const bytes = plan.memory.bytes();
   if (auto s = explain(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes)); !s) return (void)cudaGetLastError(), s;
   cudaLaunchAttribute attribute[2] = {};
   unsigned attributes = 0;
@@ -170,7 +175,7 @@ status nf4_wide_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p,
     attribute[attributes++].val.programmaticStreamSerializationAllowed = 1;
   }
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(unsigned(tile.split), unsigned(tile.split == 1 ? min(tiles, processors) : tiles));
+  config.gridDim = dim3(unsigned(tile.split), unsigned(clusters));
   config.blockDim = dim3(unsigned(128 * (tile.groups + 1)));
   config.dynamicSmemBytes = std::size_t(bytes), config.stream = where.stream, config.attrs = attribute, config.numAttrs = attributes;
   cudaError_t const e = cudaLaunchKernelEx(&config, kernel, plan, out);

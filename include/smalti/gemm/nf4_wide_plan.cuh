@@ -19,6 +19,11 @@ struct nf4_wide_order {
   }
 };
 
+/// A tile, or the share of one that `blocks` blocks of a cluster have: each a run of K.
+struct nf4_wide_job {
+  int tile, begin, steps, blocks;
+};
+
 template <class Config, class X, class Y, class Scales>
 struct nf4_wide_plan {
   CUtensorMap x, w[2];
@@ -26,6 +31,15 @@ struct nf4_wide_plan {
   nf4_wide_order order;
   nf4_wide_tile tile;
   nf4_wide_memory<Config> memory;
+  int tiles, whole;  ///< of y · of a block before its cluster shares one
+
+  /// What a block does j-th; its tile is beyond all where there is nothing left.
+  SMALTI_D nf4_wide_job job(int j) const {
+    int const all = ceil_div(problem.k, Config::columns), split = gridDim.x, rank = blockIdx.x, begin = all * rank / split;
+    if (j < whole) return {int(j * gridDim.y + blockIdx.y) * split + rank, 0, all, 1};
+    return {j == whole && shares() ? int(whole * split * gridDim.y + blockIdx.y) : tiles, begin, all * (rank + 1) / split - begin, split};
+  }
+  SMALTI_D bool shares() const { return gridDim.x > 1 && int(whole * gridDim.x * gridDim.y + blockIdx.y) < tiles; }
 };
 
 /// For the copy engine: `panels` panels by `columns` columns of packed codes at a time, in words of 8 bytes. Panels beyond N read as zero.
@@ -113,13 +127,15 @@ SMALTI_D void nf4_wide_meet(float (&acc)[All][4], float4* mine, float4 const* ot
   }
 }
 
-/// The sums of a warpgroup (64 rows of W) to y: terms, other blocks' sums, the other half of a pair, the epilogue.
+/// The sums of a warpgroup (64 rows of W) to y, `split` blocks having a part of them: terms, other blocks' sums, the other half of a pair,
+/// the epilogue.
 template <class Config, class X, class Y, class Scales, class Out>
-SMALTI_D void nf4_wide_leave(nf4_wide_plan<Config, X, Y, Scales> const& plan, Out const& out, float (&acc)[Config::tokens / 8][4], unsigned char* smem, nf4_wide_order::place at, int group) {
+SMALTI_D void nf4_wide_leave(nf4_wide_plan<Config, X, Y, Scales> const& plan, Out const& out, float (&acc)[Config::tokens / 8][4],
+                             unsigned char* smem, nf4_wide_order::place at, int split, int group) {
   constexpr int all = Config::tokens / 2;                                       // sums of a thread
   using memory = nf4_wide_memory<Config>;
   auto const& p = plan.problem;
-  int const groups = plan.tile.groups, split = plan.tile.split, pair = p.pair, rank = blockIdx.x, w = ptx::uniform(ptx::warp() % 4), thread = threadIdx.x % 128;
+  int const groups = plan.tile.groups, pair = p.pair, rank = split > 1 ? blockIdx.x : 0, w = ptx::uniform(ptx::warp() % 4), thread = threadIdx.x % 128;
   int const slot = at.row * groups + group, which = slot & pair, row = 64 * (slot >> pair), token0 = at.column * Config::tokens;
   auto const& sum = p.sum[which];
   ptx::wait_for_previous();                                                   // terms and the epilogue read what it may write

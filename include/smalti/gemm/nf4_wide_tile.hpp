@@ -18,7 +18,7 @@ struct nf4_wide_config {
 /// How a launch is cut. Changes speed only.
 struct nf4_wide_tile {
   int groups = 0;  ///< warpgroups; for the pair of SwiGLU those of both halves
-  int split = 1;   ///< blocks (a cluster) that share a tile, each with its run of K: 1 … 8
+  int split = 1;   ///< blocks of a cluster, which share a tile, each with its run of K: 1 … 8
   friend constexpr bool operator==(nf4_wide_tile const&, nf4_wide_tile const&) = default;
 };
 
@@ -55,24 +55,33 @@ auto with_nf4_wide_config(int tokens, F&& f) {
   return f.template operator()<nf4_wide_256>();
 }
 
-/// Clusters of `split` blocks that run at a time: processors come in groups of 12 to 18, of which a cluster needs one (H200: 120 blocks in
-/// clusters of four, fewer than 128 in clusters of eight).
+/// Clusters of `split` blocks that run at a time: processors come in groups of 12 to 18, of which a cluster needs one. cudaOccupancyMaxActiveClusters
+/// said 66, 39, 30, 22, 17, 15 and 15 for two to eight blocks of an H200; boards differ in their groups, so fewer are counted on.
 constexpr int nf4_wide_clusters(int split, int processors) {
-  return split <= 2 ? processors / split : split <= 4 ? processors * 10 / 11 / split : max(1, 8 * ((processors / 8 - 3) / split));
+  constexpr int held[] = {132, 66, 38, 29, 16, 16, 8, 8};
+  return max(1, held[split - 1] * processors / 132);
 }
+/// Whole tiles that each block takes before its cluster shares one: the last round is shared where every cluster has at most one of its tiles.
+constexpr int nf4_wide_whole(int tiles, int split, int clusters) {
+  int const round = split * clusters;
+  return split > 1 && tiles % round <= clusters ? tiles / round : ceil_div(tiles, round);
+}
+
 /// µs that a launch takes, by a model (H200 · CUDA 13.0 · 2026-11 · nf4_cuda wide); 0: it does not fit. work.panels counts those of both halves.
 template <class Config>
 constexpr double nf4_wide_cost(nf4_wide_tile t, nf4_work w, int processors) {
   constexpr int tokens = Config::tokens;
   int const steps = ceil_div(w.k, Config::columns), slots = ceil_div(w.panels / w.halves, 2) * w.halves;
   if (t.split > 1 && (steps < 4 * t.split || tokens * (64 * t.groups + 4) * 4 > 140000)) return 0;
-  int const tiles = ceil_div(slots, t.groups) * ceil_div(w.m, tokens), waves = ceil_div(tiles, nf4_wide_clusters(t.split, processors));
+  int const tiles = ceil_div(slots, t.groups) * ceil_div(w.m, tokens), clusters = nf4_wide_clusters(t.split, processors);
+  int const whole = nf4_wide_whole(tiles, t.split, clusters);
+  bool const shared = whole * t.split * clusters < tiles;
   // A step of 64 columns: what a warpgroup waits for alone, and what each of them takes of instructions, shared memory and the tensor cores.
   double const alone = tokens == 256 ? 0.34 : tokens == 128 ? 0.062 : tokens == 64 ? 0.12 : 0.08;
   double const least = tokens == 256 ? 0.46 : tokens == 128 ? 0.30 : tokens == 64 ? 0.22 : 0.18;  // of one warpgroup; estimated but for 256
   double const step = max(least, alone + t.groups * (tokens == 256 ? 0.125 : tokens == 128 ? 0.158 : tokens == 64 ? 0.084 : 0.074));
-  double const leave = t.split > 1 ? 0.6 + 0.012 * tokens + 0.25 * t.split : 0.4 + 0.006 * tokens;
-  return 3. + waves * (ceil_div(steps, t.split) * (Config::columns / 64) * step + leave) + (t.split > 1 ? waves - 1 : 0);
+  auto const took = [&](int blocks, double leave) { return ceil_div(steps, blocks) * (Config::columns / 64) * step + leave; };
+  return 3. + whole * took(1, 0.4 + 0.006 * tokens) + (shared ? took(t.split, 0.6 + 0.012 * tokens + 0.25 * t.split) : 0.);
 }
 
 /// The cheapest way to cut, `tokens` of the kernel with it.
