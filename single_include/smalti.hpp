@@ -2018,6 +2018,7 @@ struct attention_tile {
   int stages = 1; ///< depth of the K/V pipeline
   int warps = 1;  ///< warps that compute
   int split = 0;  ///< keys per part when few queries leave processors idle (host); 0: never split
+  int cluster = 1;  ///< blocks of neighbouring rows that fetch K and V together (sm_90a)
   friend constexpr bool operator==(attention_tile const&, attention_tile const&) = default;
 };
 

@@ -58,16 +58,16 @@ void emulate(sizes n, Variant const& variant, attention_lengths lengths = {}, un
   for (unsigned i = 0; i < grid; ++i) {
     auto const smem = std::make_unique<storage>();
     std::memset(static_cast<void*>(smem.get()), 0xff, sizeof(storage));  // NaN
-    auto const prepare = [&] {
+    auto const prepare = [&](char*) {
       for (int s = 0; s < 2; ++s) ptx::mbarrier_init(&smem->q_full[s], 1), ptx::mbarrier_init(&smem->q_empty[s], T.warps);
       for (int s = 0; s < T.stages; ++s) {
         ptx::mbarrier_init(&smem->k_full[s], 1), ptx::mbarrier_init(&smem->k_empty[s], T.warps);
         ptx::mbarrier_init(&smem->v_full[s], 1), ptx::mbarrier_init(&smem->v_empty[s], T.warps);
       }
     };
-    ptx::run_specialised(T.warps, i, grid, reinterpret_cast<char*>(smem.get()), prepare,
-                         [&] { detail::fp8_producer<T, D, bf16, Variant>{plan, variant, *smem}.run(); },
-                         [&] { detail::fp8_consumer<T, D, bf16, Variant>{plan, variant, *smem, ptx::warpgroup() - 1}.run(); });
+    ptx::run_specialised(T.warps, i, grid, {reinterpret_cast<char*>(smem.get())}, prepare,
+                         [&](char*) { detail::fp8_producer<T, D, bf16, Variant>{plan, variant, *smem}.run(); },
+                         [&](char*) { detail::fp8_consumer<T, D, bf16, Variant>{plan, variant, *smem, ptx::warpgroup() - 1}.run(); });
   }
   CAPTURE(n.queries, n.keys, D);
   REQUIRE(attention(on_cpu{}, f, variant));

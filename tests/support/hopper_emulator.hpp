@@ -65,31 +65,60 @@ inline void mbarrier_arrive_if(bool on, uint64_t* bar) {
   if (on) mbarrier_arrive(bar);
 }
 
+// ---------------------------------------------------------------- clusters
+
+inline int cluster_rank() { return int(std::ranges::find(cluster, block) - cluster.begin()); }
+/// Where block `rank` has what is here at p.
+template <class T>
+T* of_block(T* p, int rank) {
+  auto const at = reinterpret_cast<char const*>(p) - block->memory;
+  return reinterpret_cast<T*>(cluster[std::size_t(rank)]->memory + at);
+}
+/// f(barrier) at block `rank`.
+template <class F>
+void at_block(uint64_t* bar, int rank, F f) {
+  auto* const there = cluster[std::size_t(rank)];
+  std::lock_guard hold(there->lock);
+  auto& b = there->barriers.at(of_block(bar, rank));
+  f(b), complete_if_due(b, there);
+}
+inline void mbarrier_arrive_if(bool on, uint64_t* bar, int rank) {
+  if (on) at_block(bar, rank, [](emulated_barrier& b) { --b.pending; });
+}
+inline void mbarrier_send(int* to, int x, uint64_t* bar, int rank) {
+  at_block(bar, rank, [=, to = of_block(to, rank)](emulated_barrier& b) { b.copies.push_back([=] { *to = x; }), b.bytes -= 4; });
+}
+
 // ---------------------------------------------------------------- the tensor copy engine
 
 inline void tma_prefetch(CUtensorMap const*, int = 0, int = 0, int = 0, int = 0) {}
-/// f(shared address, element or null outside of the array) for every element of the box.
+/// f(shared address, element or null outside of the array) for every element of the box, in a block whose memory begins at `memory`.
 template <class F>
-void for_box(CUtensorMap const* m, char* smem, int c, int r, int h, int b, F f) {
+void for_box(CUtensorMap const* m, char* memory, char* smem, int c, int r, int h, int b, F f) {
   for (int i = 0; i < m->rows; ++i)
     for (int j = 0; j < 128 / m->bytes; ++j) {
       bool const in = c + j < m->extent[0] && r + i >= 0 && r + i < m->extent[1] && h < m->extent[2] && b < m->extent[3];
-      char* const at = block->memory + swizzled(std::uintptr_t(smem + 128 * i + m->bytes * j - block->memory));
+      char* const at = memory + swizzled(std::uintptr_t(smem + 128 * i + m->bytes * j - memory));
       f(at, in ? m->at + m->bytes * ((c + j) * m->stride[0] + (r + i) * m->stride[1] + h * m->stride[2] + b * m->stride[3]) : nullptr);
     }
 }
+inline void tma_load_multicast(void* smem, CUtensorMap const* map, uint64_t* bar, int c, int r, int h, int b, unsigned mask) {
+  for (int rank = 0; rank < int(cluster.size()); ++rank)
+    if (mask >> rank & 1)
+      at_block(bar, rank, [=, memory = cluster[std::size_t(rank)]->memory, to = of_block(static_cast<char*>(smem), rank)](emulated_barrier& at) {
+        at.copies.push_back([=] {
+          for_box(map, memory, to, c, r, h, b, [=](char* to, char const* from) { from ? std::memcpy(to, from, std::size_t(map->bytes)) : std::memset(to, 0, std::size_t(map->bytes)); });
+        });
+        at.bytes -= 128 * map->rows;
+      });
+}
 inline void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c, int r, int h, int b) {
-  std::lock_guard hold(block->lock);
-  auto& at = block->barriers.at(bar);
-  at.copies.push_back([=] {
-    for_box(map, static_cast<char*>(smem), c, r, h, b, [=](char* to, char const* from) { from ? std::memcpy(to, from, std::size_t(map->bytes)) : std::memset(to, 0, std::size_t(map->bytes)); });
-  });
-  at.bytes -= 128 * map->rows, complete_if_due(at);
+  tma_load_multicast(smem, map, bar, c, r, h, b, 1u << cluster_rank());
 }
 inline void tma_store_if(bool on, CUtensorMap const* map, void const* smem, int c, int r, int h, int b) {
   if (!on) return;
   stores.push_back([=] {
-    for_box(map, const_cast<char*>(static_cast<char const*>(smem)), c, r, h, b, [=](char const* from, char* to) { if (to) std::memcpy(to, from, std::size_t(map->bytes)); });
+    for_box(map, block->memory, const_cast<char*>(static_cast<char const*>(smem)), c, r, h, b, [=](char const* from, char* to) { if (to) std::memcpy(to, from, std::size_t(map->bytes)); });
   });
 }
 inline void tma_store_commit() {}
@@ -135,6 +164,7 @@ void wgmma_wait() {
     for (auto& product : products.front()) product();
   sync_warp();  // .aligned: what a lane does next, another has its products too
 }
+inline int pin(int x) { return x; }
 template <class T, int N>
 void pin(T (&)[N][4]) {}
 
@@ -223,22 +253,26 @@ void wgmma_e4m3(float (&d)[N][4], uint32_t const (&a)[4], uint64_t b, bool accum
   });
 }
 
-/// Runs `copying` on one thread and `computing` on `warps` warps (threads from 128 on) of block `number` of `blocks`, over `bytes` of
-/// poisoned shared memory, 1024-byte aligned. `prepare` runs first.
-inline void run_specialised(int warps, unsigned number, unsigned blocks, char* memory, std::function<void()> prepare, std::function<void()> copying, std::function<void()> computing) {
-  emulated_block here;
-  block = &here, here.memory = memory, gridDim.x = blocks;
-  prepare();
+/// Runs blocks `first` … of a grid of `blocks` together, a cluster: on each `copying` on one thread and `computing` on `warps` warps (threads
+/// from 128 on), over its shared memory, poisoned, 1024-byte aligned. `prepare` runs first. All three get the block's memory.
+inline void run_specialised(int warps, unsigned first, unsigned blocks, std::vector<char*> const& memory, std::function<void(char*)> prepare, std::function<void(char*)> copying,
+                            std::function<void(char*)> computing) {
+  std::deque<emulated_block> here(memory.size());
+  std::vector<emulated_block*> all;
+  for (std::size_t i = 0; i < memory.size(); ++i) here[i].memory = memory[i], all.push_back(&here[i]);
+  gridDim.x = blocks;
   std::vector<std::unique_ptr<warp_state>> state;
-  for (int w = 0; w < warps; ++w) state.push_back(std::make_unique<warp_state>());
+  for (std::size_t w = 0; w < memory.size() * std::size_t(warps); ++w) state.push_back(std::make_unique<warp_state>());
+  for (auto* one : all) block = one, prepare(one->memory);
   std::vector<std::jthread> threads;
-  threads.emplace_back([&] { blockIdx.x = number, copying(); });
-  for (int t = 0; t < 32 * warps; ++t)
-    threads.emplace_back([&, t] {
-      me.thread = 128 + t, me.warp = state[std::size_t(t / 32)].get(), threadIdx.x = unsigned(128 + t), blockIdx.x = number;
-      computing();
-      tma_store_wait_read();
-    });
+  for (std::size_t i = 0; i < memory.size(); ++i) {
+    auto const enter = [&, i](int thread) {
+      block = all[i], cluster = all, me.thread = thread, threadIdx.x = unsigned(thread), blockIdx.x = first + unsigned(i);
+    };
+    threads.emplace_back([&, enter, i] { enter(0), copying(memory[i]); });
+    for (int t = 0; t < 32 * warps; ++t)
+      threads.emplace_back([&, enter, i, t] { enter(128 + t), me.warp = state[i * std::size_t(warps) + std::size_t(t / 32)].get(), computing(memory[i]), tma_store_wait_read(); });
+  }
 }
 
 }  // namespace smalti::ptx

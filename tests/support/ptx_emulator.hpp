@@ -47,7 +47,8 @@ struct emulated_block {
   struct { int here = 0, phase = 0; } named[16];
   char* memory = nullptr;
 };
-inline emulated_block* block = nullptr;
+inline thread_local emulated_block* block = nullptr;
+inline thread_local std::vector<emulated_block*> cluster;  // all blocks of this one's, itself too
 
 inline int thread() { return me.thread; }
 inline int lane() { return me.thread % 32; }
@@ -67,7 +68,10 @@ inline bool any(bool x) {
   sync_warp();
   return r;
 }
-inline float exp2_approx(float x) { return std::exp2(x); }
+inline float exp2_approx(float x) {
+  float const y = std::exp2(x);
+  return y < 0x1p-126f ? 0.f : y;  // ex2.ftz
+}
 inline float divide_approx(float a, float b) { return a / b; }
 inline void copy_16(void* to, void const* from) { std::memcpy(to, from, 16); }
 inline void cp_async_16(void* to, void const* from, bool valid) {
@@ -81,11 +85,11 @@ void cp_async_wait() {
   for (; int(me.groups.size()) - 1 > Pending; me.groups.pop_front())
     for (auto& copy : me.groups.front()) copy();
 }
-inline void complete_if_due(emulated_barrier& b) {
+inline void complete_if_due(emulated_barrier& b, emulated_block* of = block) {
   if (b.pending > 0 || b.bytes != 0) return;
   for (auto& copy : b.landing) copy();
   b.landing = std::exchange(b.copies, {}), b.pending = b.arrivals, ++b.phase;
-  block->changed.notify_all();
+  of->changed.notify_all();
 }
 inline void mbarrier_init(uint64_t* bar, int arrivals) {
   std::lock_guard hold(block->lock);
@@ -156,10 +160,9 @@ inline void run_block(int warps, std::function<void()> body) {
   for (int w = 0; w < warps; ++w) state.push_back(std::make_unique<warp_state>());
   std::barrier<> all(32 * warps);
   emulated_block now;
-  block = &now;
   std::vector<std::jthread> threads;
   for (int t = 0; t < 32 * warps; ++t)
-    threads.emplace_back([&, t] { me.thread = t, me.warp = state[t / 32].get(), me.block = &all; body(); });
+    threads.emplace_back([&, t] { block = &now, me.thread = t, me.warp = state[t / 32].get(), me.block = &all, body(); });
 }
 
 }  // namespace smalti::ptx

@@ -3,6 +3,7 @@
 
 #include <numeric>
 #include <type_traits>
+#include "../cuda/launch.cuh"
 #include "../cuda/tensor_map.cuh"
 #include "../cuda/where.cuh"
 #include "sm90_consume.cuh"
@@ -27,7 +28,8 @@ attention_sm90_kernel(__grid_constant__ detail::sm90_plan<E> const plan, __grid_
     smem.init();
     ptx::mbarrier_init_fence();
   }
-  ptx::sync_block();
+  if constexpr (T.cluster > 1) ptx::cluster_sync();
+  else ptx::sync_block();
 
   int const group = ptx::warpgroup() - 1;
   if (group < 0) {
@@ -37,6 +39,7 @@ attention_sm90_kernel(__grid_constant__ detail::sm90_plan<E> const plan, __grid_
     ptx::registers_raise_to<shares.computing>();
     detail::sm90_consumer<T, D, Dv, E, Variant>{plan, variant, smem, group}.run();
   }
+  if constexpr (T.cluster > 1) ptx::sync_warp(), ptx::cluster_sync();  // nobody leaves while others may send to it
 #elif defined(__CUDA_ARCH__)
   __trap();  // code for another architecture: never a silent nothing
 #endif
@@ -50,14 +53,14 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
   auto const& l = p.lengths;
   if (!(p.scale > 0.f) || p.q.extent[3] != D || p.v.extent[3] != Dv || p.k.size() == 0)
     return {"attn.12", "the sm_90a engine needs scale > 0, its head dimensions and a key"};
-  plan.problem = p, plan.rows = T.q, plan.ticket = where.ticket;
-  plan.copy_rows = p.pages.pages ? std::gcd(T.kv, p.pages.page_size) : T.kv;
+  plan.problem = p, plan.rows = T.q * T.cluster, plan.ticket = where.ticket;
+  plan.copy_rows = p.pages.pages ? std::gcd(T.kv / T.cluster, p.pages.page_size) : T.kv / T.cluster;
   if (plan.copy_rows % 8 != 0) return {"attn.15", "the copy engine needs pages of 8 rows times a whole number"};
   plan.whole = !l.kv_starts && !l.kv_used && !p.pages.pages;
   for (auto s : {tensor_map(plan.q, p.q, 64), tensor_map(plan.k, p.k, plan.copy_rows), tensor_map(plan.v, p.v, plan.copy_rows), tensor_map(plan.o, p.o, 16), tensor_map(plan.o_row, p.o, 1)})
     if (!s) return s;
   int const rows = int(p.q.extent[2]);
-  index const blocks = l.q_starts ? index(rows / T.q) + l.count : ceil_div(rows, T.q);
+  index const blocks = l.q_starts ? index(rows / plan.rows) + l.count : ceil_div(rows, plan.rows);
   plan.slices = l.q_starts ? p.heads() : p.slices();
   if (blocks * plan.slices > 0x3fffffff) return {"attn.13", "more than 2^30 blocks of queries in one launch"};
   plan.blocks = int(blocks);
@@ -66,7 +69,7 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
   auto const sharing = [&](int megabytes) { return int(min(max((index(megabytes) << 20) / kv_bytes, index(1)) * p.group(), index(plan.slices))); };
   plan.last_first = masked;
   // blocks of different lengths, and few: a larger last section has enough short ones to fill what the longest leave uneven
-  bool const level = masked && plan.items() < 11 * processors;
+  bool const level = masked && plan.items() < 11 * processors / T.cluster;
   plan.section = sharing(8), plan.tail = (plan.slices - (level ? sharing(48) : 1)) / plan.section * plan.section;
   return {};
 }
@@ -80,6 +83,8 @@ status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Varia
   using Tuning = std::conditional_t<std::is_same_v<Table, tuned_sm90> && !keeps_all<Variant>, tuned_sm90_masked, Table>;
   constexpr attention_shape S{D, sizeof(E), Dv};
   constexpr attention_tile T = Tuning{}(S, sm_90a);
+  if constexpr (std::is_same_v<Table, tuned_sm90> && std::is_same_v<Variant, full> && tuned_sm90_long{}(S, sm_90a) != T)
+    if (min(p.q.extent[2], p.k.extent[2]) >= 4096 && !p.lengths.q_starts && !p.lengths.kv_starts) return attention_sm90<D, Dv, tuned_sm90_long>(where, p, variant);
   if (auto s = p.check(); !s) return s;
   if (auto s = explain(fits_wgmma(T, S, sm_90a)); !s) return s;
   if (p.slices() == 0 || p.q.extent[2] == 0) return {};
@@ -99,8 +104,8 @@ status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Varia
   if (e == cudaSuccess && code.binaryVersion < 90) return {"attn.18", "this program holds no sm_90a code for this board"};
   if (e == cudaSuccess) e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, smem);
   if (e == cudaSuccess) {
-    kernel<<<min(plan.items(), processors), 128 + 32 * T.warps, smem, where.stream>>>(plan, variant);
-    e = cudaGetLastError();
+    auto const blocks = unsigned(min(plan.items(), processors / T.cluster) * T.cluster);
+    return detail::launch_clusters(where, {}, T.cluster, kernel, blocks, 128 + 32 * T.warps, smem, plan, variant);
   }
   return explain(e);
 }

@@ -15,11 +15,15 @@ struct sm90_consumer {
   using storage = sm90_storage<T, D, Dv, E>;
   static constexpr bool take_turns = storage::groups > 2;   // on the tensor cores: three warpgroups gain, two do not
   static constexpr bool apart = rows_apart(T, storage::shape);  // masks and tiles to skip are those of our own rows
+  static constexpr bool skips = apart || T.cluster > 1;         // and at least those of our block
+  static constexpr bool sums_tell = apart && (D <= 64 || keeps_all<Variant>);  // that a maximum is to move; else the scores are asked first
   static constexpr bool exponentials_first = Dv > 128 && !storage::ahead;  // before the wait for O: gained where that is long
   sm90_plan<E> const& plan;
   Variant const& variant;
   storage& smem;
-  int const group, part = storage::ahead ? group : 0;  // part: of Q, which comes as a whole or for each warpgroup
+  int const group;
+  int const rank = T.cluster > 1 ? ptx::cluster_rank() : 0;
+  int const part = storage::ahead ? group : 0;  // part: of Q, which comes as a whole or for each warpgroup
 
   ring_at<storage::q_stages> q{};
   ring_at<T.stages> k{}, v{};
@@ -37,6 +41,10 @@ struct sm90_consumer {
 
   SMALTI_D int row() const { return 64 * group + 16 * (ptx::warp() % 4); }  // of this warp, in the block
   SMALTI_D void release(uint64_t* empty) const { ptx::mbarrier_arrive_if(ptx::lane() == 0, empty); }
+  SMALTI_D void release_all(uint64_t* empty) const {  // K and V, which blocks of a cluster fetch for each other
+    if constexpr (T.cluster > 1) ptx::mbarrier_arrive_if(ptx::lane() < T.cluster, empty, ptx::lane() % T.cluster);
+    else release(empty);
+  }
   SMALTI_D float factor() const {  // turns a score into a power of two; a variant that leaves scores alone costs nothing
     return 1.4426950408889634f * (leaves_scores<Variant> ? plan.problem.scale : 1.f);
   }
@@ -61,7 +69,8 @@ struct sm90_consumer {
       sm90_work const u{read(w.head), read(w.batch), read(w.q0), read(w.seq_q), read(w.seq_kv), read(w.row_q), 0, read(w.position)};
       if (storage::ahead) release(&smem.item_empty[numbers.stage]), numbers.advance();
       if (u.head < 0) return false;
-      item = {u.head, u.batch, u.row_q + u.q0, u.seq_q - u.q0}, walk = {variant, u, apart ? 64 * group : 0, apart ? 64 : T.q};
+      int const first = rank * u.template rows_of_block<T>(), rows = T.cluster > 1 ? min(u.template rows_of_block<T>(), u.seq_q - u.q0 - first) : u.seq_q - u.q0;
+      item = {u.head, u.batch, u.row_q + u.q0 + first, max(rows, 0)}, walk = {variant, u, first + (apart ? 64 * group : 0), apart ? 64 : T.q};
       if (advance()) return skip(), true;
       store_nothing();
       if (!storage::ahead) release(&smem.q_empty[q.stage][part]), q.advance();
@@ -71,18 +80,18 @@ struct sm90_consumer {
   SMALTI_D void skip_keys() {
     my_turn(), your_turn();
     ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap), ptx::sync_warp();  // all lanes have seen it, before one lets it go
-    release(&smem.k_empty[k.stage]), k.advance();
+    release_all(&smem.k_empty[k.stage]), k.advance();
   }
   SMALTI_D void skip_values() {
     ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap), ptx::sync_warp();
-    release(&smem.v_empty[v.stage]), v.advance();
+    release_all(&smem.v_empty[v.stage]), v.advance();
   }
   /// On a causal mask's diagonal an item begins with tiles that the block's last rows need and ours do not. Their K is handed back at
   /// once, their V behind that of the item before; so they may not be more than the buffers. Never the last tile, nor one whose
   /// values have to be cleared by all.
   SMALTI_D void skip() {
-    if constexpr (apart && masks_interval<Variant>) {
-      if (idle() || (!plan.whole && (walk.j + 1) * T.kv > walk.seq_kv)) return;
+    if constexpr (skips && masks_interval<Variant>) {
+      if ((apart && idle()) || (!plan.whole && (walk.j + 1) * T.kv > walk.seq_kv)) return;
       int const needed = max(walk.end_of(variant, walk.q0 + walk.own + walk.rows - 1) - 1, walk.first);
       for (; walk.j > needed && skipped < T.stages; --walk.j, ++skipped) skip_keys();
       next = {walk.j, walk.masked(variant)};
@@ -97,12 +106,18 @@ struct sm90_consumer {
 
   // ---------------------------------------------------------------- the products
 
+  /// In a cluster, where Q has one buffer, the compiler does not see that all lanes agree about the buffers, and moves every address once more.
+  SMALTI_D static uint64_t operand(void const* smem, int panel = 16) {
+    uint64_t const x = ptx::wgmma_operand(smem, panel);
+    return storage::ahead && T.cluster > 1 ? (x & 0xffffffff00000000) | uint32_t(ptx::uniform(int(uint32_t(x)))) : x;
+  }
   SMALTI_D void start_scores() {  // S = Q Kᵀ
     ptx::pin(s.x);
     ptx::wgmma_fence();
+    uint64_t const a = operand(smem.q[q.stage][group]), b = operand(smem.k[k.stage]);
     SMALTI_UNROLL for (int d = 0; d < D / 16; ++d) {
-      uint64_t const a = ptx::wgmma_operand(smem.q[q.stage][group][d / 4]), b = ptx::wgmma_operand(smem.k[k.stage][d / 4]);
-      ptx::wgmma<E>(s.x, ptx::wgmma_advance(a, d % 4 * 32), ptx::wgmma_advance(b, d % 4 * 32), d > 0);
+      int const q_panel = d / 4 * int(sizeof(smem.q[0][0][0])), k_panel = d / 4 * int(sizeof(smem.k[0][0])), column = d % 4 * 32;
+      ptx::wgmma<E>(s.x, ptx::wgmma_advance(a, q_panel + column), ptx::wgmma_advance(b, k_panel + column), d > 0);
     }
     ptx::wgmma_commit();
   }
@@ -111,7 +126,7 @@ struct sm90_consumer {
   SMALTI_D void start_output() {
     ptx::pin(o.x), ptx::pin(p);
     ptx::wgmma_fence();
-    uint64_t const b = ptx::wgmma_operand(smem.v[v.stage], sizeof(smem.v[0][0]));
+    uint64_t const b = operand(smem.v[v.stage], sizeof(smem.v[0][0]));
     SMALTI_UNROLL for (int i = 0; i < T.kv / 16; ++i) ptx::wgmma_across<E>(o.x, p[i], ptx::wgmma_advance(b, i * 16 * 128), i > 0 || accumulate);
     ptx::wgmma_commit();
   }
@@ -130,13 +145,45 @@ struct sm90_consumer {
 
   // ---------------------------------------------------------------- the softmax
 
-  SMALTI_D bool probabilities() {  // S → P, m, l
-    s.q0 = walk.q0 + row(), s.k0 = tile.j * T.kv, s.head = item.head, s.batch = item.batch;
-    if constexpr (!leaves_scores<Variant>) s.for_each([&](float& x, score_at at) { x = variant.score(plan.problem.scale * x, at); });
-    if (tile.masked) mask();
-    bool const moved = softmax.step(s, factor());
+  template <bool Fresh>
+  SMALTI_D bool probabilities() {  // S → P, m, l; whether O is to be multiplied by `decay`
+    float sum[2];
+    rewrite();
+    bool moved = Fresh || (sums_tell ? softmax.unseen : softmax.behind(s, factor()));
+    if (moved) softmax.raise(s, factor());
+    softmax.exponentials(s, factor(), sum);
+    if (!Fresh && sums_tell && !moved && softmax.outgrown(sum)) {
+      moved = true;
+      if (!softmax.lower(s, sum)) scores_again(), rewrite(), softmax.raise(s, factor()), softmax.exponentials(s, factor(), sum);
+    }
+    softmax.l[0] += sum[0], softmax.l[1] += sum[1];
     if constexpr (has_weight<Variant>) s.for_each([&](float& x, score_at at) { x = variant.weight(x, at); });
     return moved;
+  }
+  SMALTI_D void rewrite() {  // the variant's scores
+    s.q0 = walk.q0 + walk.own + row() - (apart ? 64 * group : 0), s.k0 = tile.j * T.kv, s.head = item.head, s.batch = item.batch;
+    if constexpr (!leaves_scores<Variant>) s.for_each([&](float& x, score_at at) { x = variant.score(plan.problem.scale * x, at); });
+    if (tile.masked) mask();
+  }
+  /// S = Q Kᵀ once more, warp by warp and out of device memory: the buffers belong to others by now, and a product of the warpgroup's
+  /// under a branch would cost every step. Rows and keys that are not there are others: nobody uses them. Short rather than fast.
+  SMALTI_D void scores_again() {
+    auto const& p = plan.problem;
+    int const lane = ptx::lane(), head = ptx::pin(item.head), first = p.kv_first(item.batch), batch = p.lengths.kv_starts ? 0 : item.batch;
+    auto const pair = [](E const* at, int d) { return *reinterpret_cast<uint32_t const*>(at + d); };
+    auto const q_row = [&](int r) { return &p.q(batch_of(item), head, item.row + max(min(row() + lane / 4 + r, item.rows - 1), 0), 2 * (lane % 4)); };
+    E const *const q0 = q_row(0), *const q8 = q_row(8);
+    #pragma unroll 1
+    for (int n = 0; n < T.kv / 8; ++n) {
+      int const key = min(tile.j * T.kv + 8 * n + lane / 4, walk.seq_kv - 1), page = p.pages.page_size;
+      E const* const k = p.pages.pages ? &p.k(p.pages.pages[index(item.batch) * p.pages.max_pages + key / page], head / p.group(), key % page, 2 * (lane % 4))
+                                       : &p.k(batch, head / p.group(), first + key, 2 * (lane % 4));
+      float x[4] = {};
+      #pragma unroll 1
+      for (int d = 0; d < D; d += 16) ptx::mma_m16n8k16<E>(x, {pair(q0, d), pair(q8, d), pair(q0, d + 8), pair(q8, d + 8)}, pair(k, d), pair(k, d + 8));
+      SMALTI_UNROLL for (int i = 0; i < T.kv / 8; ++i)
+        SMALTI_UNROLL for (int c = 0; c < 4; ++c) s.x[i][c] = i == n ? x[c] : s.x[i][c];
+    }
   }
   SMALTI_D void mask() {
     if constexpr (masks_interval<Variant>) {
@@ -160,8 +207,8 @@ struct sm90_consumer {
   // ---------------------------------------------------------------- the result
 
   SMALTI_D exp2_softmax::ending ending(exp2_softmax const& of, int r, int head) const {
-    if constexpr (has_sink<Variant>) return of.finish(r, factor(), variant.sink(head));
-    else return of.finish(r, factor());
+    if constexpr (has_sink<Variant>) return of.finish(r, variant.sink(head));
+    else return of.finish(r);
   }
 
   /// O / l. Each warp lays its 16 rows out in shared memory, and the copy engine takes them away until the next item's end. Where
@@ -232,15 +279,15 @@ struct sm90_consumer {
     release_keys(more);
     auto const before = softmax;
     if (Fresh) softmax = {};
-    bool const moved = probabilities();
+    bool const moved = probabilities<Fresh>();
     if (exponentials_first) ptx::pin(s.x), ptx::know(softmax.l[0] + softmax.l[1]);
     ptx::wgmma_wait<0>(), ptx::pin(o.x), ptx::pin(p);
-    if (any) release(&smem.v_empty[v.stage]), v.advance();
+    if (any) release_all(&smem.v_empty[v.stage]), v.advance();
     pack();
     if constexpr (Fresh) {
       if (any) store(before);
       out = item;
-      for (; apart && skipped > 0; --skipped) skip_values();
+      for (; skips && skipped > 0; --skipped) skip_values();
       clear_values();
     } else if (moved) {
       SMALTI_UNROLL for (int r = 0; r < 2; ++r) o.map(r, [f = softmax.decay[r]](float x) { return f * x; });
@@ -261,17 +308,17 @@ struct sm90_consumer {
     tile = next;
     bool const more = advance();
     ptx::wgmma_wait<1>(), ptx::pin(o.x), ptx::pin(p);
-    if (any) release(&smem.v_empty[v.stage]), v.advance(), store(softmax);
+    if (any) release_all(&smem.v_empty[v.stage]), v.advance(), store(softmax);
     ptx::wgmma_wait<0>(), ptx::pin(s.x);
     release_keys(more);
     softmax = {}, out = item, accumulate = false;
-    probabilities(), pack();
-    for (; apart && skipped > 0; --skipped) skip_values();
+    probabilities<true>(), pack();
+    for (; skips && skipped > 0; --skipped) skip_values();
     clear_values();
     return more;
   }
   SMALTI_D void release_keys(bool more) {  // and Q behind its last: the next may come, long before our end
-    release(&smem.k_empty[k.stage]), k.advance();
+    release_all(&smem.k_empty[k.stage]), k.advance();
     ptx::mbarrier_arrive_if(ptx::lane() == 0 && !more, &smem.q_empty[q.stage][part]);
   }
 

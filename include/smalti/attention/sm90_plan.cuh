@@ -1,6 +1,7 @@
 #pragma once
 // What the parts of Hopper's engine share: the launch's plan, shared memory, and the order in which tiles are visited.
 
+#include "../cuda/ptx_cluster.cuh"
 #include "../cuda/ptx_sm90.cuh"
 #include "compose.hpp"
 #include "problem.hpp"
@@ -8,13 +9,17 @@
 
 namespace smalti::detail {
 
-/// One block of queries of one (sequence, head).
+/// One block of queries of one (sequence, head), or a cluster's.
 struct sm90_work {
   int head, batch = 0;           ///< head −1: nothing more
   int q0 = 0;                    ///< first query
   int seq_q = 0, seq_kv = 0;     ///< rows of the sequence
   int row_q = 0, row_kv = 0;     ///< where it begins in Q and O · in K and V
   int position = 0;              ///< of its first query among the keys
+
+  /// Of each block of a cluster: the last rows of a sequence are dealt out evenly.
+  template <attention_tile T>
+  SMALTI_D int rows_of_block() const { return T.cluster == 1 ? T.q : min(T.q, round_up(ceil_div(seq_q - q0, T.cluster), 64)); }
 };
 
 /// What the host prepares for one launch.
@@ -22,7 +27,7 @@ template <class E>
 struct sm90_plan {
   CUtensorMap q, k, v, o, o_row;  ///< o_row: a row at a time
   attention_problem<E> problem;
-  int rows;                 ///< of a block of queries
+  int rows;                 ///< of a block of queries, of all blocks of a cluster
   int slices, blocks;       ///< batch × heads · blocks of queries of each; packed queries: heads · blocks of all sequences
   int section;              ///< slices whose K and V share the L2 cache
   int tail;                 ///< from this slice on, a multiple of `section`, all are one section
@@ -68,6 +73,8 @@ struct sm90_storage {
   uint64_t q_full[q_stages][q_parts], q_empty[q_stages][q_parts];
   uint64_t k_full[T.stages], k_empty[T.stages], v_full[T.stages], v_empty[T.stages];
   uint64_t item_full[2], item_empty[2];  // used where they travel ahead
+  uint64_t drawn_full, drawn_empty;      // used in a cluster: the first block draws, and tells the others
+  int drawn;
   sm90_work item[2];
 
   /// By one thread. Full: the producer arrives, and bytes · empty: consumer warps arrive.
@@ -75,10 +82,11 @@ struct sm90_storage {
     for (int i = 0; i < q_stages; ++i)
       for (int g = 0; g < q_parts; ++g) ptx::mbarrier_init(&q_full[i][g], 1), ptx::mbarrier_init(&q_empty[i][g], T.warps / q_parts);
     for (int i = 0; i < T.stages; ++i) {
-      ptx::mbarrier_init(&k_full[i], 1), ptx::mbarrier_init(&k_empty[i], T.warps);
-      ptx::mbarrier_init(&v_full[i], 1), ptx::mbarrier_init(&v_empty[i], T.warps);
+      ptx::mbarrier_init(&k_full[i], 1), ptx::mbarrier_init(&k_empty[i], T.warps * T.cluster);
+      ptx::mbarrier_init(&v_full[i], 1), ptx::mbarrier_init(&v_empty[i], T.warps * T.cluster);
     }
     for (int i = 0; i < 2; ++i) ptx::mbarrier_init(&item_full[i], 1), ptx::mbarrier_init(&item_empty[i], T.warps);
+    ptx::mbarrier_init(&drawn_full, 1), ptx::mbarrier_init(&drawn_empty, 1);
   }
 };
 
@@ -96,13 +104,14 @@ struct ring_at {
 template <attention_tile T, class Variant>
 struct sm90_walk {
   int q0 = 0, seq_kv = 0;          ///< first query's position · keys
-  int own = 0, rows = T.q;         ///< the rows whose masks count: from q0 + own on
+  static constexpr int span = T.q * T.cluster;
+  int own = 0, rows = span;        ///< the rows whose masks count: from q0 + own on
   int first = 0, j = -1;           ///< below this tile the mask keeps nothing · the tile to visit; < 0: no more
   int whole_begin, whole_end;      ///< tiles that need no mask, where the mask is an interval
 
   sm90_walk() = default;
-  SMALTI_D sm90_walk(Variant const& variant, sm90_work const& w, int own = 0, int rows = T.q) : q0(w.position + w.q0), seq_kv(w.seq_kv), own(own), rows(rows) {
-    first = max(keys_of(variant, q0).begin, 0) / T.kv, j = end_of(variant, q0 + T.q - 1);
+  SMALTI_D sm90_walk(Variant const& variant, sm90_work const& w, int own = 0, int rows = span) : q0(w.position + w.q0), seq_kv(w.seq_kv), own(own), rows(rows) {
+    first = max(keys_of(variant, q0).begin, 0) / T.kv, j = end_of(variant, q0 + span - 1);
     auto const low = keys_of(variant, q0 + own), high = keys_of(variant, q0 + own + rows - 1);
     whole_begin = ceil_div(max(high.begin, 0), T.kv), whole_end = max(min(seq_kv, low.end), 0) / T.kv;
   }
@@ -111,7 +120,7 @@ struct sm90_walk {
   SMALTI_D explicit operator bool() const { return j >= 0; }
   SMALTI_D void advance(Variant const& variant) {
     for (--j; j >= first; --j)
-      if (masks_interval<Variant> || covers(variant, 0, T.q) != cover::none) return;
+      if (masks_interval<Variant> || covers(variant, 0, span) != cover::none) return;
     j = -1;
   }
   SMALTI_D bool masked(Variant const& variant) const {

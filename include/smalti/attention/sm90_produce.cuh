@@ -12,18 +12,26 @@ struct sm90_producer {
   sm90_plan<E> const& plan;
   Variant const& variant;
   storage& smem;
+  int const rank = T.cluster > 1 ? ptx::cluster_rank() : 0;
 
   ring_at<storage::q_stages> q{};
   ring_at<T.stages> k{}, v{};
   ring_at<2> item{};
   struct keys { int row, head, batch, count; } last_of{};  // where an item's K and V are
+  int drawn = 0;                                           // parity
   int last = -1;                                           // the tile whose K is on its way and whose V is not
 
   template <int Panels>
   SMALTI_D void fetch(E (&to)[Panels][T.kv][64], CUtensorMap const& map, uint64_t* full, keys const& of, int j) const {
     if (plan.problem.pages.pages) return fetch_pages(to, map, full, of, j * T.kv);
     ptx::mbarrier_arrive_expecting(full, sizeof(to));
-    SMALTI_UNROLL for (int c = 0; c < Panels; ++c) ptx::tma_load(to[c], &map, full, 64 * c, of.row + j * T.kv, of.head, of.batch);
+    if constexpr (T.cluster > 1) {
+      constexpr int share = T.kv / T.cluster;
+      SMALTI_UNROLL for (int c = 0; c < Panels; ++c)
+        ptx::tma_load_multicast(to[c][rank * share], &map, full, 64 * c, of.row + j * T.kv + rank * share, of.head, of.batch, (1 << T.cluster) - 1);
+    } else {
+      SMALTI_UNROLL for (int c = 0; c < Panels; ++c) ptx::tma_load(to[c], &map, full, 64 * c, of.row + j * T.kv, of.head, of.batch);
+    }
   }
   /// A page after the other. Behind the last key there may be none: what is in its place must not count.
   template <int Panels>
@@ -54,7 +62,7 @@ struct sm90_producer {
     if (w.head >= 0)  // Q's buffer is not free yet: let it wait nearer
       for (int g = 0; g < storage::groups; ++g)
         SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
-          ptx::tma_prefetch(&plan.q, 64 * c, w.row_q + w.q0 + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
+          ptx::tma_prefetch(&plan.q, 64 * c, w.row_q + w.q0 + rank * w.template rows_of_block<T>() + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
   }
   SMALTI_D void fetch_q(sm90_work const& w) {
     constexpr int groups = storage::groups / storage::q_parts;
@@ -66,14 +74,32 @@ struct sm90_producer {
       ptx::mbarrier_arrive_expecting(full, groups * sizeof(smem.q[0][0]));
       for (int g = part * groups; g < (part + 1) * groups; ++g)
         SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
-          ptx::tma_load(smem.q[q.stage][g][c], &plan.q, full, 64 * c, w.row_q + w.q0 + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
+          ptx::tma_load(smem.q[q.stage][g][c], &plan.q, full, 64 * c, w.row_q + w.q0 + rank * w.template rows_of_block<T>() + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
     }
     q.advance();
   }
 
+  /// The next item, the same for all blocks of a cluster.
+  SMALTI_D int draw(int clusters) {
+    if (rank == 0) {
+      int const i = int(atomicAdd(plan.ticket, 1u)) + clusters;
+      if constexpr (T.cluster > 1) {
+        ptx::mbarrier_wait(&smem.drawn_empty, drawn ^ 1);
+        ptx::mbarrier_send(&smem.drawn, i, &smem.drawn_full, 1), drawn ^= 1;
+      }
+      return i;
+    }
+    ptx::mbarrier_arrive_expecting(&smem.drawn_full, 4);
+    ptx::mbarrier_wait(&smem.drawn_full, drawn), drawn ^= 1;
+    int const i = *static_cast<int volatile*>(&smem.drawn);
+    ptx::mbarrier_arrive_if(true, &smem.drawn_empty, 0);
+    return i;
+  }
+
   SMALTI_D void run() {
-    int i = blockIdx.x;
-    for (; i < plan.items(); i = plan.ticket ? int(atomicAdd(plan.ticket, 1u) + gridDim.x) : i + gridDim.x) {
+    int const clusters = gridDim.x / T.cluster;
+    int i = blockIdx.x / T.cluster;
+    for (; i < plan.items(); i = plan.ticket ? draw(clusters) : i + clusters) {
       auto const w = plan.item(i);
       if (w.q0 >= w.seq_q) continue;
       auto const& p = plan.problem;
@@ -92,7 +118,7 @@ struct sm90_producer {
     }
     fetch_last_v();
     // each block draws one ticket too many; the last of them clears the counter for the next launch
-    if (plan.ticket && i == plan.items() + int(gridDim.x) - 1) atomicExch(plan.ticket, 0u);
+    if (rank == 0 && plan.ticket && i == plan.items() + clusters - 1) atomicExch(plan.ticket, 0u);
     if (storage::ahead) announce({-1});
     else fetch_q({-1});
   }

@@ -6,43 +6,64 @@
 
 namespace smalti::detail {
 
-/// P = 2^(c·S − c·m), one FFMA and one ex2 each, c = scale · log₂e > 0. The sums stay one per thread until the end: they are
-/// linear, so the four lanes that share a row may add theirs then. m need not be the true maximum, only near it: it moves when a
-/// score passes it by 2^8, so O is rescaled a few times a row instead of every tile, and lanes agree on it only then. f32 sums
-/// and the relative precision of 16 bits do not notice a factor of 256.
+/// P = 2^(c·S − m), one FFMA and one ex2 each, c = scale · log₂e > 0. m need not be c · the largest score so far, only near it: after an
+/// item's first tile nobody looks for a maximum. Where scores have outgrown m the sums of P tell, which are needed anyway; f32 sums and
+/// the relative precision of 16 bits do not notice a factor of 2^12. The sums stay one per thread until the end: they are linear, so
+/// the four lanes that share a row may add theirs then.
 struct exp2_softmax {
-  static constexpr float slack = 8.f;  // log₂ of the largest P
-  float m[2] = {-INFINITY, -INFINITY}, l[2] = {}, decay[2] = {1.f, 1.f};
+  static constexpr float most = 0x1p12f;    // sum of P in a thread's part of a row of a tile
+  static constexpr float none = -0x1p126f;  // below every score, and 2^(−∞ − none) is 0: a row without keys needs no test
+  float m[2] = {none, none}, l[2] = {}, decay[2] = {1.f, 1.f};
+  bool unseen = true;                       // some row of this warp has had no key yet
 
-  /// S → P. True if any row of this warp wants O multiplied by `decay`.
+  /// m = c · the largest score so far, of S as well. decay: what O is to be multiplied by.
   template <int N>
-  SMALTI_D bool step(warp_block<N>& s, float c) {
-    float const top[2] = {s.own_max(0), s.own_max(1)};
-    bool const moved = ptx::any(c * (top[0] - m[0]) > slack || c * (top[1] - m[1]) > slack);
-    if (moved)
-      SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
-        float const before = m[r];
-        m[r] = fmaxf(before, s.over_row(top[r], [](float a, float b) { return fmaxf(a, b); }));
-        decay[r] = before == m[r] ? 1.f : ptx::exp2_approx(c * (before - m[r]));
-        l[r] *= decay[r];
-      }
+  SMALTI_D void raise(warp_block<N> const& s, float c) {
     SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
-      float const shift = m[r] == -INFINITY ? 0.f : c * m[r];  // a row without any key yet
-      s.map(r, [=](float x) { return ptx::exp2_approx(fmaf(c, x, -shift)); });
-      float sum[2] = {};
-      SMALTI_UNROLL for (int n = 0; n < N / 8; ++n) sum[0] += s.x[n][2 * r], sum[1] += s.x[n][2 * r + 1];
-      l[r] += sum[0] + sum[1];
+      float const before = m[r];
+      m[r] = fmaxf(before, c * s.over_row(s.own_max(r), [](float a, float b) { return fmaxf(a, b); }));
+      decay[r] = ptx::exp2_approx(before - m[r]);
+      l[r] *= decay[r];
     }
-    return moved;
+    unseen = ptx::any(m[0] == none || m[1] == none);
   }
+  /// Whether scores of S have outgrown m.
+  template <int N>
+  SMALTI_D bool behind(warp_block<N> const& s, float c) const {
+    return ptx::any(fmaf(c, s.own_max(0), -m[0]) > 8.f || fmaf(c, s.own_max(1), -m[1]) > 8.f);
+  }
+  /// S → P. sum: of this thread's columns.
+  template <int N>
+  SMALTI_D void exponentials(warp_block<N>& s, float c, float (&sum)[2]) const {
+    SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
+      s.map(r, [&, shift = m[r]](float x) { return ptx::exp2_approx(fmaf(c, x, -shift)); });
+      float part[2] = {};
+      SMALTI_UNROLL for (int n = 0; n < N / 8; ++n) part[0] += s.x[n][2 * r], part[1] += s.x[n][2 * r + 1];
+      sum[r] = part[0] + part[1];
+    }
+  }
+  /// Some row of this warp has outgrown m: P, sum and m by powers of two, which is exact. False: by too much, or P holds NaN.
+  template <int N>
+  SMALTI_D bool lower(warp_block<N>& p, float (&sum)[2]) {
+    constexpr float too_much = 0x1p100f;  // the inverse must be a normal number
+    if (ptx::any(!(sum[0] < too_much && sum[1] < too_much))) return false;
+    SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
+      float const top = p.over_row(p.own_max(r), [](float a, float b) { return fmaxf(a, b); });
+      float const up = top > 1.f ? ceilf(__log2f(top)) : 0.f;
+      decay[r] = ptx::exp2_approx(-up), m[r] += up, l[r] *= decay[r], sum[r] *= decay[r];
+      p.map(r, [f = decay[r]](float x) { return f * x; });
+    }
+    return true;
+  }
+  SMALTI_D bool outgrown(float const (&sum)[2]) const { return ptx::any(!(sum[0] <= most && sum[1] <= most)); }
 
   /// What one row of O is multiplied by at its end, and its log-sum-exp. `sink`: a logit without a value, −∞ for none.
   struct ending { float inverse, logsumexp; };
-  SMALTI_D ending finish(int r, float c, float sink = -INFINITY) const {
+  SMALTI_D ending finish(int r, float sink = -INFINITY) const {
     constexpr float log2e = 1.4426950408889634f;
     float sum = l[r] + ptx::shfl_xor(l[r], 1);
     sum += ptx::shfl_xor(sum, 2);
-    float top = m[r] == -INFINITY ? -INFINITY : c * m[r], share = 1.f;
+    float top = m[r], share = 1.f;
     if (sink != -INFINITY) {
       float const before = top;
       top = fmaxf(top, log2e * sink), share = ptx::exp2_approx(before - top);

@@ -37,7 +37,7 @@ SMALTI_HD constexpr misfit fits_wgmma(attention_tile t, attention_shape s, arch 
   if (s.elem_bytes != 2 || s.head_dim % 32 != 0 || s.head_dim < 64 || s.head_dim > 256) return misfit::head_dim;
   if (s.values() != 64 && s.values() != 96 && s.values() != 128 && s.values() != 192 && s.values() != 256) return misfit::head_dim;
   if (t.kv % 16 != 0 || t.kv < 64 || t.kv > 192) return misfit::kv_rows;  // the wgmma widths that ptx_wgmma.cuh spells out
-  if (t.q != 16 * t.warps || (t.warps != 8 && t.warps != 12 && t.warps != 16)) return misfit::q_rows;
+  if (t.cluster < 1 || t.cluster > 2 || t.q != 16 * t.warps || (t.warps != 8 && t.warps != 12 && t.warps != 16)) return misfit::q_rows;
   if (registers_wgmma(t, s) > (t.warps == 8 ? 208 : t.warps == 12 ? 136 : 80)) return misfit::registers;
   if (t.stages < 2 || smem_bytes_wgmma(t, s, 1) > a.smem) return misfit::shared_memory;
   return misfit::none;
@@ -53,6 +53,16 @@ struct tuned_sm90 {
     if (s.head_dim <= 192 && s.values() <= 128) return {.q = 128, .kv = 96, .stages = 2, .warps = 8};      // H200 · 13.0 · 2026-11 · 648, 560
     if (s.head_dim <= 192) return {.q = 128, .kv = 80, .stages = 2, .warps = 8};                           // H200 · 13.0 · 2026-11 · 647, 558
     return {.q = 128, .kv = 80, .stages = 2, .warps = 8};                                                  // H200 · 13.0 · 2026-11 · 668, 565
+  }
+};
+
+/// Without a mask, from 4096 queries and keys on: two blocks that fetch K and V for each other take half of them out of the L2 cache, and
+/// with it a tenth of the power; shorter, they wait for each other too often.
+struct tuned_sm90_long {
+  SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
+    attention_tile t = tuned_sm90{}(s, a);
+    if (s.head_dim == s.values() && (s.head_dim == 128 || s.head_dim == 256)) t.cluster = 2;  // H200 · 13.0 · 2026-11 · S 4096, 16384: D 128 +2, +5 %; D 256 +4, +4 %
+    return t;
   }
 };
 

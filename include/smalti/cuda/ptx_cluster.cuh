@@ -3,6 +3,7 @@
 
 #include "ptx.cuh"
 
+#if !defined(SMALTI_PTX_EMULATOR)
 namespace smalti::ptx {
 
 SMALTI_D int cluster_rank() {
@@ -104,3 +105,4 @@ SMALTI_D void await_mail(uint64_t* bar) {
 }
 
 }  // namespace smalti::ptx
+#endif

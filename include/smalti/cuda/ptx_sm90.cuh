@@ -31,6 +31,17 @@ SMALTI_D void mbarrier_init_fence() { asm volatile("fence.mbarrier_init.release.
 SMALTI_D void mbarrier_arrive_if(bool on, uint64_t* bar) {
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %1, 0; @p mbarrier.arrive.shared::cta.b64 _, [%0]; }" ::"r"(smem_address(bar)), "r"(int(on)) : "memory");
 }
+/// The same at the barrier that block `rank` of the cluster has where this one has `bar`.
+SMALTI_D void mbarrier_arrive_if(bool on, uint64_t* bar, int rank) {
+  asm volatile("{ .reg .pred p; .reg .b32 at; setp.ne.b32 p, %2, 0; mapa.shared::cluster.u32 at, %0, %1; @p mbarrier.arrive.shared::cluster.b64 _, [at]; }"
+               ::"r"(smem_address(bar)), "r"(rank), "r"(int(on)) : "memory");
+}
+/// A word to where block `rank` has `to`; its barrier counts the four bytes (PTX ISA 9.0, st.async).
+SMALTI_D void mbarrier_send(int* to, int x, uint64_t* bar, int rank) {
+  asm volatile("{ .reg .b32 to, bar; mapa.shared::cluster.u32 to, %0, %3; mapa.shared::cluster.u32 bar, %2, %3;\n"
+               "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [to], %1, [bar]; }"
+               ::"r"(smem_address(to)), "r"(x), "r"(smem_address(bar)), "r"(rank) : "memory");
+}
 SMALTI_D void mbarrier_arrive_expecting(uint64_t* bar, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(smem_address(bar)), "r"(bytes) : "memory");
 }
@@ -51,6 +62,11 @@ SMALTI_D uint64_t once_policy() {
 SMALTI_D void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c, int r, int h, int b, uint64_t policy) {
   asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%3,%4,%5,%6}], [%2], %7;"
                ::"r"(smem_address(smem)), "l"(map), "r"(smem_address(bar)), "r"(c), "r"(r), "r"(h), "r"(b), "l"(policy) : "memory");
+}
+/// The box to the same place in every block of `mask`, whose barriers at the place of `bar` count its bytes.
+SMALTI_D void tma_load_multicast(void* smem, CUtensorMap const* map, uint64_t* bar, int c, int r, int h, int b, unsigned short mask) {
+  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3,%4,%5,%6}], [%2], %7;"
+               ::"r"(smem_address(smem)), "l"(map), "r"(smem_address(bar)), "r"(c), "r"(r), "r"(h), "r"(b), "h"(mask) : "memory");
 }
 /// Asks for the box in the L2 cache.
 SMALTI_D void tma_prefetch(CUtensorMap const* map, int c, int r, int h, int b) {
@@ -106,7 +122,8 @@ SMALTI_D void know(float x) { asm volatile("{ .reg .pred p; setp.lt.f32 p, %0, 0
 /// eight rows 1024 bytes apart, `panel` bytes from one panel to the next. The base must be 1024-byte aligned.
 /// Only an operand that is read transposed and is wider than one panel uses `panel`.
 SMALTI_D uint64_t wgmma_operand(void const* smem, int panel = 16) {
-  return uint64_t(smem_address(smem) >> 4) | uint64_t(panel >> 4) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
+  uint32_t const at = smem_address(smem) & 0x3ffff;  // above: in a cluster, which block's
+  return uint64_t(at >> 4) | uint64_t(panel >> 4) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
 }
 /// The operand `bytes` further on. Inside a row, steps of 32 bytes (k16) are allowed: the hardware swizzles the address.
 SMALTI_D uint64_t wgmma_advance(uint64_t operand, int bytes) {  // the address is in the lower half, and nothing carries out of it
@@ -129,6 +146,11 @@ template <int N>
 SMALTI_D void pin(uint32_t (&r)[N][4]) {
   SMALTI_UNROLL for (int n = 0; n < N; ++n)
     asm volatile("" : "+r"(r[n][0]), "+r"(r[n][1]), "+r"(r[n][2]), "+r"(r[n][3])::"memory");
+}
+/// x, of which the compiler knows no more: what follows from it stays where it is written.
+SMALTI_D int pin(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
 }
 
 }  // namespace smalti::ptx
