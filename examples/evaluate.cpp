@@ -3,6 +3,7 @@
 
 #include "evaluate/asking.hpp"
 #include "evaluate/compare.hpp"
+#include "evaluate/forced.hpp"
 #include "evaluate/journal.hpp"
 #include "evaluate/report.hpp"
 #include "evaluate/retrieving.hpp"
@@ -40,7 +41,7 @@ struct library {
 };
 
 /// Asks what the journal does not hold yet; interrupted, it leaves the journal as far as it came.
-void ask_all(smalti::on_cpu const& where, run_options const& o, std::vector<question const*> const& asked, library const* from, journal& kept) {
+void ask_all(smalti::on_cpu const& where, run_options const& o, std::vector<question> const& questions, std::vector<question const*> const& asked, library const* from, journal& kept) {
   std::vector<question const*> open;
   for (auto const* q : asked)
     if (!kept.find(q->id)) open.push_back(q);
@@ -57,6 +58,7 @@ void ask_all(smalti::on_cpu const& where, run_options const& o, std::vector<ques
       smalti::ranking const by = o.retrieval == "dense" ? smalti::ranking::meaning : o.retrieval == "bm25" ? smalti::ranking::words : smalti::ranking::fused;
       if (o.source == passage_source::retrieved) found = smalti::retrieve(where, from->store, from->encoder, q.text, {.k = o.passages, .by = by, .per_document = 2}, &spent);
       if (o.source == passage_source::oracle) found = oracle_passages(where, from->store, from->encoder, q, o.passages);
+      if (o.source == passage_source::wrong) found = oracle_passages(where, from->store, from->encoder, another(questions, q), o.passages);
       auto const r = ask(generator, q, found, o, budget, count, spent);
       stop_if_interrupted();  // an answer that was cut short is not kept
       kept.append(json_of(r));
@@ -67,7 +69,10 @@ void ask_all(smalti::on_cpu const& where, run_options const& o, std::vector<ques
   // Greedy, so the answers are the same every time. 64: what a chat layout adds to two turns, generously.
   smalti::chat_generator<smalti::on_cpu> const generator{model, smalti::chat_template::load(o.model.directory), {.max_tokens = o.max_tokens, .sampling = {.seed = o.seed}},
                                                          [](std::string_view) { return interrupted() == 0; }};
-  all(generator, model.cache.capacity() - o.max_tokens - 64, [&](std::string_view t) { return generator.count(t); });
+  int const budget = model.cache.capacity() - o.max_tokens - 64;
+  auto const count = [&](std::string_view t) { return generator.count(t); };
+  if (o.forced) return all(compelled_generator(generator), budget, count);
+  all(generator, budget, count);
 }
 
 int evaluate(run_options& o) {
@@ -77,6 +82,7 @@ int evaluate(run_options& o) {
   if (o.model.directory.empty() == o.remote.url.empty()) throw CLI::ValidationError("--model", "expected either --model or --url");
   if (!o.remote.url.empty() && o.remote.model.empty()) throw CLI::ValidationError("--url", "expected --url-model with it");
   if (o.needs_documents() && (o.encoder.empty() || o.documents.empty())) throw CLI::ValidationError("--documents", "expected --encoder and --documents, or --no-passages");
+  if (o.forced && !o.remote.url.empty()) throw CLI::ValidationError("--forced", "expected --model with it: a server's probabilities cannot be changed");
   if (!o.remote.url.empty()) (void)endpoint(o.remote);  // refused now, and not after the index was made
   auto const questions = read_questions(o.questions);
   auto const asked = selected(questions, o);
@@ -113,7 +119,7 @@ int evaluate(run_options& o) {
     auto const rankings = rank_documents(where, from->store, from->encoder, with_documents, [&](int done) { stop_if_interrupted(), bar.update(done); });
     if (!with_documents.empty()) retrieval = summarise(rankings, with_documents, how);
   }
-  ask_all(where, o, asked, from ? &*from : nullptr, kept);
+  ask_all(where, o, questions, asked, from ? &*from : nullptr, kept);
 
   // Scored from the journal, so that a finished run is scored again by a newer program without asking again.
   std::vector<scored> all;
@@ -212,7 +218,7 @@ int main(int argc, char** argv) {
   CLI::App app("Evaluates a language model on a question set, with passages from documents or without.", "evaluate");
   add_footer(app, footer);
   run_options o;
-  bool oracle = false, none = false;
+  bool oracle = false, wrong = false, none = false;
   add_model(app, o.model), add_context(app, o.model);
   app.get_option("--model")->required(false);
   app.add_option("--url", o.remote.url, "An OpenAI-compatible server instead of --model; OPENAI_API_KEY is sent where it is set")->type_name("http://…/v1");
@@ -224,17 +230,20 @@ int main(int argc, char** argv) {
   app.add_option("--out", o.out, "Folder for the journal, result.json and report.html")->required()->type_name("DIR");
   app.add_option("--retrieval", o.retrieval, "Ranking that the passages come from: dense, bm25 or fused")->check(one_of({"dense", "bm25", "fused"}))->type_name("KIND")->capture_default_str();
   auto* const with_oracle = app.add_flag("--oracle-passages", oracle, "Give the passages of the documents that hold the answer");
-  app.add_flag("--no-passages", none, "Give no passages; needs no documents")->excludes(with_oracle);
+  auto* const with_wrong = app.add_flag("--wrong-passages", wrong, "Give the passages of another question, which hold no answer")->excludes(with_oracle);
+  app.add_flag("--no-passages", none, "Give no passages; needs no documents")->excludes(with_oracle)->excludes(with_wrong);
+  app.add_flag("--forced", o.forced, "Let no answer begin as a refusal does: what the model says where it would decline");
   app.add_option("--passages", o.passages, "Passages given to the model at most")->check(whole(1, 50))->type_name("N")->capture_default_str();
   app.add_option("--max-tokens", o.max_tokens, "Length of an answer at most")->check(whole(1, 100000))->type_name("TOKENS")->capture_default_str();
   app.add_option("--abstain-below", o.abstain, "Best similarity under which the model is not asked (retrieved passages only)")->check(within(-1, 1))->capture_default_str();
   app.add_option("--system", o.system, "Instruction before the passages; default: the library's, or \"Answer the question.\" without passages")->type_name("TEXT");
   app.add_option("--only", o.only, "Only questions of this category; several widen the choice")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name("CATEGORY");
+  app.add_option("--kind", o.kinds, "Only questions of this kind: text, numeric, code or unanswerable; several widen the choice")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->check(one_of({"text", "numeric", "code", "unanswerable"}))->type_name("KIND");
   app.add_option("--limit", o.limit, "That many questions, drawn by the seed; 0: all")->check(whole(0, 1 << 30))->type_name("N")->capture_default_str();
   app.add_option("--seed", o.seed, "Of --limit and of the intervals")->type_name("N")->capture_default_str();
   app.add_flag("--restart", o.restart, "Forget what the journal in --out holds");
   return run(app, argc, argv, [&] {
-    o.source = oracle ? passage_source::oracle : none ? passage_source::none : passage_source::retrieved;
+    o.source = oracle ? passage_source::oracle : wrong ? passage_source::wrong : none ? passage_source::none : passage_source::retrieved;
     o.remote.max_tokens = o.max_tokens, o.remote.seed = (long long)(o.seed >> 1);
     return evaluate(o);
   });

@@ -1,5 +1,5 @@
 #pragma once
-// One run over a question set: settings that identify it, passages of three sorts (retrieved, those that hold the answer, none), and the replies.
+// One run over a question set: settings that identify it, passages of four sorts (retrieved, those that hold the answer, another question's, none), and the replies.
 
 #include <filesystem>
 #include <smalti/rag.hpp>
@@ -10,24 +10,27 @@
 
 namespace evaluation {
 
-enum class passage_source { retrieved, oracle, none };
+enum class passage_source { retrieved, oracle, wrong, none };
 
 struct run_options {
   examples::model_options model;
   endpoint_options remote;
   std::string encoder, documents, index, questions, out, system;
-  std::vector<std::string> only;
+  std::vector<std::string> only, kinds;
   std::string retrieval = "fused";
   passage_source source = passage_source::retrieved;
   int limit = 0, passages = 4, max_tokens = 200;
   float abstain = smalti::answer_options{}.abstain_below;
   uint64_t seed = 1;
-  bool restart = false;
+  bool restart = false, forced = false;
 
   bool needs_documents() const { return source != passage_source::none; }
   /// With passages the words that the default model was trained on; without, none that speak of passages.
   std::string instruction() const { return !system.empty() ? system : needs_documents() ? smalti::rag_system : "Answer the question."; }
-  char const* source_name() const { return source == passage_source::retrieved ? "retrieved" : source == passage_source::oracle ? "oracle" : "none"; }
+  char const* source_name() const {
+    constexpr char const* names[] = {"retrieved", "oracle", "wrong", "none"};
+    return names[int(source)];
+  }
 };
 
 /// Tells files apart without reading gigabytes: FNV-1a over name, size and up to 1 MiB of both ends.
@@ -64,6 +67,7 @@ inline json settings_of(run_options const& o, std::string const& documents_hash)
     s["model"] = o.model.directory, s["model_hash"] = model_fingerprint(o.model.directory), s["weights"] = o.model.weights, s["context"] = o.model.context;
     s["adapters"] = o.model.adapters;
   } else s["url"] = o.remote.url, s["url_model"] = o.remote.model;
+  if (o.forced) s["forced"] = true;
   if (!o.needs_documents()) return s;
   s["passage_limit"] = o.passages, s["documents"] = documents_hash;
   if (o.source == passage_source::retrieved) {
@@ -73,12 +77,15 @@ inline json settings_of(run_options const& o, std::string const& documents_hash)
   return s;
 }
 
-/// Those that --only and --limit leave, in the order of the file. A limited set is drawn by the seed, so that it is no beginning of a file.
+/// Whether a list names it; an empty list leaves the choice open.
+inline bool among(std::vector<std::string> const& names, std::string const& name) { return names.empty() || std::find(names.begin(), names.end(), name) != names.end(); }
+
+/// Those that --only, --kind and --limit leave, in the order of the file. A limited set is drawn by the seed, so that it is no beginning of a file.
 inline std::vector<question const*> selected(std::vector<question> const& all, run_options const& o) {
   std::vector<question const*> some;
   for (auto const& q : all)
-    if (o.only.empty() || std::find(o.only.begin(), o.only.end(), q.category) != o.only.end()) some.push_back(&q);
-  if (some.empty()) throw std::runtime_error(o.questions + ": expected questions of the category asked for, found none");
+    if (among(o.only, q.category) && among(o.kinds, q.answerable() ? q.kind : "unanswerable")) some.push_back(&q);
+  if (some.empty()) throw std::runtime_error(o.questions + ": expected questions of the category and kind asked for, found none");
   if (o.limit <= 0 || o.limit >= int(some.size())) return some;
   random_source draw(o.seed);
   for (std::size_t i = some.size(); i > 1; --i) std::swap(some[i - 1], some[draw.below(i)]);
@@ -105,6 +112,17 @@ inline std::vector<smalti::passage> oracle_passages(smalti::on_cpu const& where,
   smalti::retrieve_options how{.k = most};
   if (!q.documents.empty()) how.by = smalti::ranking::meaning, how.candidates = 1000, how.filter = {.ids = q.documents};
   return smalti::retrieve(where, from, encoder, q.text, how);
+}
+
+/// The next question of the category that is about other documents; the first of all where there is none.
+inline question const& another(std::vector<question> const& all, question const& q) {
+  std::size_t const at = std::size_t(&q - all.data());
+  for (std::size_t i = 1; i < all.size(); ++i) {
+    auto const& other = all[(at + i) % all.size()];
+    auto const shared = [&](auto const& d) { return std::find(q.documents.begin(), q.documents.end(), d) != q.documents.end(); };
+    if (other.category == q.category && !other.documents.empty() && std::none_of(other.documents.begin(), other.documents.end(), shared)) return other;
+  }
+  return all.front();
 }
 
 /// Asks one question; `found` are its passages. A generator turns a prompt into text, `count` a text into its number of tokens.

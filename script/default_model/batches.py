@@ -3,7 +3,7 @@ import multiprocessing, os, pathlib, queue, random, time
 
 import numpy as np
 
-turns = 5                      # most questions about one set of passages
+turns = 7                      # most questions about one set of passages
 handbook_copies = 3            # in an epoch of text
 row = 2049                     # one token more than the context: inputs are [:-1], targets [1:]
 weights = {"text": 10, "prompt": 3, "answer": 100}      # loss weights in hundredths for the second stage
@@ -59,20 +59,23 @@ def pack(samples, pad):
     return tokens, weight
 
 
-def worker(part, parts, corpus, tokenizer_file, hints, folder, seed, text_ready, rows_ready, stop):
+def worker(part, parts, corpora, tokenizer_file, hints, folder, seed, asked, text_ready, rows_ready, stop):
+    """corpora: the corpus that questions are asked of, and more text or None; asked: whether samples are wanted."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.nice(10)      # the compiler goes first
     from tokenizers import Tokenizer
     import handbook, mix, samples
     tokenizer = Tokenizer.from_file(tokenizer_file)
-    documents = list(samples.read(corpus, "train", part, parts))
+    documents = list(samples.read(corpora[0], "train", part, parts))
+    wide = list(samples.read(corpora[1], "train", part, parts)) if corpora[1] else []
     source, number = mix.Mix(documents, seed * 1000 + part, **hints), 0
     path = pathlib.Path(folder) / f"text-{part}.npy"
     # Every worker's share of the text holds its share of the handbook, some times over.
     book = [{"title": title, "text": text} for n, (title, _, text) in enumerate(source.book.documents.values()) if n % parts == part]
-    np.save(path, text_stream(tokenizer, documents + book * handbook_copies, seed + part))
+    np.save(path, text_stream(tokenizer, documents + wide + book * handbook_copies, seed + part))
     text_ready.put(str(path))
     pad = tokenizer.token_to_id("<|pad|>")
-    while not stop.is_set():
+    while asked and not stop.is_set():
         tokens, weight = pack(encode(tokenizer, [source.sample(turns) for _ in range(400)], samples.prompt), pad)
         path = pathlib.Path(folder) / f"rows-{part}-{number}.npz"
         np.savez(path, tokens=tokens, weight=weight)
@@ -83,13 +86,13 @@ def worker(part, parts, corpus, tokenizer_file, hints, folder, seed, text_ready,
 class Supply:
     """Starts the workers and hands out rows: text rows in epochs, answer rows fresh while there are any, else seen ones."""
 
-    def __init__(self, corpus, tokenizer_file, hints, folder, workers, seed):
+    def __init__(self, corpora, tokenizer_file, hints, folder, workers, seed, samples=True):
         context = multiprocessing.get_context("spawn")
         self.text_ready, self.rows_ready, self.stop = context.Queue(), context.Queue(), context.Event()
         self.random, self.workers = np.random.default_rng(seed), workers
         self.text, self.order, self.at, self.epochs = None, None, 0, 0
         self.fresh, self.seen, self.made, self.repeated = [], [], 0, 0
-        self.processes = [context.Process(target=worker, daemon=True, args=(i, workers, corpus, tokenizer_file, hints, folder, seed,
+        self.processes = [context.Process(target=worker, daemon=True, args=(i, workers, corpora, tokenizer_file, hints, folder, seed, samples,
                                                                             self.text_ready, self.rows_ready, self.stop)) for i in range(workers)]
         for p in self.processes:
             p.start()

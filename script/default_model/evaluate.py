@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Answers held-out samples and handbook questions with a checkpoint in transformers and scores them.
 
-    evaluate.py --model DIR --corpus corpus.jsonl.xz --handbook examples/data/handbook [--count 300] [--out FILE]
+    evaluate.py --model DIR [--count 100] [--out FILE]      the hand-written questions that training holds out
 
 Exact: the answer is the reference, word for word, citation aside. F1: SQuAD token F1. Cited: the citation is the reference's.
-The handbook questions are evaluation only; no training data holds the handbook.
 """
 import argparse, collections, json, pathlib, random, re, time
 
@@ -150,11 +149,11 @@ def main_from_training(weights, c, options, examples, book, log):
     tokenizer = Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
     model = build({k: v.float().cpu() for k, v in weights.items()}, c)
     model = model.to("cpu" if options.toy else "cuda", torch.float32 if options.toy else torch.bfloat16).eval()
-    tests = book.phrase_tests(random.Random(3))[:8 if options.toy else None]
+    tests = book.phrase_tests(random.Random(3))[:8 if options.toy else options.brief]
     held_out, phrase_records = phrases(model, tokenizer, tests)
     log(event="held-out questions", weights="nf4", took=round(time.time() - begin, 1), **held_out)
     figures, records, book = {}, [], []
-    if not options.brief:
+    if options.brief is None:
         figures, records, book = score(model, tokenizer, [(c, t[:1], k) for c, t, k in examples], handbook_samples(options.handbook)[:2 if options.toy else None])
         log(event="answers", weights="nf4", took=round(time.time() - begin, 1), **figures)
     (options.out / "generations.json").write_text(json.dumps({"figures": figures | held_out, "handbook": book, "samples": records, "held out": phrase_records}, indent=1, ensure_ascii=False))
@@ -164,23 +163,24 @@ def main_from_training(weights, c, options, examples, book, log):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", type=pathlib.Path, required=True)
-    parser.add_argument("--corpus", type=pathlib.Path, required=True)
-    parser.add_argument("--handbook", type=pathlib.Path, default=pathlib.Path("examples/data/handbook"))
-    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--model", type=pathlib.Path, required=True, help="a directory that quantise.py or train.py has written")
+    parser.add_argument("--tokenizer", type=pathlib.Path, help="default: the model's directory")
+    parser.add_argument("--count", type=int, help="only that many of the questions")
+    parser.add_argument("--bf16", action="store_true", help="the weights as they are, not rounded to NF4")
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
     from tokenizers import Tokenizer
-    from transformers import AutoModelForCausalLM
-    tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
-    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()
-    source = samples.Samples(list(samples.read(options.corpus, "valid")), 77)
-    figures, records, book = score(model, tokenizer, [source.sample() for _ in range(options.count)], handbook_samples(options.handbook))
+    import handbook, nf4
+    from model import shape
+    tokenizer = Tokenizer.from_file(str((options.tokenizer or options.model) / "tokenizer.json"))
+    weights = {k: nf4.round_trip(v[None])[0] if v.dim() == 2 and "embed" not in k and not options.bf16 else v for k, v in nf4.read(options.model).items()}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = build(weights, shape).to(device, torch.bfloat16 if device == "cuda" else torch.float32).eval()
+    tests = handbook.Handbook(random.Random(3)).phrase_tests(random.Random(3))[:options.count]
+    figures, records = phrases(model, tokenizer, tests)
     print(json.dumps(figures, indent=1))
-    for r in book:
-        print(f"{'+' if r['right'] else '-'}{'+' if r['cited'] else '-'} {r['question']} -> {r['answer']}")
     if options.out:
-        options.out.write_text(json.dumps({"figures": figures, "handbook": book, "samples": records}, indent=1, ensure_ascii=False))
+        options.out.write_text(json.dumps({"figures": figures, "held out": records}, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -135,7 +135,8 @@ def exchanged(rng, texts, vocabulary):
 
 
 class Handbook:
-    def __init__(self, rng, folder=root / "examples/data/handbook", written=pathlib.Path(__file__).parent / "written.jsonl", held_out=(), pairs=None):
+    def __init__(self, rng, folder=root / "examples/data/handbook", written=pathlib.Path(__file__).parent / "written.jsonl", held_out=(), near=()):
+        """near: rows of near.py with a document of the handbook."""
         self.rng, self.documents, self.pages, self.by_document = rng, {}, [], collections.defaultdict(list)
         rows = [json.loads(l) for l in (root / "examples/data/questions.jsonl").read_text().splitlines()]
         self.guard = overlap.Guard([r["question"] for r in rows])
@@ -161,12 +162,12 @@ class Handbook:
             self.vocabulary[next((e for e in ("ing", "ed", "ly", "s") if w.endswith(e)), "")].append(w)
         self.index = Index([p.title + " " + p.title + "\n" + p.text for p in self.pages])
         self.held_out = set(held_out)
-        self.written, self.pairs = collections.defaultdict(list), collections.defaultdict(list)
-        for line in pathlib.Path(pairs).read_text().splitlines() if pairs else ():
-            row = json.loads(line)
-            self.pairs[row["d"]].append((row["a"], row["s"]))
+        self.written = collections.defaultdict(list)
+        self.near = collections.defaultdict(list)
+        for row in near:
+            self.near[row["d"]].append((row["a"], row["q"]))
         self.dropped, self.development = 0, []
-        self.phrases, self.held_phrases, self.elsewhere = collections.defaultdict(list), [], []
+        self.held_phrases, self.elsewhere = [], []
         if pathlib.Path(written).exists():
             self.read_written(written)
             self.read_short(pathlib.Path(__file__).parent / "short.jsonl")
@@ -187,7 +188,8 @@ class Handbook:
                 self.written[row["d"]].append((answer, asked))
 
     def read_short(self, file):
-        """Hand-written questions with the phrase that answers: {"d", "a" as above, "q": question, "s": phrase}."""
+        """Hand-written questions with the phrase that answers: {"d", "a" as above, "q": question, "s": phrase}; trained on with the sentence as the answer."""
+        untouched = {(d, a) for d, a, _ in self.development}
         for number, line in enumerate(pathlib.Path(file).read_text().splitlines()):
             row = json.loads(line)
             answer = self.locate(row["d"], row["a"])
@@ -195,10 +197,10 @@ class Handbook:
                 raise SystemExit(f"{file}: {row['d']} holds no sentence that begins {row['a']!r}")
             if self.forbidden(row["q"]) or self.gives_away(row["d"], answer):
                 self.dropped += 1
-            elif number % development == development - 1:
+            elif number % development == development - 1 or (row["d"], answer) in untouched:
                 self.held_phrases.append((row["d"], answer, row["q"], row["s"]))
             else:
-                self.phrases[row["d"]].append((answer, row["q"], row["s"]))
+                self.written[row["d"]].append((answer, [row["q"]]))
 
     def locate(self, document, start):
         for p in self.by_document[document]:
@@ -219,7 +221,7 @@ class Handbook:
         """Indices of pages as retrieval would give them: the nearest with some noise, at most two of a document; `need` among them."""
         rng, scores = self.rng, self.index.near(question)
         best = max(scores.values(), default=1)
-        if need is not None and rng.random() < (0.25 if short.enabled else 0.15):
+        if need is not None and rng.random() < 0.25:
             # The oracle's passages: those of the right document alone.
             own = list(self.by_document[self.pages[need].document])
             picked = own if len(own) <= most else list(dict.fromkeys([need] + rng.sample(own, most - 1)))
@@ -245,30 +247,16 @@ class Handbook:
 
     # Questions ----------------------------------------------------------------------------------------------------------------------
 
-    def definition(self, page):
-        """What something is, answered by all of the sentence that defines it, or None."""
-        found = [(s, m) for s in page.sentences if (m := re.match(r"(An? |The )?([A-Za-z][\w' -]{2,45}?)(?: \([\w/]+\))? is (?:an?|the) \w+ .{30,}", s))]
-        if not found:
-            return None
-        s, m = self.rng.choice(found)
-        name = m[2] if m[2][:2].isupper() else questions.lower_first(m[2])
-        what = (m[1].lower() if m[1] else "") + name
-        return self.rng.choice([f"What is {what}?", f"What is {what}?", f"What is {what}?", f"Explain {name}.", f"Define {name}.", f"What is meant by {name}?", f"What does {name} mean?"]), s, s
-
     def worked(self, page):
         """A figure asked for by repeating what is given: the sentences before it, as a person would restate them."""
         rng, lines = self.rng, page.sentences
         found = []
         for i, s in enumerate(lines):
             for m in re.finditer(r"(?:^|, (?:so|and|which means that)? ?|because )(?:[Tt]he|[Ii]ts|[Aa]n?) ([a-zA-Z][\w' -]{2,60}?) (is|are|was|falls to|rises to|becomes|equals|add up to|comes to|amounts to|of .{3,40}? is) (?:about |only |exactly )?([$€£]?\d[\d.,]*)", s):
-                found.append((i, m[1], m.start(3)))
+                found.append((i, m[1]))
         if not found:
             return None
-        i, what, at = rng.choice(found)
-        # What a computation comes to stands at its end; else the figure itself answers.
-        last = re.search(r", (?:which|that) is ([$€£]?\d[\d,]*(?:\.\d+)?(?:%| \w+)?)\.$", lines[i])
-        value = short.quantity.match(lines[i], at)
-        brief = last[1] if last and ", so " not in lines[i][at:] else value[0].strip() if value and not re.match(r" [*/^+-] ", lines[i][value.end():]) else None
+        i, what = rng.choice(found)
         what = re.sub(r"^(a|an|the) ", "", what)
         ask = rng.choice([f"What is the {what}?", f"How high is the {what}?", f"What {what} results?", f"How much is the {what}?", f"Work out the {what}.", f"What does the {what} come to?",
                           f"Calculate the {what}.", f"Which {what} follows?", f"How large is the {what}?", f"What is the {what} then?"])
@@ -281,7 +269,7 @@ class Handbook:
                 if rng.random() < 0.3:
                     told = told.replace("%", " percent")
                 ask = f"{told} {ask}"
-        return (ask, lines[i], brief) if brief else (ask, lines[i])
+        return ask, lines[i]
 
     def program(self, page):
         code = self.rng.choice(page.codes)[1]
@@ -310,25 +298,18 @@ class Handbook:
         return rng.choice(asks), code
 
     def ask(self, page):
-        """(question, sentence or code that answers) about a page, or None; a third member is the phrase of the sentence."""
+        """(question, sentence or code that answers) about a page, or None."""
         rng, draw = self.rng, self.rng.random()
         if page.codes and draw < 0.1:
             return self.program(page)
-        if short.enabled and draw > 0.95 and (made := self.definition(page)):
-            return made
-        brief = [p for p in self.phrases[page.document] if p[0] in page.text] if short.enabled else []
-        if brief and draw < 0.28:
-            a, q, s = rng.choice(brief)
-            return self.named(q, page.title), a, s
         own = [(a, q) for a, asked in self.written[page.document] if a in page.text for q in asked]
-        if own and draw < (0.75 if short.enabled else 0.65):
+        if own and draw < 0.5:
             a, q = rng.choice(own)
             return self.named(q, page.title), a
-        alike = [pair for pair in self.pairs[page.document] if pair[0] in page.text]
-        if alike and rng.random() < 0.4:
-            a, s = rng.choice(alike)
-            q = questions.from_sentence(s, "", rng, s)
-            return (q, a) if q else None
+        alike = [(a, asked) for a, asked in self.near[page.document] if a in page.text]
+        if alike and rng.random() < 0.35:
+            a, asked = rng.choice(alike)
+            return self.named(rng.choice(asked), page.title), a
         if page.codes and rng.random() < 0.25:
             return self.about_code(page) if rng.random() < 0.2 else self.program(page)
         if rng.random() < 0.25 and (made := self.worked(page)):
@@ -352,7 +333,7 @@ class Handbook:
                 q = re.sub(rf"\b{long}\b", abbreviation, q, flags=re.I) if rng.random() < 0.5 else re.sub(rf"\b{abbreviation}\b", long, q)
         if rng.random() < 0.55:
             q = reword(q, rng)
-        if short.enabled and rng.random() < 0.2:
+        if rng.random() < 0.1:
             q = thinned(q, rng)
         return questions.disguise(" ".join(q.split()), rng, title if rng.random() < 0.5 else "")
 
@@ -369,7 +350,7 @@ class Handbook:
             if self.forbidden(first):
                 continue
             picked = self.context(first, need)
-            turns, sources = [(first, self.brief(made), made[1])], [self.pages[need]]
+            turns, sources = [(first, made[1])], [self.pages[need]]
             for _ in range(2 * most_turns):
                 if len(turns) >= most_turns:
                     break
@@ -377,8 +358,8 @@ class Handbook:
                 if page.document in self.held_out or not (more := self.ask(page)):
                     continue
                 q = self.style(more[0], page.title)
-                if more[1] not in [s for _, _, s in turns] and not self.forbidden(q):
-                    turns.append((q, self.brief(more), more[1])); sources.append(page)
+                if more[1] not in [a for _, a in turns] and not self.forbidden(q):
+                    turns.append((q, more[1])); sources.append(page)
             texts = [self.pages[p].text for p in picked]
             if sum(map(len, texts)) > 6500:
                 continue
@@ -386,13 +367,13 @@ class Handbook:
             flat = [self.pages[p].title for p in picked] + texts + [t for turn in turns for t in turn]
             if rng.random() < 0.4:
                 flat = scrambled(rng, flat)
-            if rng.random() < 0.55:
+            if rng.random() < 0.4:
                 flat = exchanged(rng, flat, self.vocabulary)
             titles, texts, rest = flat[:count], flat[count:2 * count], flat[2 * count:]
-            rest = [re.sub(r"(\d),000\b(?!,)", r"\1k", t) if i % 3 == 0 and rng.random() < 0.3 else t for i, t in enumerate(rest)]
+            rest = [re.sub(r"(\d),000\b(?!,)", r"\1k", t) if i % 2 == 0 and rng.random() < 0.3 else t for i, t in enumerate(rest)]
             cited = []
-            for (q, a, s), page in zip(zip(rest[::3], rest[1::3], rest[2::3]), sources):
-                holder = next((i for i, t in enumerate(texts, 1) if s in t), None)
+            for (q, a), page in zip(zip(rest[::2], rest[1::2]), sources):
+                holder = next((i for i, t in enumerate(texts, 1) if a in t), None)
                 if holder is None and a.startswith("```"):
                     holder = next((i for i, p in enumerate(picked, 1) if self.pages[p] is page), None)
                 if holder is None or self.forbidden(q):
@@ -401,10 +382,6 @@ class Handbook:
             if cited:
                 return list(zip(titles, texts)), cited, "book"
         return None
-
-    def brief(self, made):
-        """The answer to be given: the written phrase, else the one that the rules find, else all of the sentence."""
-        return made[2] if len(made) > 2 and short.enabled else short.derive(made[0], made[1]) or made[1]
 
     def phrase_tests(self, rng):
         """Held-out questions with the texts that count as answers: (context, question, [phrase, sentence], right number)."""

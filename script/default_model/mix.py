@@ -3,22 +3,21 @@
 
     mix.py --corpus corpus.jsonl.xz --show 20
 """
-import argparse, json, pathlib, random
+import argparse, json, lzma, pathlib, random
 
-import handbook, questions, samples, short, tasks
+import handbook, questions, samples, tasks
 
-shares = dict(handbook=0.53, corpus=0.31, tasks=0.08, unanswered=0.03, bare=0.05)   # of samples
-second = dict(handbook=0.62, corpus=0.23, tasks=0.08, unanswered=0.02, bare=0.05)   # in the second stage
+shares = dict(handbook=0.43, corpus=0.37, tasks=0.07, unanswered=0.09, bare=0.04)   # of samples
 
 
 class Mix:
-    def __init__(self, documents, seed, held_out=(), synonyms=None, pairs=None, stage=1):
-        short.enabled = stage == 2
+    def __init__(self, documents, seed, held_out=(), synonyms=None, near=None):
         if synonyms:
             handbook.synonyms.update(json.loads(pathlib.Path(synonyms).read_text()))
         self.rng, self.seed = random.Random(seed), seed
-        self.corpus = samples.Samples(documents, seed, refusals=0.04)
-        self.book = handbook.Handbook(self.rng, held_out=held_out, pairs=pairs)
+        rows = [json.loads(line) for line in lzma.open(near, "rt")] if near else []
+        self.corpus = samples.Samples(documents, seed, refusals=0.06, near={r["a"].replace("`", ""): r["q"] for r in rows if "d" not in r})
+        self.book = handbook.Handbook(self.rng, held_out=held_out, near=[r for r in rows if "d" in r])
 
     def task(self):
         """A problem whose answer is computed; most with the handbook's nearest passages, as retrieval would add them."""
@@ -38,7 +37,7 @@ class Mix:
         return context, [(handbook.reword(q, self.rng) if self.rng.random() < 0.35 else q, a) for q, a in turns], kind
 
     def bare(self):
-        """A question without passages: the first stage answers from what it has read, the second says that it does not know (tasks aside)."""
+        """A question without passages: that the model does not know (tasks aside) is what a reader of documents should say."""
         rng = self.rng
         if rng.random() < 0.5:
             made = self.corpus.ask_corpus(self.corpus.passage())
@@ -47,10 +46,10 @@ class Mix:
             made = self.book.ask(page)
         if not made or self.book.forbidden(made[0]):
             return None
-        return [], [(questions.disguise(" ".join(made[0].split()), rng), samples.ignorance if short.enabled else made[1])], "bare"
+        return [], [(questions.disguise(" ".join(made[0].split()), rng), samples.ignorance)], "bare"
 
     def unanswered(self):
-        if short.enabled and self.rng.random() < 0.5:
+        if self.rng.random() < 0.4:
             q, context = self.book.open_question()
             return context, [(q, samples.refusal)], "unanswered"
         other = self.corpus.passage() if self.rng.random() < 0.7 else self.corpus.invented()[0]
@@ -64,7 +63,7 @@ class Mix:
     def sample(self, most_turns=1):
         """(context, [(question, answer)], kind)"""
         while True:
-            kind = self.rng.choices(list(shares), (second if short.enabled else shares).values())[0]
+            kind = self.rng.choices(list(shares), shares.values())[0]
             made = {"handbook": lambda: self.book.sample(most_turns), "corpus": lambda: self.documentation(most_turns), "tasks": self.task,
                     "unanswered": self.unanswered, "bare": self.bare}[kind]()
             if made:
@@ -75,12 +74,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--corpus", type=pathlib.Path, required=True)
     parser.add_argument("--synonyms", type=pathlib.Path)
-    parser.add_argument("--pairs", type=pathlib.Path)
+    parser.add_argument("--near", type=pathlib.Path)
     parser.add_argument("--show", type=int, default=20)
     parser.add_argument("--parts", type=int, default=15)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    source = Mix(list(samples.read(options.corpus, "train", 0, options.parts)), options.seed, synonyms=options.synonyms, pairs=options.pairs)
+    source = Mix(list(samples.read(options.corpus, "train", 0, options.parts)), options.seed, synonyms=options.synonyms, near=options.near)
     for _ in range(options.show):
         context, turns, kind = source.sample(4)
         print(f"--- {kind}: {[t for t, _ in context]}")

@@ -6,28 +6,11 @@ so the subject finds the passage but not the sentence; here only the predicate t
 import re
 
 import facts, language, questions
+from relations import relations
 
 adjectives = "partial covering nested recursive lazy static shared weak strong open closed floating fixed virtual temporary primary external internal double simple binary ordered hidden parallel deferred accrued intangible diluted revolving callable convertible zero-coupon unsecured operating".split()
 concepts = "index trigger view cursor closure iterator queue lock ledger dividend lease invoice stack heap tuple buffer token schema constraint key scan plan cache pool thread future stream filter mapping registry module package wrapper hook signal bond share option swap annuity provision reserve asset liability warrant goodwill budget forecast audit voucher tariff premium mandate covenant tranche journal column row table record query clause subselect sequence partition replica snapshot checkpoint savepoint rollback collation encoding parser lexer compiler linker descriptor metaclass mixin fixture mock".split()
 clause = re.compile(r"^((?:The |An? )?(?:[\w'-]+ ){1,4}?)(is|can|must|should|will|may|cannot|has|does not|[a-z]+s) (.{12,260})$")
-
-# (forms of a sentence, questions): {c} is the concept with article, {n} its bare name, {r} a borrowed noun phrase, {v} a clause, {k} code, {d} a number.
-relations = [
-    (["The {a}advantage of {c} is {r}.", "The {a}benefit of {c} is that it {v}."], ["What is the advantage of {c}?", "What is the benefit of {c}?", "Why should I use {c}?", "What is {c} good for?", "What are the advantages of {c}?"]),
-    (["The {a}drawback of {c} is {r}.", "A {a}disadvantage of {c} is that it {v}."], ["What is the disadvantage of {c}?", "What is the drawback of {c}?", "What speaks against {c}?", "What are the weak points of {c}?", "What is a limitation of {c}?"]),
-    (["The purpose of {c} is {r}.", "{C} serves as {r}."], ["What is the purpose of {c}?", "What is {c} used for?", "Why is there {c}?", "What does {c} serve as?"]),
-    (["The test for {c} is `{k}`.", "Whether {c} is present is tested with `{k}`."], ["How do I test for {c}?", "How can I check for {c}?", "How do you find out whether there is {c}?", "What is the test for {c}?"]),
-    (["The statement is `{k}`.", "{C} is created with `{k}`.", "The command `{k}` creates {c}."], ["How do I create {c}?", "Which statement creates {c}?", "Which command makes {c}?", "How is {c} created?", "What is the command for {c}?"]),
-    (["{C} takes {d} minutes.", "{C} needs about {d} days.", "After {d} months {c} has ended."], ["How long does {c} take?", "How much time does {c} need?", "When has {c} ended?", "How many days does {c} need?"]),
-    (["{C} is also called {o}.", "Another name for {c} is {o}.", "The full name of {c} is {o}."], ["What is another name for {c}?", "What is {c} also called?", "How else is {c} called?", "Is there a synonym for {c}?", "What is {o}?"]),
-    (["{C} keeps duplicates, while {o} removes them.", "Unlike {o}, {c} {v}.", "The difference between {c} and {o} is {r}.", "{C} {v}, whereas {o} does not."], ["What is the difference between {c} and {o}?", "How does {c} differ from {o}?", "What distinguishes {o} from {c}?", "{n} or {o}?"]),
-    (["{C} {v}, because {r} is needed.", "{C} {v}, since it would otherwise need {r}."], ["Why is it that {c} {v}?", "What is the reason why {c} {v}?", "Why does {c} do that: {v}?"]),
-    (["A common mistake with {c} is {r}.", "Beginners often forget that {c} {v}."], ["What is a common mistake with {c}?", "What do beginners forget about {c}?", "What goes wrong with {c}?", "Which error is often made with {c}?"]),
-    (["{C} ends with `{k}` and is undone with {K}.", "On {K}, {c} {v}."], ["What happens on {K}?", "What does {K} do?", "What is {K} for?", "How is {c} undone?"]),
-    (["At least {d} of them are needed for {c}.", "{C} allows at most {d} entries.", "A good value for {c} is {d}."], ["How many are needed for {c}?", "What is the limit of {c}?", "How many entries does {c} allow?", "What is a good value for {c}?"]),
-    (["It is used when {r} is at hand.", "Use {c} when {r} matters.", "{C} should be preferred when {r} is large."], ["When should I use {c}?", "When is {c} used?", "In which situation is {c} the right choice?", "When is {c} preferred?"]),
-    (["An example of {c} is {r}.", "Typical uses of {c} are {r} and {o}."], ["Give an example of {c}.", "What is an example of {c}?", "What are typical uses of {c}?", "Where is {c} used?"]),
-]
 
 
 class Mixer:
@@ -79,6 +62,7 @@ class Mixer:
         verbs = [p for p in r.sample(self.predicates, 8) if len(p.split()) < 16 and p.split()[0] in language.base_of]
         fill = dict(c=article, C=article[0].upper() + article[1:], n=name, a=r.choice(["", "", "great ", "main ", "chief ", "biggest "]), r=r.choice(self.phrases),
                     v=questions.cut(r.choice(verbs)) if verbs else "works", k=self.code(), K=r.choice(concepts).upper(), d=r.randrange(2, 500), o=self.name())
+        fill |= {upper: fill[upper.lower()][0].upper() + fill[upper.lower()][1:] for upper in "OR"}
         return r.choice(says).format(**fill), [q.format(**fill) for q in asks]
 
     def article(self, name=None):
@@ -96,7 +80,7 @@ class Mixer:
         for predicate in r.sample(self.predicates, r.randrange(2, 7)):
             if len(predicate.split()) < 40:
                 parts.append((f"{r.choice(forms)} {predicate}", None))
-        for _ in range(r.choice([0, 1, 2, 2, 3])):
+        for _ in range(r.choice([0, 1, 2, 3, 4])):
             parts.append(self.relation(article, name))
         head, tail = parts[:1], parts[1:]
         r.shuffle(tail)
@@ -111,7 +95,8 @@ class Mixer:
 
     def ask(self, title, parts):
         """(question, answer) about one sentence of an article, or None."""
-        s, asks = self.rng.choice(parts)
+        told = [p for p in parts if p[1]]
+        s, asks = self.rng.choice(told if told and self.rng.random() < 0.6 else parts)
         if asks is None:
             q = questions.from_sentence(s, "", self.rng, " ".join(t for t, _ in parts))
             return (q, s) if q and not questions.ambiguous(q, s, [t for t, _ in parts], self.rng) else None

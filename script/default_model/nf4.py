@@ -4,6 +4,7 @@ QLoRA (Dettmers et al. 2023, arXiv 2305.14314), sections 3 and 4; 8-bit dynamic 
 """
 import json
 
+import safetensors.torch
 import torch
 
 code = torch.tensor([-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
@@ -74,3 +75,10 @@ def restored(stored):
         elif not any(part in name for part in (".absmax", ".nested_", ".quant_")):
             out[name] = w.float()
     return out
+
+
+def read(folder):
+    """The weights of a directory that quantise.py (NF4) or train.py (bf16 shards) has written, as fp32."""
+    one = folder / "model.safetensors"
+    files = [one] if one.exists() else sorted(folder.glob("model-*-of-*.safetensors"))
+    return restored({k: v for file in files for k, v in safetensors.torch.load_file(file).items()})

@@ -13,6 +13,7 @@ class Passage:
     entries: list            # (term, description) of definition lists and dictionaries
     parts: list = dataclasses.field(default_factory=list)      # invented articles: (sentence, questions)
     named: bool = False      # questions must name the title, since similar articles answer them too
+    known: list = dataclasses.field(default_factory=list)      # sentences with questions in other words
 
 
 def fence(source):

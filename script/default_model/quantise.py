@@ -80,13 +80,13 @@ def main():
     report = {"parameters": sum(v.numel() for v in weights.values()), "bytes": sum(f.stat().st_size for f in options.out.iterdir()),
               "logits_relative_error_bf16_compute": ((a - b).norm() / b.norm()).item(),
               "top1_agreement": (a.argmax(-1) == b.argmax(-1)).float().mean().item()}
+    # The file's tensors, not the loaded modules': bitsandbytes may lay those out anew for the processor.
     import bitsandbytes.functional as bnb
-    worst = 0.0
-    for name, module in loaded.named_modules():
-        if hasattr(getattr(module, "weight", None), "quant_state"):
-            state = module.weight.quant_state
-            back = bnb.dequantize_4bit(module.weight.data, state).float()
-            worst = max(worst, (back.reshape(-1) - rounded[name + ".weight"].reshape(-1)).abs().max().item() / rounded[name + ".weight"].abs().max().item())
+    stored, worst = safetensors.torch.load_file(options.out / "model.safetensors"), 0.0
+    for name in (n for n in stored if n + ".absmax" in stored):
+        state = bnb.QuantState.from_dict({k: v for k, v in stored.items() if k.startswith(name + ".")}, device="cpu")
+        back = bnb.dequantize_4bit(stored[name], state).float()
+        worst = max(worst, (back.reshape(-1) - rounded[name].reshape(-1)).abs().max().item() / rounded[name].abs().max().item())
     report["largest_weight_difference"] = worst
     if options.corpus:
         stream = torch.from_numpy(batches.text_stream(tokenizer, samples.read(options.corpus, "valid"), 1)[:40 * 2048].astype("int64")).reshape(-1, 2048)

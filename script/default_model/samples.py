@@ -5,7 +5,7 @@
 """
 import argparse, json, lzma, pathlib, random, re
 
-import facts, language, mixture, passages, questions, short
+import facts, language, mixture, passages, questions
 
 system = "Answer the question from the passages. Cite them as [1]. If they do not hold the answer, say so."
 refusal = "The passages do not say."
@@ -35,8 +35,9 @@ def read(path, split, part=0, parts=1):
 class Samples:
     """An endless, seeded source of samples over a share of the corpus."""
 
-    def __init__(self, documents, seed, refusals=0.1):
-        self.rng, self.refusals = random.Random(seed), refusals
+    def __init__(self, documents, seed, refusals=0.1, near=None):
+        """near: sentence without code marks → questions in other words (near.py)."""
+        self.rng, self.refusals, self.near = random.Random(seed), refusals, near or {}
         self.documents = [d for d in documents if d["source"] not in dictionaries or self.rng.random() < 0.5]
         self.split = [None] * len(self.documents)
         self.mixer = mixture.Mixer(self.rng)
@@ -54,6 +55,7 @@ class Samples:
         if self.split[i] is None or self.rng.random() < 0.1:
             self.split[i] = passages.split(self.documents[i], self.rng)
             for p in self.split[i]:
+                p.known = [s for s in p.sentences if s.replace("`", "") in self.near]
                 for s in p.sentences:
                     self.mixer.learn(s, p.title)
         return self.split[i]
@@ -109,6 +111,9 @@ class Samples:
             return rng.choice(asks), code
         if not p.sentences:
             return None
+        if p.known and rng.random() < 0.75:
+            s = rng.choice(p.known)
+            return rng.choice(self.near[s.replace("`", "")]), s
         if kind > 0.95 and len(p.title.split()) < 7 and language.stems(p.title) & language.stems(p.sentences[0]):
             t, count = questions.lower_first(p.title), rng.choice([1, 1, 2, 3])
             ask = [f"What is {t}?", f"What are {t}?", f"How does {t} work?", f"What is {t} about?"] if count == 1 else \
@@ -165,6 +170,8 @@ class Samples:
         if not pages:
             return "text", None, [], []
         first = rng.choice(pages)
+        if self.near and rng.random() < 0.7:
+            first = rng.choice([p for p in pages if p.known] or pages)
         pool = [p for p in pages if p is not first]
         near = rng.sample(pool, min(len(pool), rng.randrange(count + 1)))
         while len(near) < count:
@@ -212,7 +219,6 @@ class Samples:
                 q, a = made
                 used.add(a)
                 if a != refusal:
-                    a = short.derive(q, a) or a
                     a += ("\n" if a.endswith("```") else " ") + f"[{context.index(p) + 1}]"
                 elif not turns:
                     kind = "refusal"

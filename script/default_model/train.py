@@ -5,7 +5,7 @@
 
 First the documentation text alone, then question–context–answer rows with some text; the schedule follows the clock, so that a faster
 or slower machine still ends in time: warm-up, constant rate, linear decay, and NF4 rounding of the weights over the last part.
-With --start the shipped NF4 weights are restored and the instruction training goes on from them (a second stage, as long as --until allows).
+With --start and the spans a run is a part of that: it goes on from another's weights, with new moments and a warm-up.
 Writes bf16 shards in the layout of transformers, log.jsonl, and the generations of evaluate.py.
 """
 import argparse, json, math, pathlib, tempfile, time
@@ -21,8 +21,7 @@ from optimiser import Optimiser
 # The base sees text alone; the instructed model goes on from its weights.
 shared = dict(rows=64, decay=0.05, text_share=0.1)
 phases = dict(base=dict(rate=3e-3, warmup=100, decay_from=0.5, nf4_from=0.85, floor=0.05),
-              instruct=dict(rate=2.5e-3, warmup=60, decay_from=0.4, nf4_from=0.85, floor=0.02),
-              more=dict(rate=1.5e-3, warmup=60, decay_from=0.15, nf4_from=0.8, floor=0.01))
+              instruct=dict(rate=2.5e-3, warmup=60, decay_from=0.4, nf4_from=0.85, floor=0.02))
 
 
 def rate_at(plan, step, progress):
@@ -33,7 +32,7 @@ def rate_at(plan, step, progress):
 class Run:
     def __init__(self, options):
         self.options, self.device = options, "cpu" if options.toy else "cuda"
-        self.hints = dict(synonyms=options.synonyms, pairs=options.pairs, stage=2 if options.start else 1)
+        self.hints = dict(synonyms=options.synonyms, near=options.near)
         self.log_file, self.start = open(options.out / "log.jsonl", "w"), time.time()
 
     def log(self, **values):
@@ -68,6 +67,15 @@ class Run:
             out.append(total / max(count, 1))
         return out
 
+    def compare(self, folders, text, packed):
+        """The held-out losses of other checkpoints on the same rows."""
+        mine = {k: v.clone() for k, v in self.model.state_dict().items()}
+        for folder in folders:
+            self.model.load_state_dict(nf4.read(folder))
+            a, b = self.validate(text, packed)
+            self.log(event="compared", model=str(folder), text_loss=a, answer_loss=b)
+        self.model.load_state_dict(mine)
+
     def save(self):
         """bf16 weights in shards below 16 MB, so that any of them can be moved around."""
         shards, size = [{}], 0
@@ -87,11 +95,13 @@ class Run:
         safetensors.torch.save_file(nf4.quantised(self.optimiser.state()), self.options.out / "base.safetensors", metadata={"format": "pt"})
 
     def held_out(self, tokenizer, corpus):
-        """Rows of validation text, rows of validation samples, and 300 plain samples for generation."""
+        """Rows of validation text, rows of validation samples, and 300 plain samples for generation; of text alone where no samples are trained on."""
         documents = list(samples.read(corpus, "valid"))
         stream = batches.text_stream(tokenizer, documents, 1)
         rows = min(self.rows * 4, (len(stream) - 1) // 2048)
         text = np.stack([stream[i * 2048:i * 2048 + 2049] for i in range(rows)])
+        if not self.options.seconds:
+            return (text, np.full(text.shape, 100, np.uint8)), (text[:0], text[:0]), [], None
         source = mix.Mix(documents, 77, **self.hints)
         made = [source.sample() for _ in range(60 if self.options.toy else 1000)]
         packed = batches.pack(batches.encode(tokenizer, made, samples.prompt), tokenizer.token_to_id("<|pad|>"))
@@ -105,13 +115,13 @@ class Run:
         self.begin = tokenizer.token_to_id("<|begin_of_text|>")
         self.rows = 2 if options.toy else shared["rows"]
         folder = tempfile.mkdtemp()
-        supply = batches.Supply(str(options.corpus), tokenizer_file, self.hints, folder, options.workers, options.seed)
+        supply = batches.Supply((options.corpus, options.wide), tokenizer_file, self.hints, folder, options.workers, options.seed, samples=bool(options.seconds))
         torch.manual_seed(options.seed)
         torch.set_float32_matmul_precision("high")
         c = toy if options.toy else shape
         self.model = Llama(c).to(device)
         if options.start:
-            self.model.load_state_dict(nf4.restored(safetensors.torch.load_file(options.start / "model.safetensors")))
+            self.model.load_state_dict(nf4.read(options.start))
         self.optimiser = Optimiser(self.model, shared["decay"])
         self.model.tables = rope_table(2048, c, device)
         self.make_mask = create_block_mask
@@ -130,13 +140,12 @@ class Run:
         self.log(event="compiled", parameters=parameters)
         text, packed, self.examples, self.book = self.held_out(tokenizer, options.corpus)
         self.log(event="validation", text_rows=len(text[0]), sample_rows=len(packed[0]))
+        self.compare(options.compare, text, packed)
         self.log(event="text", tokens=supply.load_text())
-        plan = (("base", options.base_seconds), ("instruct", options.seconds))
-        if options.start:
-            phases["more"]["rate"] = options.rate
-            plan = (("more", min(options.seconds, options.until - (time.time() - self.start))),)
-        for phase, seconds in plan:
-            self.phase(phase, seconds, supply, text, packed)
+        for phase, seconds, span in (("base", options.base_seconds, options.base_span), ("instruct", options.seconds, options.span)):
+            if not seconds:
+                continue
+            self.phase(phase, min(seconds, options.until - (time.time() - self.start)), span, supply, text, packed)
             figures = {}
             for name, quantised in (("bf16", False), ("nf4", True)):
                 self.optimiser.quantised = quantised
@@ -144,19 +153,25 @@ class Run:
                 a, b = self.validate(text, packed)
                 figures[name] = {"text_loss": a, "text_perplexity": math.exp(a), "answer_loss": b, "answer_perplexity": math.exp(b)}
             self.log(event="final", phase=phase, **figures)
-            self.save_base() if phase == "base" else self.save()
+            if phase == "base":
+                self.save_base()
+            self.save()
         supply.close()
+        if not options.seconds or options.brief == 0:
+            return
+        # Weights that are still to be decayed have not met the rounding yet.
+        self.optimiser.quantised = options.span[1] == 1
+        self.optimiser.publish()
         weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         del self.optimiser
         evaluate.main_from_training(weights, c, options, self.examples, self.book, self.log)
 
-    def phase(self, phase, seconds, supply, text, packed):
-        """Trains for `seconds`: text rows alone (base), or answer rows and some text (instruct)."""
+    def phase(self, phase, seconds, span, supply, text, packed):
+        """Trains for `seconds`: text rows alone (base), or answer rows and some text (instruct). span: the part of the schedule that they are."""
         options, plan = self.options, phases[phase]
         begin, step, tokens, running = time.time(), 0, 0, []
-        while (progress := (time.time() - begin) / seconds) < 1 and not (options.toy and step >= options.steps):
-            if options.toy:
-                progress = step / options.steps
+        while (done := (time.time() - begin) / seconds) < 1 and not (options.toy and step >= options.steps):
+            progress = span[0] + (span[1] - span[0]) * (step / options.steps if options.toy else done)
             if phase == "base":
                 rows = supply.text_rows(self.rows)
                 weight = np.full(rows.shape, 100, np.uint8)
@@ -190,17 +205,20 @@ def main():
     parser.add_argument("--corpus", type=pathlib.Path, required=True)
     parser.add_argument("--tokenizer", type=pathlib.Path, required=True)
     parser.add_argument("--synonyms", type=pathlib.Path, help="of synonyms.py; without it questions are reworded by the hand-made thesaurus alone")
-    parser.add_argument("--pairs", type=pathlib.Path, help="of pairs.py")
+    parser.add_argument("--near", type=pathlib.Path, help="of near.py, compressed by xz")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--handbook", type=pathlib.Path, default=pathlib.Path("examples/data/handbook"))
     parser.add_argument("--seconds", type=float, default=285, help="length of the instruction training")
     parser.add_argument("--base-seconds", type=float, default=175, help="length of the base's training before it")
-    parser.add_argument("--start", type=pathlib.Path, help="a shipped directory: no base, go on from these weights")
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate of a second stage")
-    parser.add_argument("--until", type=float, default=1e9, help="seconds after which the training of a second stage has ended, start-up included")
+    parser.add_argument("--start", type=pathlib.Path, help="a directory whose weights training goes on from")
+    parser.add_argument("--base-span", type=float, nargs=2, default=(0, 1), help="the part of the base's schedule that this run is")
+    parser.add_argument("--span", type=float, nargs=2, default=(0, 1), help="the part of the instruction training's schedule that this run is")
+    parser.add_argument("--wide", type=pathlib.Path, help="more text for the base, of which no question is asked")
+    parser.add_argument("--compare", type=pathlib.Path, nargs="*", default=(), help="directories whose held-out losses are printed, too")
+    parser.add_argument("--until", type=float, default=1e9, help="seconds after which training has ended, start-up included")
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--brief", action="store_true", help="score the held-out questions alone")
+    parser.add_argument("--brief", type=int, help="ask that many of the held-out questions at the end and nothing else; 0: none")
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--steps", type=int, default=30, help="steps of a toy run")
     options = parser.parse_args()

@@ -51,7 +51,7 @@ def rows_check(book):
 
 def samples_check(book, count):
     """What samples say is in the passage that they cite; none asks a question of the benchmark."""
-    brief = 0
+    adapted = 0
     for _ in range(count):
         made = book.sample(3)
         if not made:
@@ -68,12 +68,11 @@ def samples_check(book, count):
             text = context[int(m[2]) - 1][1]
             if m[1] in text:
                 continue
-            brief += 1
-            # A phrase may be put together ("no, …"), a program is given other names: most words must be there all the same.
-            given = words(m[1])
-            if not m[1].startswith("```") and sum(w in set(words(text)) | COMMON for w in given) < 0.6 * len(given):
+            # A program is given other names.
+            adapted += 1
+            if not m[1].startswith("```"):
                 fail("sample", f"{m[1]!r} is not in the passage cited for {q!r}")
-    return brief
+    return adapted
 
 
 def rules_check():
@@ -95,7 +94,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=400, help="samples")
     options = parser.parse_args()
-    short.enabled = True
     book = handbook.Handbook(random.Random(7))
     benchmark = [json.loads(line)["question"] for line in (ROOT / "examples/data/questions.jsonl").read_text().splitlines()]
     for q in benchmark:
@@ -103,12 +101,12 @@ def main():
             fail("guard", f"a question of the benchmark passes: {q!r}")
     rules_check()
     rows = rows_check(book)
-    brief = samples_check(book, options.count)
-    if not brief or samples.refusal == samples.ignorance:
-        fail("samples", "expected some answers that are not a whole sentence")
+    adapted = samples_check(book, options.count)
+    if not adapted or samples.refusal == samples.ignorance:
+        fail("samples", "expected some programs under other names")
     for f in failures[:40]:
         print(f)
-    print(f"{rows} written rows, {options.count} samples of which {brief} answers are put together; {len(failures)} failures")
+    print(f"{rows} written rows, {options.count} samples of which {adapted} answers are programs under other names; {len(failures)} failures")
     return bool(failures)
 
 

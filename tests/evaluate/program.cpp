@@ -64,6 +64,14 @@ TEST_CASE("a run writes its result and report, and the same again gives the same
   CHECK(again.status == 0);
   CHECK(has(again.err, "3 of 3 questions were answered before"));
   CHECK(b.result("one")["answers"].size() == 3);
+  // Questions of some kinds, and answers that may not decline: another run, and none of them an empty one.
+  auto const forced = run("evaluate", b.arguments("forced", {"--forced", "--kind", "text", "--kind", "unanswerable"}));
+  INFO(forced.err);
+  REQUIRE(forced.status == 0);
+  auto const f = b.result("forced");
+  CHECK(f["settings"]["forced"] == true);
+  for (auto const& a : f["answers"]) CHECK((a["kind"] == "text" || a["kind"] == "unanswerable"));
+  CHECK(run("evaluate", b.arguments("forced")).status != 0);
 }
 
 TEST_CASE("a run that is killed goes on, wherever it was, and ends as if it had not been") {
@@ -142,7 +150,7 @@ TEST_CASE("bad sets, and a tokenizer that disagrees with its model, are refused 
 TEST_CASE("wrong usage is status 2; --help tells all") {
   if (!ready()) return;
   bench const b;
-  for (auto const& w : std::vector<words>{{}, {"--questions", "x", "--out", "y"}, b.arguments("o", {"--oracle-passages"}), b.arguments("o", {"--url", "http://localhost:1/v1", "--url-model", "m"}), b.arguments("o", {"--limit", "-1"}),
+  for (auto const& w : std::vector<words>{{}, {"--questions", "x", "--out", "y"}, b.arguments("o", {"--oracle-passages"}), b.arguments("o", {"--wrong-passages"}), b.arguments("o", {"--kind", "prose"}), b.arguments("o", {"--url", "http://localhost:1/v1", "--url-model", "m"}), b.arguments("o", {"--limit", "-1"}),
                                           {"--model", "m", "--questions", "x", "--out", "y"}, {"compare", "one"}, {"models", "a", "b"}, b.arguments("o", {"--retrieval", "magic"})})
     CHECK(run("evaluate", w).status == 2);
   for (auto const& w : std::vector<words>{{"--help"}, {"compare", "--help"}, {"models", "--help"}}) {
