@@ -81,7 +81,7 @@ constexpr double nf4_wide_cost(nf4_wide_tile t, nf4_work w, int processors) {
   double const least = tokens == 256 ? 0.46 : tokens == 128 ? 0.30 : tokens == 64 ? 0.22 : 0.18;  // of one warpgroup; estimated but for 256
   double const step = max(least, alone + t.groups * (tokens == 256 ? 0.125 : tokens == 128 ? 0.158 : tokens == 64 ? 0.084 : 0.074));
   auto const took = [&](int blocks, double leave) { return ceil_div(steps, blocks) * (Config::columns / 64) * step + leave; };
-  return 3. + whole * took(1, 0.4 + 0.006 * tokens) + (shared ? took(t.split, 0.6 + 0.012 * tokens + 0.25 * t.split) : 0.);
+  return 3. + whole * took(1, 0.4 + 0.006 * tokens) + (shared ? took(t.split, 0.6 + 0.012 * tokens + 0.25 * t.split) + (whole ? 2. : 0.) : 0.);
 }
 
 /// The cheapest way to cut, `tokens` of the kernel with it.
