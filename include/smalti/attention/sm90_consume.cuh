@@ -173,14 +173,12 @@ struct sm90_consumer {
     auto const pair = [](E const* at, int d) { return *reinterpret_cast<uint32_t const*>(at + d); };
     auto const q_row = [&](int r) { return &p.q(batch_of(item), head, item.row + max(min(row() + lane / 4 + r, item.rows - 1), 0), 2 * (lane % 4)); };
     E const *const q0 = q_row(0), *const q8 = q_row(8);
-    #pragma unroll 1
-    for (int n = 0; n < T.kv / 8; ++n) {
+    SMALTI_ROLLED for (int n = 0; n < T.kv / 8; ++n) {
       int const key = min(tile.j * T.kv + 8 * n + lane / 4, walk.seq_kv - 1), page = p.pages.page_size;
       E const* const k = p.pages.pages ? &p.k(p.pages.pages[index(item.batch) * p.pages.max_pages + key / page], head / p.group(), key % page, 2 * (lane % 4))
                                        : &p.k(batch, head / p.group(), first + key, 2 * (lane % 4));
       float x[4] = {};
-      #pragma unroll 1
-      for (int d = 0; d < D; d += 16) ptx::mma_m16n8k16<E>(x, {pair(q0, d), pair(q8, d), pair(q0, d + 8), pair(q8, d + 8)}, pair(k, d), pair(k, d + 8));
+      SMALTI_ROLLED for (int d = 0; d < D; d += 16) ptx::mma_m16n8k16<E>(x, {pair(q0, d), pair(q8, d), pair(q0, d + 8), pair(q8, d + 8)}, pair(k, d), pair(k, d + 8));
       SMALTI_UNROLL for (int i = 0; i < T.kv / 8; ++i)
         SMALTI_UNROLL for (int c = 0; c < 4; ++c) s.x[i][c] = i == n ? x[c] : s.x[i][c];
     }
