@@ -45,7 +45,7 @@ TEST_CASE("NF4 products: x in registers, a tile for each shape where shared memo
             nf4_work const work{m, nf4_panel::panels(n) * halves, k, halves};
             auto const choice = nf4_stationary_tuned(work, span, a, processors);
             if (a == sm_90a || (m == 1 && k <= 14336)) REQUIRE(choice.tile.panels > 0);
-            if (choice.tile.panels) CHECK(with_nf4_stationary_config(choice.unit, [&]<class Config>() { return fits<Config>(choice.tile, work, span, a); }));
+            if (choice.tile.panels) CHECK(with_nf4_stationary_config(choice.unit, [&, a = a]<class Config>() { return fits<Config>(choice.tile, work, span, a); }));
           }
 }
 
