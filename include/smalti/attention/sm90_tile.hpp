@@ -57,7 +57,7 @@ struct tuned_sm90 {
 };
 
 /// Without a mask, from 4096 queries and keys on: two blocks that fetch K and V for each other take half of them out of the L2 cache, and
-/// with it a tenth of the power; shorter, they wait for each other too often.
+/// with that 5 to 9 % of the power; shorter, they wait for each other too often.
 struct tuned_sm90_long {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
     attention_tile t = tuned_sm90{}(s, a);
