@@ -44,7 +44,10 @@ TEST_CASE("NF4 products: x in registers, a tile for each shape where shared memo
             INFO(a.level << " M " << m << " K " << k << " N " << n << " halves " << halves);
             nf4_work const work{m, nf4_panel::panels(n) * halves, k, halves};
             auto const choice = nf4_stationary_tuned(work, span, a, processors);
-            if (a == sm_90a || (m == 1 && k <= 14336)) REQUIRE(choice.tile.panels > 0);
+            if (a == sm_90a ? m <= 2 || k <= 14336 : m == 1 && k <= 8192) REQUIRE(choice.tile.panels > 0);
+            auto raw = work;  // x normalised within it takes more room
+            raw.raw = true;
+            if (a == sm_90a ? m <= 2 && k <= 8192 : a == sm_80 && m == 1 && k <= 4096) CHECK(nf4_stationary_tuned(raw, span, a, processors).tile.panels > 0);
             if (choice.tile.panels) CHECK(with_nf4_stationary_config(choice.unit, [&, a = a]<class Config>() { return fits<Config>(choice.tile, work, span, a); }));
           }
 }
@@ -68,12 +71,14 @@ TEST_CASE("NF4 products: x in registers, what cannot run") {
 }
 
 TEST_CASE("NF4 products: x in registers, the tiles that were measured to be fastest") {
-  auto const tile = [](int n, int k, int halves) { return nf4_stationary_tuned({1, n / 32 * halves, k, halves}, span, sm_90a, 132).tile; };
+  auto const choice = [](int n, int k, int halves) { return nf4_stationary_tuned({1, n / 32 * halves, k, halves}, span, sm_90a, 132); };
+  auto const tile = [&](int n, int k, int halves) { return choice(n, k, halves).tile; };
   CHECK(tile(28672, 4096, 1) == nf4_stationary_tile{7, 16, 1});
   CHECK(tile(4096, 14336, 1) == nf4_stationary_tile{2, 14, 2});
   CHECK(tile(6144, 4096, 1) == nf4_stationary_tile{3, 16, 2});
-  CHECK(tile(4096, 4096, 1) == nf4_stationary_tile{1, 16, 1});
+  CHECK(tile(4096, 4096, 1) == nf4_stationary_tile{2, 16, 2});
   CHECK(tile(14336, 4096, 2) == nf4_stationary_tile{7, 8, 2});
+  CHECK((choice(28672, 4096, 1).unit == 4 && choice(4096, 14336, 1).unit == 4 && choice(6144, 4096, 1).unit == 2 && choice(4096, 4096, 1).unit == 2));
 }
 
 }  // namespace smalti::test

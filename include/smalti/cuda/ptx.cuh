@@ -124,6 +124,13 @@ SMALTI_D uint32_t load_shared(uint32_t address) {
   asm volatile("ld.shared.u32 %0, [%1+%2];" : "=r"(v) : "r"(address), "n"(Distance));
   return v;
 }
+/// A word and a store of it that other memory instructions are not moved across.
+SMALTI_D uint32_t load_shared_now(uint32_t address) {
+  uint32_t v;
+  asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(address) : "memory");
+  return v;
+}
+SMALTI_D void store_shared(uint32_t address, float v) { asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(v) : "memory"); }
 /// Byte i of the result is byte (selector >> 4i) % 8 of b:a, or, where bit 3 of that nibble is set, eight copies of its top bit.
 SMALTI_D uint32_t select_bytes(uint32_t a, uint32_t b, uint32_t selector) {
   uint32_t v;  // not __byte_perm, which clears bit 3

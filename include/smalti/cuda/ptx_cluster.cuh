@@ -94,6 +94,19 @@ SMALTI_D void send(float2* box, float2 v, uint64_t* bar, int rank) {
                ::"r"(to), "r"(at), "r"(__float_as_uint(v.x)), "r"(__float_as_uint(v.y)) : "memory");
 #endif
 }
+/// Where block `rank` has what is at the shared address `at` here, for send below.
+SMALTI_D uint32_t address_in_block(uint32_t at, int rank) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("mapa.shared::cluster.u32 %0, %0, %1;" : "+r"(at) : "r"(rank));
+#endif
+  return at;
+}
+/// Four bytes to an address in some block; the barrier at `bar`, in the same one, counts them.
+SMALTI_D void send(uint32_t to, float v, uint32_t bar) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(to), "r"(__float_as_uint(v)), "r"(bar) : "memory");
+#endif
+}
 /// Until all that was expected is here.
 SMALTI_D void await_mail(uint64_t* bar) {
 #if __CUDA_ARCH__ >= 900

@@ -52,6 +52,16 @@ SMALTI_D int here(int x) {
   asm volatile("" : "+r"(x));
   return x;
 }
+/// Loads written above this are issued above it: the assembler puts those whose results are wanted late at the end of a block of instructions, and here one ends.
+/// never: false, which the compiler must not know.
+SMALTI_D void hold_loads(bool never) {
+  if (never) __trap();
+}
+template <class T>
+SMALTI_D T const* here(T const* x) {
+  asm volatile("" : "+l"(x));
+  return x;
+}
 
 /// As pin, for one left operand.
 SMALTI_D void pin(uint32_t (&r)[4]) { asm volatile("" : "+r"(r[0]), "+r"(r[1]), "+r"(r[2]), "+r"(r[3])::"memory"); }

@@ -1,6 +1,6 @@
 #pragma once
 // t = x · Aᵀ for the adapters of a batch of up to 64 rows (Hu et al. 2021, eq. 3), where each row may pass an adapter of its own (Chen et al.
-// 2023, "Punica", §4). Few rows meet a row of A in each block; more of them meet sixteen rows of A, and only those that pass one of theirs.
+// 2023, "Punica", §4). One or two rows meet a row of A in each block, or, of small ranks, a share of A in very few; more meet sixteen rows of A, and only those that pass one of theirs.
 // Floor: A once; what binds is latency. From 17 rows on, where every row passes every column, a dense product is faster (H200, rank 16).
 
 #include "../cuda/ptx_cluster.cuh"
@@ -23,17 +23,115 @@ SMALTI_D void inputs_begin(unsigned* ready) {
   if (ready && first && threadIdx.x == 0) ptx::raise_flag(ready);
 }
 
+inline constexpr int thin_rows = 2, thin_rank = 48, thin_blocks = 4, thin_threads = 512, thin_warps = thin_threads / 32;
+inline constexpr int thin_ahead = 4;   ///< loads of 16 bytes that a lane has on their way together
+
+/// One or two rows, which may be normalised on the way as the product beside it does for itself (normalised_rows).
+struct thin_inputs {
+  view<bf16, 2> t;                       ///< (M, rank)
+  view<bf16 const, 2> x;                 ///< (M, K), rows at multiples of 16 bytes; null where `raw` is
+  view<float const, 2> raw;              ///< (M, K), likewise
+  float const* weight;                   ///< of the norm, (K), at a multiple of 16 bytes
+  float eps;
+  bf16 const* a;                         ///< (rank, K)
+  int k;                                 ///< a multiple of 8
+  int const *of_column, *of_row;         ///< as in inputs_problem
+  unsigned* ready = nullptr;             ///< see inputs_begin
+};
+
+/// Very few blocks on purpose: the product behind fills all processors but these with blocks that need one whole, begins beside them, and wants t last. A block has a
+/// share of A's rows, a warp a row or a part of its columns. Floor: a block's share at what one processor reads, so for small ranks alone.
+template <bool Normal>
+__global__ void __launch_bounds__(thin_threads) decoder_thin_input_kernel(__grid_constant__ thin_inputs const p) {
+  extern __shared__ __align__(16) unsigned char shared[];
+  __shared__ float meet[thin_rows][thin_warps], sums[thin_rows][thin_rank > thin_warps ? thin_rank : thin_warps];
+  bf16* const xs = reinterpret_cast<bf16*>(shared);                           // (M, K), as the product has it
+  int const m = int(p.t.extent[0]), rank = int(p.t.extent[1]), k = p.k, warp = ptx::warp(), lane = ptx::lane();
+  int const rows = ceil_div(rank, int(gridDim.x)), first = int(blockIdx.x) * rows, own = max(0, min(rows, rank - first)), parts = max(1, thin_warps / max(1, own));
+  uint4 w[thin_ahead];
+  auto const column = [&](int part, int j) { return ((j * parts + part) * 32 + lane) * 8; };
+  auto const fetch = [&](int item, int from) {
+    bf16 const* const row = p.a + index(first + item / parts) * k;
+    SMALTI_UNROLL for (int j = 0; j < thin_ahead; ++j)
+      if (int const c = column(item % parts, from + j); c < k) w[j] = ptx::load_once_16(row + c);
+  };
+  if (warp < own * parts) fetch(warp, 0);
+  for (index c = 64 * index(threadIdx.x); c < index(own) * k; c += 64 * thin_threads) ptx::prefetch(p.a + index(first) * k + c);
+  if constexpr (Normal)
+    for (int c = 32 * int(threadIdx.x); c < k; c += 32 * thin_threads) ptx::prefetch(p.weight + c);
+  inputs_begin(p.ready);
+  for (int row = 0; row < m; ++row) {
+    float by = 0;
+    auto const raw = [&](int c) { return *reinterpret_cast<float4 const*>(&p.raw(row, c)); };
+    if constexpr (Normal) {
+      float sum = 0;
+      for (int c = 4 * int(threadIdx.x); c < k; c += 4 * thin_threads) {
+        float4 const v = raw(c);
+        sum += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+      }
+      SMALTI_UNROLL for (int d = 16; d; d /= 2) sum += ptx::shfl_xor(sum, d);
+      if (lane == 0) meet[row][warp] = sum;
+      __syncthreads();
+      sum = 0;
+      SMALTI_UNROLL for (int i = 0; i < thin_warps; ++i) sum += meet[row][i];
+      by = 1.f / sqrtf(sum / float(k) + p.eps);
+    }
+    for (int c = 8 * int(threadIdx.x); c < k; c += 8 * thin_threads) {
+      uint4 v;
+      if constexpr (Normal) {
+        float4 const u = raw(c), o = raw(c + 4), g = __ldg(reinterpret_cast<float4 const*>(p.weight + c)), h = __ldg(reinterpret_cast<float4 const*>(p.weight + c + 4));
+        v = {ptx::pack<bf16>(u.x * by * g.x, u.y * by * g.y), ptx::pack<bf16>(u.z * by * g.z, u.w * by * g.w), ptx::pack<bf16>(o.x * by * h.x, o.y * by * h.y),
+             ptx::pack<bf16>(o.z * by * h.z, o.w * by * h.w)};
+      } else {
+        v = *reinterpret_cast<uint4 const*>(&p.x(row, c));
+      }
+      *reinterpret_cast<uint4*>(xs + row * k + c) = v;
+    }
+  }
+  __syncthreads();
+  for (int item = warp; item < own * parts; item += thin_warps) {
+    float sum[thin_rows] = {};
+    for (int from = 0; column(item % parts, from) - 8 * lane < k; from += thin_ahead) {
+      if (item != warp || from) fetch(item, from);
+      SMALTI_UNROLL for (int j = 0; j < thin_ahead; ++j) {
+        int const c = column(item % parts, from + j);
+        if (c >= k) continue;
+        float u[8], v[8];
+        widen_eight(u, w[j]);
+        SMALTI_UNROLL for (int row = 0; row < thin_rows; ++row) {
+          if (row >= m) break;
+          widen_eight(v, *reinterpret_cast<uint4 const*>(xs + row * k + c));
+          SMALTI_UNROLL for (int i = 0; i < 8; ++i) sum[row] = fmaf(u[i], v[i], sum[row]);
+        }
+      }
+    }
+    SMALTI_UNROLL for (int row = 0; row < thin_rows; ++row) {
+      if (row >= m) break;
+      SMALTI_UNROLL for (int d = 16; d; d /= 2) sum[row] += ptx::shfl_xor(sum[row], d);
+      if (lane == 0) sums[row][item] = sum[row];
+    }
+  }
+  __syncthreads();
+  for (int i = int(threadIdx.x); i < m * own; i += thin_threads) {
+    int const row = i / own, r = i % own;
+    float sum = 0;
+    for (int part = 0; part < parts; ++part) sum += sums[row][r * parts + part];
+    p.t(row, first + r) = bf16(p.of_row && p.of_row[row] != p.of_column[first + r] ? 0.f : sum);
+  }
+}
+
 /// t (M, rank) = x (M, K) · Aᵀ, a block a row of A; of_row, if there: a column whose adapter is not its row's becomes 0.
 static __global__ void __launch_bounds__(few_threads)
-decoder_input_kernel(bf16* t, int rank, view<bf16 const, 2> const x, bf16 const* a, int k, int const* of_column, int const* of_row, unsigned* ready) {
-  __shared__ float meet[input_rows][few_threads / 32];
+decoder_input_kernel(bf16* t, int rank, view<bf16 const, 2> const x, bf16 const* a, int k, int const* of_column, int const* of_row) {
+  __shared__ float meet[thin_rows][few_threads / 32];
   int const r = blockIdx.x, m = int(x.extent[0]);
   uint4 w[input_loads];
   SMALTI_UNROLL for (int j = 0; j < input_loads; ++j) {
     int const c = 8 * (int(threadIdx.x) + few_threads * j);
     if (c < k) w[j] = ptx::load_once_16(a + index(r) * k + c);
   }
-  inputs_begin(ready);
+  ptx::launch_dependents();
+  ptx::wait_for_previous();
   for (int row = 0; row < m; ++row) {
     float sum = 0;
     SMALTI_UNROLL for (int j = 0; j < input_loads; ++j) {
@@ -102,8 +200,22 @@ decoder_normal_input_kernel(bf16* t, int rank, view<float const, 2> const x, flo
   }
 }
 
+/// Whether t of so many rows and columns is computed beside the product: then a flag is raised for it (launch_options). Not where one or two rows pass more columns than few blocks read in time.
+inline bool inputs_raise(index m, index rank) { return m > thin_rows || rank <= thin_rank; }
+inline bool normal_inputs_fit(index k) { return k <= 8 * few_threads * normal_input_loads; }
+/// One or two rows.
+inline status launch_thin_inputs(on_cuda const& where, thin_inputs p) {
+  int const m = int(p.t.extent[0]), rank = int(p.t.extent[1]);
+  if (rank <= thin_rank) {
+    auto* const kernel = p.raw.at ? decoder_thin_input_kernel<true> : decoder_thin_input_kernel<false>;
+    return launch_clusters(where, overlapped, where.device >= sm_90a ? 2 : 1, kernel, dim3(thin_blocks), thin_threads, std::size_t(m) * p.k * 2, p);  // pairs, for products come in pairs, too
+  }
+  if (p.raw.at)
+    return launch(where, overlapped, decoder_normal_input_kernel, dim3(unsigned(rank)), few_threads, 0, p.t.at, rank, p.raw, p.weight, p.eps, p.a, p.k, p.of_column, p.of_row);
+  return launch(where, overlapped, decoder_input_kernel, dim3(unsigned(rank)), few_threads, 0, p.t.at, rank, p.x, p.a, p.k, p.of_column, p.of_row);
+}
+
 inline constexpr int inputs_rows = 64;   ///< of x, at most
-inline bool inputs_raise(index m) { return m > 2; }  ///< whether launch_inputs raises a flag
 inline constexpr int inputs_ahead = 4;   ///< pieces of 32 columns that a warp has on their way together: K 4096 in one turn of a cluster
 
 struct inputs_problem {
@@ -192,12 +304,9 @@ inline bool inputs_fit(view<bf16 const, 2> x, bool by_row) {
   return x.extent[0] <= (by_row ? inputs_rows : input_rows) && x.extent[1] % 8 == 0 && reinterpret_cast<std::uintptr_t>(x.at) % 16 == 0 &&
          (x.extent[0] <= 1 || x.stride[0] % 8 == 0);
 }
-/// A flag is raised from three rows on; below, a product that waits for t at once is as fast (H200): `ready` is null then.
 inline status launch_inputs(on_cuda const& where, inputs_problem p) {
   int const m = int(p.t.extent[0]), rank = int(p.t.extent[1]);
-  if (!inputs_raise(m)) p.ready = nullptr;
-  if (p.k <= 8 * few_threads * input_loads && (m <= 2 || (m <= input_rows && p.k > 4096)))
-    return launch(where, overlapped, decoder_input_kernel, dim3(unsigned(rank)), few_threads, 0, p.t.at, rank, p.x, p.a, p.k, p.of_column, p.of_row, p.ready);
+  if (m <= thin_rows && p.k <= 8 * few_threads * input_loads) return launch_thin_inputs(where, {p.t, p.x, {}, nullptr, 0, p.a, p.k, p.of_column, p.of_row, p.ready});
   int const split = where.device >= sm_90a ? 4 : 1;
   return launch_clusters(where, overlapped, split, decoder_inputs_kernel, dim3(unsigned(split), unsigned(ceil_div(rank, 16))), few_threads, 0, p);
 }

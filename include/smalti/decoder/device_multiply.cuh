@@ -43,7 +43,7 @@ status with_terms(device_adapters const& a, device_input const& t, One const& on
 
 /// Whether the products of a group, `halves` of them in a launch, can normalise x themselves, and inputs of adapters with them.
 inline bool normalises(on_cuda const& where, device_linear const& g, index m, int halves, device_batch& batch) {
-  bool able = g.adapters(batch.per_row()).rank == 0 || g.parts[0].k <= 8 * few_threads * normal_input_loads;
+  bool able = g.adapters(batch.per_row()).rank == 0 || normal_inputs_fit(g.parts[0].k);
   for (auto const& w : g.products)
     if (able) able = std::holds_alternative<device_nf4>(w) && normalises_rows(where, std::get<device_nf4>(w), m, halves);
   return able;

@@ -60,6 +60,7 @@ status normalise(on_cuda const& where, view<bf16, 2> y, view<float const, 2> x, 
 status normalise_heads(on_cuda const& where, view<bf16, 2> x, int head_dim, device_buffer<float> const& weight, float eps, device_batch& batch);
 status last_rows(on_cuda const& where, view<float, 2> y, view<float const, 2> x, device_batch& batch);
 status project_head(on_cuda const& where, view<float, 2> y, view<bf16 const, 2> x, device_weight const& w, device_batch& batch, float scale);
+status project_head(on_cuda const& where, view<float, 2> y, normalised_input<on_cuda> const& x, device_weight const& w, device_batch& batch, float scale);
 status project(on_cuda const& where, query_key_value<bf16> const& y, view<bf16 const, 2> x, device_linear const& g, device_batch& batch);
 /// For few rows and NF4 weights without adapters the norm is part of the product's launch.
 status project(on_cuda const& where, query_key_value<bf16> const& y, normalised_input<on_cuda> const& x, device_linear const& g, device_batch& batch);

@@ -22,7 +22,7 @@ SMALTI_INLINE status adapter_input(on_cuda const& where, device_input& t, view<b
   int const* const owner = a.owner.data();
   int const* const of_row = by_row ? static_cast<int const*>(batch.at().adapter) : nullptr;
   if (inputs_fit(x, by_row)) {
-    t.ready = inputs_raise(m) ? a.ready.data() : nullptr;
+    t.ready = inputs_raise(m, a.rank) ? a.ready.data() : nullptr;
     return launch_inputs(where, {to, x, a.a.at.data(), g.parts[0].k, owner, of_row, a.ready.data()});
   }
   if (m > few_tokens && batch.tall) {
@@ -37,9 +37,9 @@ SMALTI_INLINE status adapter_input(on_cuda const& where, device_input& t, normal
   if ((t = {}), a.rank == 0) return {};
   bf16* const to = batch.lend<bf16>(device_batch::terms, std::size_t(index(m) * a.rank));                                     // (M, rank)
   t.at = to;
+  t.ready = inputs_raise(m, a.rank) ? a.ready.data() : nullptr;
   int const* const of_row = batch.per_row() ? static_cast<int const*>(batch.at().adapter) : nullptr;
-  return launch(where, overlapped, decoder_normal_input_kernel, dim3(unsigned(a.rank)), few_threads, 0, to, a.rank, x.x, x.norm.weight, x.norm.eps, a.a.at.data(), g.parts[0].k,
-                a.owner.data(), of_row);
+  return launch_thin_inputs(where, {row_major(to, m, a.rank), {}, x.x, x.norm.weight, x.norm.eps, a.a.at.data(), g.parts[0].k, a.owner.data(), of_row, a.ready.data()});
 }
 }  // namespace detail
 
@@ -140,6 +140,15 @@ namespace smalti {
 SMALTI_INLINE status project_head(on_cuda const& where, view<float, 2> y, view<bf16 const, 2> x, device_weight const& w, device_batch& batch, float scale) {
   detail::mark(batch, "head", double(bytes_of(w)) + double(y.size()) * 4, 2. * double(y.size()) * double(x.extent[1]));
   return detail::multiply(where, y, x, w, {nullptr, {x.extent[0], 0}, {0, 1}}, nullptr, {.scale = scale}, batch);
+}
+SMALTI_INLINE status project_head(on_cuda const& where, view<float, 2> y, normalised_input<on_cuda> const& x, device_weight const& w, device_batch& batch, float scale) {
+  auto const* const held = std::get_if<device_nf4>(&w);
+  if (!held || !normalises_rows(where, *held, x.x.extent[0])) {
+    if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
+    return project_head(where, y, x.normal(), w, batch, scale);
+  }
+  detail::mark(batch, "RMSNorm, head", double(bytes_of(w)) + double(y.size()) * 4, 2. * double(y.size()) * double(x.x.extent[1]));
+  return detail::multiply_nf4(where, y, product(normalised_rows{x.x, {x.weight.data(), x.eps}}, *held), device_epilogue{.scale = scale});
 }
 SMALTI_INLINE status add_linear(on_cuda const& where, view<float, 2> y, view<bf16 const, 2> x, device_linear const& g, device_batch& batch, float scale) {
   detail::mark(batch, x.extent[1] > y.extent[1] ? "down" : "o", g, x.extent[0]);

@@ -48,6 +48,12 @@ status swiglu(Where const& where, view<typename backend<Where>::element, 2> y, n
   return swiglu(where, y, x.normal(), gate_up, batch);
 }
 
+template <class Where>
+status project_head(Where const& where, view<float, 2> y, normalised_input<Where> const& x, typename backend<Where>::weight const& w, typename backend<Where>::batch& batch, float scale) {
+  if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
+  return project_head(where, y, x.normal(), w, batch, scale);
+}
+
 /// x (M, hidden) → x, in place: x += r·Attn(norm x); x += r·MLP(norm x). Keys and values of the rows go into the cache.
 template <class Where, class Cache>
 void forward(Where const& where, decoder_config const& c, decoder_layer<Where> const& l, int number, workspace<Where>& w, Cache& cache,

@@ -273,8 +273,7 @@ void decoder<Where>::head(Where const& where, view<float, 2> out, logits wanted)
     require(last_rows(where, last, read(x), batch_));
     x = last;
   }
-  require(normalise(where, h, read(x), norm_, config_.norm_eps, batch_));
-  require(project_head(where, out, read(h), head_ ? *head_ : embedding_, batch_, 1 / config_.logits_divisor));
+  require(project_head(where, out, normalised_input<Where>{read(x), norm_, config_.norm_eps, h}, head_ ? *head_ : embedding_, batch_, 1 / config_.logits_divisor));
 }
 
 template <class Where>

@@ -57,7 +57,7 @@ struct launch_options {
   nf4_strategy strategy = nf4_strategy::tuned;
   nf4_wide_tile wide_tile = {};                  ///< of the one for many; groups 0: the tuned one
   unsigned const* ready = nullptr;               ///< where the kernel ahead computes t of terms from this x: it takes this flag down before this launch can start,
-                                                 ///< and raises it once all ahead of itself has ended. Three to 16 tokens then wait for that kernel only before their terms
+                                                 ///< and raises it once all ahead of itself has ended. Up to 16 tokens then wait for that kernel only before their terms
 };
 
 namespace detail {
@@ -187,7 +187,7 @@ status nf4_dispatch(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& firs
 
 /// Whether a product of `m` rows with W can normalise them: not too many, and a row short enough for the device. halves: 2 for gemm_swiglu.
 inline bool normalises_rows(on_cuda const& where, device_nf4 const& w, index m, int halves = 1) {
-  nf4_work const work{int(m), nf4_panel::panels(w.n) * halves, w.k, halves};
+  nf4_work const work{int(m), nf4_panel::panels(w.n) * halves, w.k, halves, true};
   int const span = w.nested() ? std::countr_zero(unsigned(w.block)) + std::countr_zero(unsigned(w.nested_block)) : 0;
   return m >= 1 && m <= most_normalised_rows && nf4_stationary_tuned(work, span, where.device, detail::processors()).tile.panels > 0;
 }

@@ -167,7 +167,7 @@ nf4_kernel(__grid_constant__ nf4_problem<X, Y, Scales> const p, __grid_constant_
 template <class X, class Y, class Scales>
 nf4_work nf4_work_of(nf4_problem<X, Y, Scales> const& p) {
   int const halves = p.pair ? 2 : 1;
-  return {p.m, nf4_panel::panels(p.n) * halves, p.k, halves};
+  return {p.m, nf4_panel::panels(p.n) * halves, p.k, halves, p.norm.weight != nullptr};
 }
 
 namespace detail {

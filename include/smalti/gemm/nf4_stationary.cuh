@@ -5,23 +5,12 @@
 // Few tokens leave the eight columns of mma.m16n8k16 idle. Here column n holds block n % unit of token n / unit, and of a product of 64 columns of W only the
 // column of their own block is kept: so a lane meets four rows and two blocks of a unit, and each absmax is looked up once in a warp.
 
+#include "../cuda/ptx_pairs.cuh"
 #include "nf4_kernel.cuh"
 #include "nf4_stationary_tile.hpp"
 
 namespace smalti {
 namespace detail {
-
-/// A warp's way over its units: down the panels of a slice, then those of its next one. The address is this lane's.
-struct nf4_walk {
-  unsigned char const* at;
-  index stride, turn;  // to the next panel, the next slice; bytes
-  int panel, slice;    // slice: counted in the block's run
-
-  SMALTI_D void move(int panels, int parts) {
-    bool const last = ++panel == panels;
-    at += last ? turn : stride, panel = last ? 0 : panel, slice += last ? parts : 0;
-  }
-};
 
 /// Scales of a lane, of its rows 8i + lane / 4 of a panel and two blocks of 64 columns, from what nf4_scale_reader fetches.
 template <class Scales>
@@ -59,6 +48,14 @@ struct nf4_lane_scales<nested_scales> {
   }
 };
 
+/// The entry of `nested` that a panel's first row begins in, and how many elements behind that entry's first.
+template <class Problem>
+SMALTI_D index nf4_first_entry(Problem const& p, nf4_panels<nested_scales> const& w, int panel) { return index(panel) * nf4_panel::rows * p.k >> w.scales.span; }
+template <class Problem>
+SMALTI_D int nf4_first_place(Problem const& p, nf4_panels<nested_scales> const& w, int panel) { return int(index(panel) * nf4_panel::rows * p.k & ((index(1) << w.scales.span) - 1)); }
+template <class Problem>
+SMALTI_D int nf4_first_place(Problem const&, nf4_panels<plain_scales> const&, int) { return 0; }
+
 template <class X, class Y>
 int nf4_span(nf4_problem<X, Y, plain_scales> const&) { return 0; }
 template <class X, class Y>
@@ -66,24 +63,20 @@ int nf4_span(nf4_problem<X, Y, nested_scales> const& p) {
   return p.pair ? min(p.sum[0].w.scales.span, p.sum[1].w.scales.span) : p.sum[0].w.scales.span;
 }
 
-/// On their way into shared memory, by the threads of a half: its map (256) and the entries of `nested` that rows from that of panel0 on touch,
-/// zeros behind the last. The block's first element, counted from that of the first entry.
+/// On their way into shared memory, by one warp: a half's map (256) and the entries of `nested` that rows from that of panel0 on touch, zeros behind the last.
 template <class Problem, class Scales>
-SMALTI_D int nf4_fetch_nested(Problem const& p, nf4_panels<Scales> const& w, int panel0, float* map, float* nested, int entries, int thread, int threads) {
+SMALTI_D void nf4_fetch_nested(Problem const& p, nf4_panels<Scales> const& w, int panel0, float* map, float* nested, int entries) {
   if constexpr (std::is_same_v<Scales, nested_scales>) {
-    int const span = w.scales.span;
-    index const origin = index(panel0) * nf4_panel::rows * p.k, first = origin >> span, last = (index(p.n) * p.k - 1) >> span;
-    for (int i = thread; i < 64; i += threads) ptx::cp_async_16(map + 4 * i, w.scales.map + 4 * i, true);
-    for (int i = thread; i < entries; i += threads) ptx::cp_async_4(nested + i, w.scales.nested + (first + i <= last ? first + i : 0), first + i <= last);
-    return int(origin - (first << span));
+    index const first = nf4_first_entry(p, w, panel0), last = (index(p.n) * p.k - 1) >> w.scales.span;
+    SMALTI_UNROLL for (int i = 0; i < 2; ++i) ptx::cp_async_16(map + 4 * (ptx::lane() + 32 * i), w.scales.map + 4 * (ptx::lane() + 32 * i), true);
+    SMALTI_ROLLED for (int i = ptx::lane(); i < entries; i += 32) ptx::cp_async_4(nested + i, w.scales.nested + min(first + i, last), first + i <= last);
   }
-  return 0;
 }
 
 }  // namespace detail
 
 #if defined(__CUDACC__)
-/// Grid: (split, groups of panels), clusters of (split, 1).
+/// Grid: (split, groups of panels), clusters of (split, 1). What is ahead of the loop is short on purpose: sixteen warps run it, and none multiplies meanwhile.
 template <class Config, class X, class Y, class Scales, epilogue Out>
 __global__ void __launch_bounds__(Config::threads, 1)
 nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, __grid_constant__ nf4_problem<X, Y, Scales> const p,
@@ -94,147 +87,169 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
   extern __shared__ __align__(1024) unsigned char shared[];
   unsigned char* const smem = shared + (detail::nf4_table::reserved - ptx::smem_address(shared) & 0xffff);  // nothing on Hopper, 1024 bytes before it
   auto const floats = [&](int at) { return reinterpret_cast<float*>(smem + at); };
-  int const pair = p.pair, lane = ptx::lane(), g = lane / 4, q = lane % 4, half = ptx::warp() & pair, part = ptx::warp() >> pair;
-  int const panel0 = blockIdx.y * plan.tile.panels, panels = min(plan.tile.panels, nf4_panel::panels(p.n) - panel0);
-  int const split = plan.tile.split, rank = blockIdx.x, slice0 = rank * plan.run, run = min(plan.run, plan.slices - slice0);
-  int const parts = plan.tile.parts, active = min(parts, run);                // of a half's warps, those with a slice
+  int const pair = p.pair, warp = ptx::warp(), lane = ptx::lane(), g = lane / 4, q = lane % 4, half = warp & pair, part = warp >> pair;
+  int const rank = blockIdx.x, split = plan.tile.split, slice0 = rank * plan.run, run = min(plan.run, plan.slices - slice0), parts = plan.tile.parts;
+  int const panel0 = blockIdx.y * plan.tile.panels, panels = min(plan.tile.panels, plan.panels - panel0), rows = panels * nf4_panel::rows;
   auto const& sum = p.sum[half];
 
-  // Weights first: they do not wait for anything.
-  int const steps = nf4_panel::steps(p.k), step0 = (slice0 + part) * (unit / 2);
+  // Weights first: they do not wait for anything. Scales lie like codes, fewer bytes of them.
+  constexpr int shrink = nf4_panel::code_bytes / reader::bytes;
   int const own_step = unit == 4 ? q % 2 : 0;                                 // of a slice, the one whose scales the lane needs
-  auto const walk = [&](unsigned char const* from, int bytes, int step, int lane_offset) {
-    index const stride = index(steps) * bytes;
-    return detail::nf4_walk{from + panel0 * stride + step * index(bytes) + lane_offset, stride, parts * (unit / 2) * bytes - (panels - 1) * stride, 0, part};
-  };
-  detail::nf4_walk code = walk(sum.w.code, nf4_panel::code_bytes, step0, 16 * lane);
-  detail::nf4_walk scale = walk(reader::of(sum.w), reader::bytes, step0 + own_step, reader::lane_offset());
+  index const panel_at = index(panel0) * plan.stride;
+  int const slice_at = (slice0 + part) * (unit * nf4_panel::code_bytes / 2);
+  unsigned char const* code = sum.w.code + (panel_at + slice_at) + 16 * lane;
+  unsigned char const* scale = reader::of(sum.w) + (panel_at + slice_at) / shrink + own_step * reader::bytes + reader::lane_offset();
   uint4 codes[unit][2];                                                       // of the unit to come, as [block][tile]
   typename reader::held coming = {};
-  if (code.slice < run) {
-    SMALTI_UNROLL for (int b = 0; b < 2 * unit; ++b) codes[b / 2][b % 2] = ptx::load_once_16(code.at + 512 * b);
-    coming = reader::fetch(scale.at);
+  if (part < run) {
+    SMALTI_UNROLL for (int b = 0; b < 2 * unit; ++b) codes[b / 2][b % 2] = ptx::load_once_16(code + 512 * b);
+    coming = reader::fetch(scale);
   }
-  code.move(panels, parts), scale.move(panels, parts);
 
+  // A box (rows) of sums for every token and slice, and for a token's terms, in the block that finishes the token: token % split. Boxes of others come by mail.
   uint64_t* const arrived = reinterpret_cast<uint64_t*>(smem + plan.barrier);
-  int const rows = plan.tile.panels * nf4_panel::rows, all = rows << pair;
-  int mine = 0;                                                               // tokens that the block finishes: rank, rank + split, …
-  for (int token = rank; token < p.m; token += split) ++mine;
+  auto const finished = [&](int of) { return p.m - of + split - 1 >> plan.split_log2; };  // how many tokens a block finishes: of, of + split, …; not below 0
   if (split > 1) {
-    if (ptx::thread() == 0 && mine) ptx::expect_mail(arrived, mine * split * all * 4);
+    if (ptx::thread() == 0 && finished(rank) > 0) {
+      int foreign = (plan.slices - max(0, run)) << pair;                       // boxes of a token that others fill
+      if (rank) foreign += (p.sum[0].terms != 0) + (pair && p.sum[1].terms);
+      ptx::expect_mail(arrived, finished(rank) * foreign * rows * 4);
+    }
     ptx::cluster_open();
   }
   ptx::launch_dependents();
   // By asynchronous copies: what came into registers here would be waited for with the weights, which share a scoreboard with it.
-  float *const map = floats(plan.map) + half * 256, *const nested = floats(plan.nested) + half * plan.entries;
-  int const place0 = detail::nf4_fetch_nested(p, sum.w, panel0, map, nested, plan.entries, 32 * part + lane, 32 * parts);
-  ptx::cp_async_commit();
-  if (rank == 0 && part < active)
-    for (int i = part; i < panels; i += active) detail::nf4_prefetch_terms(sum, panel0 + i, p.n);
+  float *const map = floats(plan.map) + half * 256, *const nested = floats(plan.nested) + half * plan.entries, *const raw = floats(plan.raw), *const gain = floats(plan.gain);
+  if (part == 0) detail::nf4_fetch_nested(p, sum.w, panel0, map, nested, plan.entries);
+  if (p.norm.weight) detail::nf4_fetch_gain(p, gain, slice0 * unit * nf4_panel::half, plan.run * unit * nf4_panel::half);
+  if (sum.terms && rank == 0)
+    for (int i = part; i < panels; i += parts) detail::nf4_prefetch_terms(sum, panel0 + i, p.n);
   detail::nf4_table const table{smem};
   table.check();
   table.fill<X>();
 
-  int const token = min(g / unit, p.m - 1);                                   // whose values of x the lane holds; beyond M: repeated, never stored
-  ptx::wait_for_previous();                                                   // x may be the previous kernel's output
-  float const by = p.norm.weight ? detail::nf4_inverse_norm(p, token, floats(plan.meet)) : 0.f;
-  auto const fragments = [&](uint32_t (&x)[8], int slice) {
-    detail::nf4_fragments<X>(x, p, token, ((slice0 + slice) * unit + g % unit) * nf4_panel::half + 2 * q, by);
+  // x: a warp brings what it multiplies, eight columns a lane.                                              (64, 8) = xᵀ for every block of a slice
+  int const column0 = (slice0 * unit + lane / 8) * nf4_panel::half + lane % 8 * 8;                         // this lane's of the block's first slice
+  unsigned char* const staged = smem + plan.x + lane / 8 * detail::nf4_staged_half + lane % 8 * 16;
+  auto const each_slice = [&](auto f) {                                       // f(where in shared memory, token, column)
+    SMALTI_ROLLED for (int token = 0; token < p.m; ++token)
+      SMALTI_ROLLED for (int slice = part; slice < run; slice += parts)
+        if (lane < 8 * unit) f(staged + (token * plan.run + slice) * (unit * detail::nf4_staged_half), token, slice * (unit * nf4_panel::half));
   };
-  uint32_t x[8], next_x[8];                                                   // xᵀ                       (64, 8)
-  if (part < run) fragments(next_x, part);
-  ptx::cp_async_wait<0>();
-  ptx::sync_block();                                                          // tables, map and nested scales are here
+  detail::nf4_await_x(p);
+  if (p.norm.weight) {
+    detail::nf4_fetch_raw(p, raw);
+    ptx::cp_async_commit(), ptx::cp_async_wait<0>(), ptx::sync_block();
+    detail::nf4_add_squares(p, raw, floats(plan.meet));
+    ptx::sync_block();                                                        // tables, map and nested scales are here, too
+    each_slice([&](unsigned char* to, int token, int column) {
+      bool const inside = column0 + column < p.k;
+      *reinterpret_cast<uint4*>(to) = inside ? detail::nf4_normalised<X>(raw + token * p.k + column0 + column, gain + lane * 8 + column, detail::nf4_inverse_norm(p, token, floats(plan.meet))) : uint4{};
+    });
+    __syncwarp();
+  } else {
+    X const* const from = p.x + column0;
+    each_slice([&](unsigned char* to, int token, int column) {
+      bool const inside = column0 + column < p.k;
+      ptx::cp_async_16(to, inside ? from + token * p.row_x + column : p.x, inside);
+    });
+    ptx::cp_async_commit(), ptx::cp_async_wait<0>(), ptx::sync_block();       // tables, map and nested scales are here, too
+  }
+  if (split > 1) ptx::cluster_opened();
 
   detail::nf4_lane_scales<Scales> const scales(sum.w, map, nested);
-  uint32_t const pairs = table.own_pairs();
-  float* const own_sums = floats(plan.sums) + ptx::warp() * p.m * plan.row_sum;
-  float acc[4] = {};                                                          // rows 8i + g
+  uint32_t const pairs = table.own_pairs(), shared_at = ptx::smem_address(smem);
+  auto const box = [&](int token) { return shared_at + plan.sums + (half * plan.boxed + (token >> plan.split_log2)) * plan.boxes; };
+  auto const put = [&](uint32_t to, int token, int stride, auto const&... v) {
+    int const finisher = token & (split - 1);
+    int i = 0;
+    if (finisher == rank) return (ptx::store_shared(to + stride * i++, v), ...);
+    uint32_t const there = ptx::address_in_block(to, finisher), mail = ptx::address_in_block(shared_at + plan.barrier, finisher);
+    (ptx::send(there + stride * i++, v, mail), ...);
+  };
+  int const own_token = unit == 4 ? q / 2 : q, place = detail::nf4_first_place(p, sum.w, panel0) + g * p.k + (slice0 * (unit / 2) + own_step) * nf4_panel::step;
+  uint32_t const x_at = shared_at + plan.x + (min(g / unit, p.m - 1) * plan.run * unit + g % unit) * detail::nf4_staged_half + 4 * q;  // beyond M: repeated, never stored
+  uint32_t const own_box = box(own_token) + slice0 * plan.row_sum + 4 * g;
+  bool const never = plan.slices < 0;                                         // see hold_loads
+  int const turn = parts * (unit * nf4_panel::code_bytes / 2) - (panels - 1) * plan.stride;  // bytes of codes from a slice's last panel to the next slice's first
   SMALTI_ROLLED for (int slice = part; slice < run; slice += parts) {
-    bool const last = slice + parts >= run;
-    SMALTI_UNROLL for (int j = 0; j < 8; ++j) x[j] = next_x[j];
-    int at = place0 + g * p.k + ((slice0 + slice) * (unit / 2) + own_step) * nf4_panel::step;
-    float* to = own_sums + (unit == 4 ? q / 2 : q) * plan.row_sum + g;
-    SMALTI_ROLLED for (int panel = 0; panel < panels; ++panel, at += nf4_panel::rows * p.k, to += nf4_panel::rows) {
+    uint32_t x[8];                                                            // xᵀ                       (64, 8)
+    SMALTI_UNROLL for (int j = 0; j < 8; ++j) x[j] = ptx::load_shared_now(x_at + slice * (unit * detail::nf4_staged_half) + 16 * j);
+    int at = place + slice * (unit / 2 * nf4_panel::step);
+    uint32_t to = own_box + slice * plan.row_sum;
+    SMALTI_ROLLED for (int panel = 0; panel < panels; ++panel, at += nf4_panel::rows * p.k, to += 4 * nf4_panel::rows) {
+      bool const turns = panel + 1 == panels, more = !turns || slice + parts < run;
+      int const further = turns ? turn : plan.stride;
+      code = ptx::here(code + further), scale = ptx::here(scale + further / shrink);
       float s[4][2], v[4][2];                                                 // rows 8i + g, the lane's two blocks
       scales.template get<unit == 2>(coming, at, p.k, s);
-      bool const more = code.slice < run;
-      if (more) coming = reader::fetch(scale.at);
-      if (panel + 1 == panels && !last) fragments(next_x, slice + parts);
+      if (more) coming = reader::fetch(scale);
+      // The next unit is asked for early: small ones at once, large ones, for which there are no registers beside those that are multiplied, half by half.
+      uint4 now[unit][2];
+      if (unit == 2) {
+        SMALTI_UNROLL for (int i = 0; i < 2 * unit; ++i) now[i / 2][i % 2] = codes[i / 2][i % 2];
+        if (more) SMALTI_UNROLL for (int i = 0; i < 2 * unit; ++i) codes[i / 2][i % 2] = ptx::load_once_16(code + 512 * i);
+        ptx::hold_loads(never);
+      }
       SMALTI_UNROLL for (int b = 0; b < unit; ++b) {
         SMALTI_UNROLL for (int tile = 0; tile < 2; ++tile) {
           uint32_t a[4][4];                                                   // Ŵ / absmax               (16, 64)
-          uint4 const c = codes[b][tile];
+          uint4 const c = unit == 2 ? now[b][tile] : codes[b][tile];
           table.decode(a[0], c.x, pairs), table.decode(a[1], c.y, pairs), table.decode(a[2], c.z, pairs), table.decode(a[3], c.w, pairs);
           float d[4] = {};
           SMALTI_UNROLL for (int j = 0; j < 4; ++j) ptx::mma_m16n8k16<X>(d, a[j], x[2 * j], x[2 * j + 1]);
           SMALTI_UNROLL for (int i = 0; i < 2; ++i)                           // columns 2q and 2q + 1 of d: keep that of block b
             if (b < 2 || q % 2) v[2 * tile + i][b % 2] = d[2 * i + b % 2];
         }
-        if (more) codes[b][0] = ptx::load_once_16(code.at + 1024 * b), codes[b][1] = ptx::load_once_16(code.at + 1024 * b + 512);
+        if (unit == 4 && more) codes[b][0] = ptx::load_once_16(code + 1024 * b), codes[b][1] = ptx::load_once_16(code + 1024 * b + 512);
+        if (unit == 4 && b % 2) ptx::hold_loads(never);
       }
-      code.move(panels, parts), scale.move(panels, parts);
-      SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[i] += v[i][0] * s[i][0] + v[i][1] * s[i][1];
-      if (panels == 1 && !last) continue;                                     // more of the same rows to come
+      float all[4];                                                           // rows 8i + g
       SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
-        if (unit == 4) acc[i] += __shfl_xor_sync(~0u, acc[i], 1);
-        acc[i] *= sum.scale;
+        all[i] = v[i][0] * s[i][0] + v[i][1] * s[i][1];
+        if (unit == 4) all[i] += __shfl_xor_sync(~0u, all[i], 1);
+        all[i] *= sum.scale;
       }
-      if ((unit == 4 ? q / 2 : q) < p.m && (unit == 2 || q % 2 == 0))
-        SMALTI_UNROLL for (int i = 0; i < 4; ++i) to[8 * i] = slice != part && panels > 1 ? to[8 * i] + acc[i] : acc[i];
-      SMALTI_UNROLL for (int i = 0; i < 4; ++i) acc[i] = 0;
+      if (own_token < p.m && (unit == 2 || q % 2 == 0)) put(to, own_token, 32, all[0], all[1], all[2], all[3]);
     }
   }
-  if (rank == 0 && part < active && sum.terms) {
-    __syncwarp();
-    for (int i = part; i < panels; i += active) {
+  if (p.ready) ptx::wait_for_previous();                                      // terms, and what others may read when this kernel has ended
+  if (sum.terms && rank == 0)
+    for (int i = part; i < panels; i += parts) {
       float terms[2][1][4] = {};
       detail::nf4_add_terms(terms, sum, panel0 + i, p.n, p.m);
       SMALTI_UNROLL for (int j = 0; j < 8; ++j)
-        if (int const one = 2 * q + j % 2; one < p.m)
-          own_sums[one * plan.row_sum + i * nf4_panel::rows + j / 4 * 16 + j / 2 % 2 * 8 + g] += terms[j / 4][0][j % 4];
+        if (int const token = 2 * q + j % 2; token < p.m)
+          put(box(token) + plan.slices * plan.row_sum + 4 * (i * nf4_panel::rows + j / 4 * 16 + j / 2 % 2 * 8 + g), token, 0, terms[j / 4][0][j % 4]);
     }
-  }
 
-  if (split > 1) ptx::cluster_opened();
+  int const mine = finished(rank);
+  if (mine <= 0) return;
   ptx::sync_block();
-  auto const of_parts = [&](int token, int n) {                               // n: of both halves' rows
-    float const* from = floats(plan.sums) + ((n >= rows) * p.m + token) * plan.row_sum + (n >= rows ? n - rows : n);
-    float4 v = {};
-    _Pragma("unroll 8") for (int i = 0; i < active; ++i, from += (p.m << pair) * plan.row_sum)
-      v = detail::add(v, *reinterpret_cast<float4 const*>(from));
-    return v;
-  };
-  if (split > 1) {                                                            // token t is finished by block t % split of the cluster
-    int to = 0, box = 0;
-    for (int token = 0; token < p.m; ++token) {
-      float* const there = floats(plan.mail) + (box * split + rank) * all;
-      for (int n = 4 * ptx::thread(); n < all; n += 4 * blockDim.x) ptx::send(reinterpret_cast<float4*>(there + n), of_parts(token, n), arrived, to);
-      if (++to == split) to = 0, ++box;
-    }
-    if (!mine) return;
-    ptx::await_mail(arrived);
-  }
+  if (split > 1) ptx::await_mail(arrived);
   bool const aligned = p.row_y % 4 == 0 && reinterpret_cast<uint64_t>(p.y) % 8 == 0;
-  for (int box = 0; box < mine; ++box) {
-    int const token = box * split + rank;
-    auto const total = [&](int n) {
-      if (split == 1) return of_parts(token, n);
+  int const eighth = ptx::thread() % 8;
+  for (int own = 0; own < mine; ++own) {
+    int const token = own * split + rank;
+    auto const total = [&](int h, int n) {                                    // by eight lanes, each every eighth box
+      unsigned char const* const first = smem + plan.sums + (h * plan.boxed + own) * plan.boxes + 4 * n;
+      auto const of = [&](int i) { return *reinterpret_cast<float4 const*>(first + i * plan.row_sum); };
       float4 v = {};
-      float const* from = floats(plan.mail) + box * split * all + n;
-      SMALTI_ROLLED for (int i = 0; i < split; ++i, from += all) v = detail::add(v, *reinterpret_cast<float4 const*>(from));
-      return v;
+      SMALTI_ROLLED for (int i = eighth; i < plan.slices; i += 8) v = detail::add(v, of(i));
+      SMALTI_UNROLL for (int d = 4; d; d /= 2)
+        v = detail::add(v, {__shfl_xor_sync(~0u, v.x, d), __shfl_xor_sync(~0u, v.y, d), __shfl_xor_sync(~0u, v.z, d), __shfl_xor_sync(~0u, v.w, d)});
+      return p.sum[h].terms ? detail::add(v, of(plan.slices)) : v;
     };
-    for (int n = 4 * ptx::thread(); n < rows; n += 4 * blockDim.x) {
+    for (int n = 4 * (ptx::thread() / 8); n < rows; n += blockDim.x / 2) {     // whole warps: rows are a multiple of 32
       int const column = panel0 * nf4_panel::rows + n, left = p.n - column;
-      float4 const v = total(n);
+      float4 const v = total(0, n);
       float o[4] = {v.x, v.y, v.z, v.w};
       if (pair) {
-        float4 const up = total(rows + n);
+        float4 const up = total(1, n);
         float const u[4] = {up.x, up.y, up.z, up.w};
         SMALTI_UNROLL for (int j = 0; j < 4; ++j) o[j] = silu{}(o[j], 0, 0) * u[j];
       }
+      if (eighth) continue;
       SMALTI_UNROLL for (int j = 0; j < 4; ++j)
         if (j < left) o[j] = out(o[j], p.row0 + token, column + j);
       detail::store_four(p.y + token * p.row_y + column, o, aligned, left);

@@ -24,27 +24,37 @@ struct nf4_stationary_tile {
 };
 
 namespace detail {
-/// What a launch is computed to be, so that a kernel divides nothing before it asks for its first weights. Offsets are bytes of shared memory from
-/// where the tables begin.
+inline constexpr int nf4_staged_half = nf4_panel::half * 2 + 16;  ///< bytes of 64 columns of x in shared memory: four of them, which a warp reads at once, begin in different banks
+
+/// What a launch is computed to be, for every instruction ahead of the loop is waited for by all warps. Offsets are bytes of shared memory from where the tables begin.
 struct nf4_stationary_plan {
   nf4_stationary_tile tile;
+  int split_log2 = 0;
+  int panels = 0;           ///< of a half
   int slices = 0, run = 0;  ///< of K · of them, a block's
+  int stride = 0;           ///< bytes of codes from panel to panel
   int entries = 0;          ///< of nested scales that a block's rows of one half touch, at most
-  int map = nf4_table_bytes, meet = 0, barrier = 0, nested = 0, sums = 0, mail = 0, bytes = 0;
-  int row_sum = 0;          ///< floats of a token in `sums`: eight more than the rows, for the banks of several tokens
+  int map = nf4_table_bytes, meet = 0, barrier = 0, x = 0, gain = 0, raw = 0, nested = 0, sums = 0, bytes = 0;
+  int row_sum = 0;          ///< bytes of a box of sums: of a slice and token, or of a token's terms; 16 more than the rows have, for the banks of eight boxes that are added at a time
+  int boxes = 0;            ///< bytes of all those of a half and token
+  int boxed = 0;            ///< tokens that a block finishes, at most
 };
 
 /// span as in nested_scales, 0 where scales are plain.
 template <class Config>
 constexpr nf4_stationary_plan nf4_plan(nf4_stationary_tile t, nf4_work w, int span) {
   nf4_stationary_plan p{t};
-  int const warps = t.parts * w.halves, rows = t.panels * nf4_panel::rows;
-  p.slices = ceil_div(nf4_panel::steps(w.k), Config::unit / 2), p.run = ceil_div(p.slices, t.split);
+  int const rows = t.panels * nf4_panel::rows, steps = nf4_panel::steps(w.k);
+  while (1 << p.split_log2 < t.split) ++p.split_log2;
+  p.panels = w.panels / w.halves, p.slices = ceil_div(steps, Config::unit / 2), p.run = ceil_div(p.slices, t.split), p.stride = steps * nf4_panel::code_bytes;
   p.entries = span ? int(min(index(1) << 20, (index(rows) * w.k >> span) + 2)) : 0;
-  p.meet = p.map + (span ? w.halves * 256 * 4 : 0), p.barrier = p.meet + 16 * Config::tokens * 4, p.nested = p.barrier + 16;
-  p.sums = p.nested + round_up(w.halves * p.entries * 4, 16), p.row_sum = rows + (w.m > 1 ? 8 : 0);
-  p.mail = p.sums + warps * w.m * p.row_sum * 4;
-  p.bytes = p.mail + (t.split > 1 ? ceil_div(w.m, t.split) * t.split * w.halves * rows * 4 : 0);
+  p.row_sum = 4 * rows + 16, p.boxes = (p.slices + 1) * p.row_sum, p.boxed = ceil_div(w.m, t.split);
+  p.meet = p.map + (span ? w.halves * 256 * 4 : 0), p.barrier = p.meet + 16 * Config::tokens * 4, p.x = p.barrier + 16;
+  p.gain = p.x + w.m * p.run * Config::unit * nf4_staged_half;
+  p.raw = p.gain + (w.raw ? p.run * Config::unit * nf4_panel::half * 4 : 0);
+  p.nested = p.raw + (w.raw ? w.m * w.k * 4 : 0);
+  p.sums = p.nested + round_up(w.halves * p.entries * 4, 16);
+  p.bytes = p.sums + w.halves * p.boxed * p.boxes;
   return p;
 }
 }  // namespace detail
@@ -92,8 +102,8 @@ constexpr nf4_stationary_choice nf4_stationary_tuned(nf4_work w, int span, arch 
           nf4_stationary_tile const t{panels, ceil_div(run, turns), split};
           if (!fits<Config>(t, w, span, a)) continue;
           int const warps = t.parts * w.halves, blocks = split * ceil_div(panels_all, panels);
-          double const unit = 130. + Config::unit * (400. + 31. * warps);                 // of all warps at once
-          double const cost = ceil_div(blocks, held) * (5000. + (unit * panels + 400.) * turns + (split > 1 ? 200. + 100. * split : 0.));
+          double const unit = max(500. * Config::unit, 56. * Config::unit * warps) + 113. * (4 - Config::unit);  // of all warps at once
+          double const cost = ceil_div(blocks, held) * (2500. + 950. * Config::unit + (unit * panels + 400.) * turns + (split > 1 ? 100. * split : 0.));
           if (cost < least) least = cost, best = {Config::unit, t};
         }
         if (panels == 1) break;

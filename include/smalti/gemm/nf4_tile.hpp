@@ -37,6 +37,7 @@ struct nf4_tile {
 struct nf4_work {
   int m, panels, k;  ///< tokens · panels, those of both halves of a pair · columns of W
   int halves;        ///< 2 for a pair, else 1
+  bool raw = false;  ///< whether x is fp32, to be normalised within the product
 };
 
 inline constexpr int nf4_most_tokens = 64;  ///< of the kernel for few tokens
