@@ -21,8 +21,9 @@ struct product_case {
   nf4_strategy strategy = nf4_strategy::tuned;
   nf4_wide_tile wide = {};
   nf4_stationary_tile stationary = {};
+  nf4_resident_tile resident = {};
 
-  launch_options how() const { return {.tile = tile, .stationary_tile = stationary, .strategy = strategy, .wide_tile = wide}; }
+  launch_options how() const { return {.tile = tile, .stationary_tile = stationary, .resident_tile = resident, .strategy = strategy, .wide_tile = wide}; }
   /// The kernel for many tokens, which rounds level · absmax.
   bool rounds() const {
     return gpu.device >= sm_90a && !tile.panels && (strategy == nf4_strategy::wide || (strategy == nf4_strategy::tuned && nf4_many_tokens(m)));

@@ -180,9 +180,11 @@ SMALTI_D void raise_flag(unsigned* flag) {
   unsigned const up = 1;
   asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(up) : "memory");
 }
+SMALTI_D void await_flag_alone(unsigned const* flag) {  ///< by one thread
+  for (unsigned up = 0; !up;) asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(up) : "l"(flag) : "memory");
+}
 SMALTI_D void await_flag(unsigned const* flag) {
-  if (threadIdx.x == 0)
-    for (unsigned up = 0; !up;) asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(up) : "l"(flag) : "memory");
+  if (threadIdx.x == 0) await_flag_alone(flag);
   __syncthreads();
 }
 /// Adds 1 and returns what was there. What the block wrote before its last barrier is visible to whoever draws a later number,

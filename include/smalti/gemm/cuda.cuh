@@ -2,6 +2,7 @@
 // y = e(Σ s · x · Wᵀ) on a device, for NF4 weights: the terms, the checks and the choice of a kernel.
 
 #include "device_nf4.cuh"
+#include "nf4_resident.cuh"
 #include "nf4_stationary.cuh"
 #include "nf4_wide.cuh"
 #include "terms.hpp"
@@ -45,15 +46,16 @@ nf4_terms<A + B> operator+(nf4_terms<A> const& a, terms<B> const& b) {
   return sum;
 }
 
-/// Which kernels compute a product: mma.sync with x in registers, for up to four tokens, or in shared memory, which reads W once for 64; or wgmma
-/// (sm_90a), for more.
-enum class nf4_strategy { tuned, stationary, few, wide };
+/// Which kernels compute a product: mma.sync with x in registers, for up to four tokens, or in shared memory, which reads W once for 64; or wgmma (sm_90a) with
+/// x resident in shared memory, for up to 16, or on its way through it, for more.
+enum class nf4_strategy { tuned, stationary, resident, few, wide };
 
 /// How a product is launched.
 struct launch_options {
   bool programmatic = false;                     ///< programmatic dependent launch (sm_90a): see gemm
   nf4_tile tile = {};                            ///< of the kernel for few tokens; panels 0: the tuned one
   nf4_stationary_tile stationary_tile = {};      ///< of the one that keeps x in registers; likewise
+  nf4_resident_tile resident_tile = {};          ///< of the one with x resident in shared memory; slots 0: the tuned one
   nf4_strategy strategy = nf4_strategy::tuned;
   nf4_wide_tile wide_tile = {};                  ///< of the one for many; groups 0: the tuned one
   unsigned const* ready = nullptr;               ///< where the kernel ahead computes t of terms from this x: it takes this flag down before this launch can start,
@@ -152,6 +154,13 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
       return with_nf4_stationary_config(choice.unit, [&]<class Config>() { return nf4_stationary_launch<Config>(where, p, choice.tile, how.programmatic, out); });
   if (raw) return {"gemm.35", "rows of x are too long to be normalised within the product on this device"};
   if (forced) return {"gemm.12", "too many tokens, or too many columns, to be kept in registers"};
+  bool const rests = how.strategy == nf4_strategy::resident;
+  if (rests && m > most_resident_tokens) return {"gemm.12", "too many tokens to rest in shared memory"};
+  if ((rests || (free && m <= most_resident_tokens && (m == 1 || p.row_x > 0))) && where.device.has(feature::wgmma) && !how.tile.panels) {
+    nf4_resident_tile const tile = how.resident_tile.slots ? how.resident_tile : nf4_resident_choose(where, p);
+    if (tile.slots) return with_nf4_resident_config(m, [&]<class Config>() { return nf4_resident_launch<Config>(where, p, tile, how.programmatic, out); });
+    if (rests) return {"gemm.12", "rows of x are too long to rest in shared memory"};
+  }
   bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m) && p.row_x > 0);  // one row of x for all: no tensor map
   if (wide && where.device.has(feature::wgmma) && !how.tile.panels) {
     nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors());
