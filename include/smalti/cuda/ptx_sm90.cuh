@@ -12,6 +12,8 @@ namespace smalti::ptx {
 
 /// Tells the compiler that the whole warp agrees on x, so that what follows from it may live in uniform registers.
 SMALTI_D int uniform(int x) { return __shfl_sync(~0u, x, 0); }
+/// The warp, in a uniform register, as what follows from it: the result of a reduction is one.
+SMALTI_D int uniform_warp() { return int(__reduce_max_sync(~0u, threadIdx.x / 32)); }
 SMALTI_D int warpgroup() { return uniform(int(threadIdx.x) / 128); }
 
 /// Moves registers between warpgroups; every warp of the warpgroup must execute it. Honoured only when the kernel

@@ -14,40 +14,34 @@
 namespace smalti {
 namespace detail {
 
-/// absmax of two rows of W, g and g + 8 of a tile of 16, and both blocks of a step: what one lane prepares for its warp.
+/// absmax of two rows of W, g and g + 8 of a tile of 16, and both blocks of a step: {row g, block 0; row g, block 1; row g + 8, block 0; row g + 8, block 1}.
 template <class Scales>
 struct nf4_resident_scales;
 
 template <>
 struct nf4_resident_scales<plain_scales> {
-  struct held { uint2 half[2]; };
+  static constexpr int bytes = nf4_panel::scales * 4;  // of a step, as packed
   SMALTI_D nf4_resident_scales(nf4_panels<plain_scales> const&, float const*, float const*) {}
-  /// step: of all panels; g: row % 8.
-  static SMALTI_D held fetch(nf4_panels<plain_scales> const& w, index step, int g, int tile) {
-    float const* const from = w.scales.absmax + step * nf4_panel::scales + 8 * g + 2 * tile;
-    return {{ptx::load_once_8(from), ptx::load_once_8(from + 4)}};
-  }
-  /// {row g, block 0; row g, block 1; row g + 8, block 0; row g + 8, block 1}.
-  SMALTI_D float4 get(held const& h, int, int, int) const {
-    return {__uint_as_float(h.half[0].x), __uint_as_float(h.half[1].x), __uint_as_float(h.half[0].y), __uint_as_float(h.half[1].y)};
+  /// step: in shared memory; g: row % 8.
+  static SMALTI_D float4 get(unsigned char const* step, int g, int tile, int, int) {
+    float const* const from = reinterpret_cast<float const*>(step) + 8 * g + 2 * tile;
+    return {from[0], from[4], from[1], from[5]};
   }
 };
 
 template <>
 struct nf4_resident_scales<nested_scales> {
-  struct held { uint2 code; };
+  static constexpr int bytes = nf4_panel::scales;
   uint32_t map, nested;  // shared addresses: of the map, of the entries that the cluster's rows touch
   int span;
   float offset;
 
   SMALTI_D nf4_resident_scales(nf4_panels<nested_scales> const& w, float const* map, float const* entries)
       : map(ptx::smem_address(map)), nested(ptx::smem_address(entries)), span(w.scales.span), offset(w.scales.offset) {}
-  static SMALTI_D held fetch(nf4_panels<nested_scales> const& w, index step, int g, int) {
-    return {ptx::load_once_8(w.scales.code + step * nf4_panel::scales + 8 * g)};
-  }
   /// place: of row g and the step's first column, counted from the first element of the first entry.
-  SMALTI_D float4 get(held const& h, int tile, int place, int k) const {
-    uint32_t const code[2] = {h.code.x >> 16 * tile, h.code.y >> 16 * tile};
+  SMALTI_D float4 get(unsigned char const* step, int g, int tile, int place, int k) const {
+    uint2 const all = *reinterpret_cast<uint2 const*>(step + 8 * g);
+    uint32_t const code[2] = {all.x >> 16 * tile, all.y >> 16 * tile};
     auto const one = [&](int row, int block) {
       float const entry = __uint_as_float(ptx::load_shared<0>(map + (row ? code[block] >> 6 & 0x3fc : code[block] << 2 & 0x3fc)));
       return fmaf(entry, __uint_as_float(ptx::load_shared<0>(nested + (place + 8 * k * row + nf4_panel::half * block >> span) * 4)), offset);
@@ -55,6 +49,9 @@ struct nf4_resident_scales<nested_scales> {
     return {one(0, 0), one(0, 1), one(1, 0), one(1, 1)};
   }
 };
+
+SMALTI_D unsigned char const* nf4_packed_scales(nf4_panels<plain_scales> const& w) { return reinterpret_cast<unsigned char const*>(w.scales.absmax); }
+SMALTI_D unsigned char const* nf4_packed_scales(nf4_panels<nested_scales> const& w) { return w.scales.code; }
 
 /// For the copy engine: x as (K / 64, tokens, 64), `blocks` of 64 columns at a time, in rows of 128 bytes, swizzled. What is beyond M or K comes as zeros.
 template <class X>
@@ -69,6 +66,21 @@ status nf4_resident_map(CUtensorMap& map, X const* x, int m, int k, index row, i
   return r == CUDA_SUCCESS ? status{} : status{"gemm.11", "the copy engine cannot express rows of x that lie so"};
 }
 
+/// On their way into shared memory, by one warp: a half's map (256) and the entries of `nested` that rows from that of panel0 on touch, zeros behind the last.
+template <class Problem, class Scales>
+SMALTI_D void nf4_bring_nested(Problem const& p, nf4_panels<Scales> const& w, int panel0, float* map, float* nested, int entries) {
+  if constexpr (std::is_same_v<Scales, nested_scales>) {
+    index const first = index(panel0) * nf4_panel::rows * p.k >> w.scales.span, last = (index(p.n) * p.k - 1) >> w.scales.span;
+    SMALTI_UNROLL for (int i = 0; i < 2; ++i) ptx::cp_async_16(map + 4 * (ptx::lane() + 32 * i), w.scales.map + 4 * (ptx::lane() + 32 * i), true);
+    SMALTI_ROLLED for (int i = ptx::lane(); i < entries; i += 32) ptx::cp_async_4(nested + i, w.scales.nested + min(first + i, last), first + i <= last);
+  }
+}
+/// How many elements a panel's first one is behind the first of its entry of `nested`.
+template <class Problem>
+SMALTI_D int nf4_place_of(Problem const& p, nf4_panels<nested_scales> const& w, int panel) { return int(index(panel) * nf4_panel::rows * p.k & ((index(1) << w.scales.span) - 1)); }
+template <class Problem>
+SMALTI_D int nf4_place_of(Problem const&, nf4_panels<plain_scales> const&, int) { return 0; }
+
 template <class X, class Y, class Scales>
 SMALTI_HD bool nf4_has_terms(nf4_problem<X, Y, Scales> const& p) { return p.sum[0].terms || (p.pair && p.sum[1].terms); }
 
@@ -82,102 +94,112 @@ struct nf4_resident_plan {
 }  // namespace detail
 
 #if defined(__CUDACC__)
-/// Grid: (split, clusters), clusters of (split, 1).
+/// Grid: (split, clusters), clusters of (split, 1). What is ahead of the loop is short on purpose: sixteen warps run it, and none multiplies meanwhile.
 template <class Config, class X, class Y, class Scales, epilogue Out>
 __global__ void __launch_bounds__(Config::threads, 1)
 nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> const plan, __grid_constant__ Out const out) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  constexpr int groups = Config::groups, tokens = Config::tokens, tiles = tokens / 8, chunk = detail::nf4_resident_cut::chunk;
+  constexpr int groups = Config::groups, tokens = Config::tokens, tiles = tokens / 8, burst = Config::burst, chunk = detail::nf4_resident_cut::chunk;
   constexpr int block_bytes = tokens * 128;                                   // of x, 64 columns
   using scales_type = detail::nf4_resident_scales<Scales>;
   extern __shared__ __align__(1024) unsigned char smem[];
   auto const& p = plan.problem;
   auto const& cut = plan.cut;
   auto const floats = [&](int at) { return reinterpret_cast<float*>(smem + at); };
-  int const pair = p.pair, lane = ptx::lane(), g = lane / 4, q = lane % 4, group = ptx::warpgroup(), w = ptx::uniform(ptx::warp() % 4);
-  int const split = gridDim.x, rank = blockIdx.x, slot0 = blockIdx.y * cut.tile.slots, slots = min(cut.tile.slots, cut.slots - slot0);
+  int const pair = p.pair, warp = ptx::uniform_warp(), lane = ptx::lane(), g = lane / 4, q = lane % 4, group = warp / 4, w = warp % 4;
+  int const split = cut.tile.split, rank = blockIdx.x, slot0 = blockIdx.y * cut.tile.slots, slots = min(cut.tile.slots, cut.slots - slot0);
   int const run = cut.steps_of(rank), step0 = rank * cut.run, all = slots * run, share = ceil_div(all, groups);
   int const first = group * share, count = max(0, min(share, all - first));   // of the block's steps, this warpgroup's
-  int const panels = nf4_panel::panels(p.n), inverse = (1 << 20) / max(run, 1) + 1;
-
-  // Weights first: they do not wait for anything.
+  int const inverse = cut.inverse[run < cut.run];
   struct place { int slot, step; };
   auto const at = [&](int t) {                                                // the t-th of this warpgroup's steps
     int const slot = unsigned(first + t) * unsigned(inverse) >> 20;
     return place{slot, first + t - slot * run};
   };
-  auto const packed = [&](place a) { return min(2 * (slot0 + a.slot >> pair) + w / 2, panels - 1) * cut.steps + step0 + a.step; };  // of all panels
-  auto const fetch = [&](uint4 (&to)[2], int t) {
-    place const a = at(t);
-    unsigned char const* const from = (pair && a.slot % 2 ? p.sum[1].w.code : p.sum[0].w.code) + index(packed(a)) * nf4_panel::code_bytes + w % 2 * 512 + 16 * lane;
-    to[0] = ptx::load_once_16(from), to[1] = ptx::load_once_16(from + 1024);
-  };
-  struct prepared { typename scales_type::held raw; int place, which; };      // of a lane: step lane / 8 of four, row lane % 8
-  auto const fetch_scales = [&](int t) {
-    place const a = at(min(t + lane / 8, count - 1));
-    int const which = a.slot & pair, row = (a.slot >> pair) * 64 + 16 * w + lane % 8;
-    return prepared{scales_type::fetch(which ? p.sum[1].w : p.sum[0].w, packed(a), lane % 8, w % 2), row * p.k + (step0 + a.step) * nf4_panel::step, which};
-  };
-  uint4 codes[chunk][2];                                                      // of the next four steps, both blocks
-  prepared coming = {};
-  if (count > 0) {
-    SMALTI_UNROLL for (int i = 0; i < chunk; ++i)
-      if (i < count) fetch(codes[i], i);
-    coming = fetch_scales(0);
-  }
 
-  uint64_t *const arrived = reinterpret_cast<uint64_t*>(smem + cut.barriers), *const here = arrived + 1;  // mail · each chunk of x
-  int const pairs = (p.m + 1) / 2, mine = (pairs - rank + split - 1) / split;  // pairs of tokens: all · those that the block finishes, rank, rank + split, …
-  bool const terms = detail::nf4_has_terms(p);
-  if (threadIdx.x == 0) {
-    SMALTI_ROLLED for (int i = 0; i < ceil_div(run, chunk); ++i) ptx::mbarrier_init(here + i, 1);
-    ptx::expect_mail(arrived, mine * 512 * cut.sent[slots < cut.tile.slots]);
+  // Weights first: they do not wait for anything.
+  auto const panel_of = [&](int slot) { return min(2 * (slot0 + slot >> pair) + w / 2, cut.panels - 1); };
+  auto const codes_of = [&](int slot) {                                       // the lane's, of the slot's first step here
+    return (pair & slot ? p.sum[1].w.code : p.sum[0].w.code) + index(panel_of(slot)) * cut.stride + (step0 * nf4_panel::code_bytes + w % 2 * 512 + 16 * lane);
+  };
+  place now = at(0);
+  int ahead_slot = now.slot, ahead = run - now.step;                          // of the codes to come: slot · its steps that are left
+  unsigned char const* from = codes_of(ahead_slot) + now.step * nf4_panel::code_bytes;
+  auto const fetch = [&](uint4 (&to)[2], bool on) {
+    ptx::load_once_16_if(on, to[0], from), ptx::load_once_16_if(on, to[1], from + 1024);
+    from += nf4_panel::code_bytes;
+    if (--ahead == 0) ahead = run, from = codes_of(++ahead_slot);
+  };
+  uint4 codes[burst][2] = {};                                                 // both blocks of each step
+  SMALTI_UNROLL for (int i = 0; i < burst; ++i) fetch(codes[i], i < count);
+  // Those behind them come into L2 meanwhile: a line a lane.
+  if (lane < Config::early && burst + lane / 8 < count && lane / 8 < ahead) ptx::prefetch(from - 16 * lane + (lane / 4 * 1024 + lane % 4 * 128));
+
+  uint64_t *const arrived = reinterpret_cast<uint64_t*>(smem + cut.barriers), *const here = arrived + 1;  // mail · x
+  bool const last = slots < cut.tile.slots, terms = detail::nf4_has_terms(p);
+  int const pairs = (p.m + 1) / 2, mine = (pairs - rank + split - 1) * cut.inverse_split >> 8;            // pairs of tokens: all · those that the block finishes, rank, rank + split, …
+  if (ptx::thread() == 0) {
+    ptx::mbarrier_init(here, 1), ptx::mbarrier_init_fence();
+    if (split > 1) {
+      int const own = (run > 0 ? cut.own[last][run < cut.run] : 0) + (terms ? max(0, slots - rank + split - 1) / split : 0);
+      ptx::expect_mail(arrived, mine * 512 * (cut.sent[last] - own));
+    }
   }
   if (split > 1) ptx::cluster_open();
   ptx::launch_dependents();
-  int origin[2];                                                              // of the places of rows in `nested`
-  SMALTI_UNROLL for (int half = 0; half < 2; ++half)
-    origin[half] = half > pair ? origin[0] : detail::nf4_fetch_nested(p, p.sum[half].w, 2 * (slot0 >> pair), floats(cut.map) + 256 * half, floats(cut.nested) + cut.entries * half,
-                                                                      cut.entries, ptx::thread(), Config::threads);
-  ptx::cp_async_commit();
   detail::nf4_table const table{smem};
   table.check();
-  if (ptx::warp() == 0) {
-    if (threadIdx.x == 0) {
-      ptx::tma_prefetch(&plan.x);
+  if (warp == 0) {
+    if (lane == 0 && run > 0) {
+      int const copies = ceil_div(run, chunk);
+      ptx::mbarrier_arrive_expecting(here, copies * (2 * chunk * block_bytes));
       if (p.ready) {
         ptx::await_flag_alone(p.ready);
         ptx::fence_async_proxy_global();
       } else {
         ptx::wait_for_previous();                                             // x may be the previous kernel's output
       }
-      SMALTI_ROLLED for (int i = 0; i < ceil_div(run, chunk); ++i) {
-        ptx::mbarrier_arrive_expecting(here + i, 2 * chunk * block_bytes);
-        ptx::tma_load(smem + cut.x + 2 * chunk * block_bytes * i, &plan.x, here + i, 0, 0, 2 * (step0 + chunk * i), 0);
-      }
+      SMALTI_ROLLED for (int i = 0; i < copies; ++i) ptx::tma_load(smem + cut.x + 2 * chunk * block_bytes * i, &plan.x, here, 0, 0, 2 * (step0 + chunk * i), 0);
     }
     ptx::sync_warp();
   } else {
+    // By asynchronous copies: what came into registers here would be waited for with the weights, which share a scoreboard with it.
+    SMALTI_ROLLED for (int i = warp - 1; i < 2 * slots; i += Config::threads / 32 - 1) {
+      int const slot = i / 2, panel = min(2 * (slot0 + slot >> pair) + i % 2, cut.panels - 1);
+      unsigned char const* const packed = detail::nf4_packed_scales(p.sum[slot & pair].w) + (index(panel) * cut.steps + step0) * scales_type::bytes;
+      SMALTI_ROLLED for (int j = 16 * lane; j < run * scales_type::bytes; j += 16 * 32) ptx::cp_async_16(smem + cut.raw + i * run * scales_type::bytes + j, packed + j, true);
+    }
+    if (int const half = Config::threads / 32 - 1 - warp; half <= pair)
+      detail::nf4_bring_nested(p, p.sum[half].w, 2 * (slot0 >> pair), floats(cut.map) + 256 * half, floats(cut.nested) + cut.entries * half, cut.entries);
+    ptx::cp_async_commit();
     table.fill<X>(1);
   }
   if (terms && rank == 0)
-    for (int i = ptx::warp(); i < 2 * slots; i += Config::threads / 32)
-      if (int const panel = 2 * (slot0 + i / 2 >> pair) + i % 2; panel < panels) detail::nf4_prefetch_terms(p.sum[i / 2 & pair], panel, p.n);
+    SMALTI_ROLLED for (int i = warp; i < 2 * slots; i += Config::threads / 32)
+      if (int const panel = 2 * (slot0 + i / 2 >> pair) + i % 2; panel < cut.panels) detail::nf4_prefetch_terms(p.sum[i / 2 & pair], panel, p.n);
   ptx::cp_async_wait<0>();
-  ptx::sync_block();                                                          // tables, map and nested scales are here
+  ptx::sync_block();                                                          // tables, scales, their map and nested ones are here
   if (split > 1) ptx::cluster_opened();
 
-  auto const prepare = [&](prepared const& c, int which_room) {
-    scales_type const scales(c.which ? p.sum[1].w : p.sum[0].w, floats(cut.map) + 256 * c.which, floats(cut.nested) + cut.entries * c.which);
-    reinterpret_cast<float4*>(smem + cut.scales)[(2 * ptx::warp() + which_room) * 32 + lane] = scales.get(c.raw, w % 2, (c.which ? origin[1] : origin[0]) + c.place, p.k);
+  int const origin[2] = {detail::nf4_place_of(p, p.sum[0].w, 2 * (slot0 >> pair)) + step0 * nf4_panel::step, detail::nf4_place_of(p, p.sum[1].w, 2 * (slot0 >> pair)) + step0 * nf4_panel::step};
+  // A lane prepares scales for its warp: of step lane / 8 of a burst, rows lane % 8 and lane % 8 + 8.
+  float4* const prepared = reinterpret_cast<float4*>(smem + cut.scales) + warp * (2 * burst * 8);
+  auto const prepare = [&](int t, int room) {
+    if (lane >= 8 * burst) return;
+    place const a = at(min(t + lane / 8, count - 1));
+    int const which = a.slot & pair, row = (a.slot >> pair) * 64 + 16 * w + lane % 8;
+    scales_type const scales(which ? p.sum[1].w : p.sum[0].w, floats(cut.map) + 256 * which, floats(cut.nested) + cut.entries * which);
+    prepared[room * (burst * 8) + lane] = scales.get(smem + cut.raw + ((2 * a.slot + w / 2) * run + a.step) * scales_type::bytes, lane % 8, w % 2,
+                                                     (which ? origin[1] : origin[0]) + row * p.k + a.step * nf4_panel::step, p.k);
   };
-  int const boxes = split * cut.places + (terms ? cut.tile.slots : 0), inverse_split = 256 / split + 1;
-  auto const send = [&](float const (&acc)[tiles][4], int box) {              // to the blocks that finish them
+  auto const put = [&](float const (&acc)[tiles][4], int box) {               // to the blocks that finish them
     SMALTI_UNROLL for (int n = 0; n < tiles; ++n)
       if (int const two = 4 * n + q; two < pairs) {
-        int const turn = two * inverse_split >> 8, to = two - turn * split;
-        float2* const there = reinterpret_cast<float2*>(smem + cut.mail) + (turn * boxes + box) * 64 + 16 * w + g;
-        ptx::send(there, {acc[n][0], acc[n][1]}, arrived, to), ptx::send(there + 8, {acc[n][2], acc[n][3]}, arrived, to);
+        int const turn = two * cut.inverse_split >> 8, to = two - turn * split;
+        float2* const there = reinterpret_cast<float2*>(smem + cut.mail) + (turn * cut.boxes + box) * 64 + 16 * w + g;
+        float2 const v[2] = {{acc[n][0], acc[n][1]}, {acc[n][2], acc[n][3]}};
+        if (to == rank) there[0] = v[0], there[8] = v[1];                     // also where there is no cluster, which send would need
+        else ptx::send(there, v[0], arrived, to), ptx::send(there + 8, v[1], arrived, to);
       }
   };
 
@@ -200,86 +222,88 @@ nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> co
       SMALTI_UNROLL for (int i = 0; i < 4; ++i) ptx::wgmma<X>(d, a[i], ptx::wgmma_advance(b, 32 * i), i > 0);
       ptx::wgmma_commit();
     };
-    prepare(coming, 0);
-    if (count > chunk) coming = fetch_scales(chunk);
+    int room = 0, box = rank * cut.places + now.slot + group;
+    prepare(0, 0);
     ptx::sync_warp();
-    place now = at(0);
-    for (int t0 = 0; t0 < count; t0 += chunk) {
-      SMALTI_UNROLL for (int i = 0; i < chunk; ++i) {
-        int const t = t0 + i;
-        if (t >= count) break;
-        if (i == 1 && t0 + chunk < count) {                                   // the scales of the next four steps
-          prepare(coming, (t0 / chunk + 1) % 2);
-          if (t0 + 2 * chunk < count) coming = fetch_scales(t0 + 2 * chunk);
-        }
-        if (t < run) ptx::mbarrier_wait(here + now.step / chunk, 0);          // later all of x is here
-        float4 const v = reinterpret_cast<float4 const*>(smem + cut.scales)[(2 * ptx::warp() + t0 / chunk % 2) * 32 + 8 * i + g];
+    ptx::mbarrier_wait(here, 0);
+    SMALTI_ROLLED for (int t = 0; t < count; t += burst) {
+      // The next codes are asked for when these have arrived, for all loads in flight share a scoreboard: a wait would be for both.
+      uint4 next[burst][2];
+      from += codes[burst - 1][1].w & cut.never;
+      SMALTI_UNROLL for (int i = 0; i < burst; ++i) fetch(next[i], t + burst + i < count);
+      SMALTI_UNROLL for (int i = 0; i < burst; ++i) {
+        if (t + i >= count) break;
+        float4 const v = prepared[room * (burst * 8) + 8 * i + g];
         uint64_t const b = ptx::wgmma_advance(x, now.step * (2 * block_bytes));
         decode(even, codes[i][0]);
         settle(odd);
-        if (now.step == 0 && t > 0) {
-          send(acc, rank * cut.places + now.slot - 1 + group);
+        if (now.step == 0 && t + i > 0) {
+          put(acc, box++);
           SMALTI_UNROLL for (int j = 0; j < 4 * tiles; ++j) acc[j / 4][j % 4] = 0;
         }
         start(even, b);
         s[0] = v.x, s[1] = v.z;
         decode(odd, codes[i][1]);
-        if (t + chunk < count) fetch(codes[i], t + chunk);
+        if (i == 0 && t + burst < count) prepare(t + burst, room ^ 1);
         settle(even);
         start(odd, ptx::wgmma_advance(b, block_bytes));
         s[0] = v.y, s[1] = v.w;
-        if (++now.step == run) now.step = 0, ++now.slot;
+        if (++now.step == run) now.step = 0;
       }
+      SMALTI_UNROLL for (int i = 0; i < burst; ++i) codes[i][0] = next[i][0], codes[i][1] = next[i][1];
+      room ^= 1;
       ptx::sync_warp();
     }
     settle(odd);
-    send(acc, rank * cut.places + at(count - 1).slot + group);
+    put(acc, box);
   }
   ptx::wait_for_previous();                                                   // terms and the epilogue read what it may write
   if (terms)
     for (int slot = rank + split * group; slot < slots; slot += split * groups) {
       SMALTI_UNROLL for (int j = 0; j < 4 * tiles; ++j) acc[j / 4][j % 4] = 0;
       detail::nf4_wide_terms(acc, p.sum[slot & pair], (slot0 + slot >> pair) * 64 + 16 * w, p.n, 0, p.m);
-      send(acc, split * cut.places + slot);
+      put(acc, split * cut.places + slot);
     }
 
   if (mine <= 0) return;
-  ptx::await_mail(arrived);
+  ptx::sync_block();
+  if (split > 1) ptx::await_mail(arrived);
   bool const aligned = p.row_y % 4 == 0 && reinterpret_cast<uint64_t>(p.y) % 8 == 0;
   int const quads = (slots >> pair) * 16;                                     // of rows
-  for (int i = ptx::thread(); i < mine * quads; i += Config::threads) {
-    int const turn = i / quads, row = i % quads * 4, token = 2 * (turn * split + rank);
-    float const* const of_turn = floats(cut.mail) + turn * boxes * 128 + row % 64 * 2;
-    auto const total = [&](float (&v)[8], int slot, float scale) {            // four rows × two tokens
-      auto const add = [&](int box) {
-        float4 const a = *reinterpret_cast<float4 const*>(of_turn + box * 128), b = *reinterpret_cast<float4 const*>(of_turn + box * 128 + 4);
-        v[0] += a.x, v[1] += a.y, v[2] += a.z, v[3] += a.w, v[4] += b.x, v[5] += b.y, v[6] += b.z, v[7] += b.w;
+  for (int turn = 0, i = ptx::thread(); turn < mine; i -= quads, ++turn)
+    for (; i < quads; i += Config::threads) {
+      int const row = 4 * i, token = 2 * (turn * split + rank);
+      float const* const of_turn = floats(cut.mail) + turn * cut.boxes * 128 + row % 64 * 2;
+      auto const total = [&](float (&v)[8], int slot, float scale) {          // four rows × two tokens
+        auto const add = [&](int box) {
+          float4 const a = *reinterpret_cast<float4 const*>(of_turn + box * 128), b = *reinterpret_cast<float4 const*>(of_turn + box * 128 + 4);
+          v[0] += a.x, v[1] += a.y, v[2] += a.z, v[3] += a.w, v[4] += b.x, v[5] += b.y, v[6] += b.z, v[7] += b.w;
+        };
+        SMALTI_UNROLL for (int j = 0; j < 8; ++j) v[j] = 0;
+        SMALTI_ROLLED for (int block = 0; block < split; ++block) {
+          int const steps = cut.steps_of(block), part = ceil_div(slots * steps, groups), begin = slot * steps, end = begin + steps;
+          SMALTI_UNROLL for (int j = 0; j < groups; ++j)
+            if (j * part < end && (j + 1) * part > begin) add(block * cut.places + slot + j);
+        }
+        SMALTI_UNROLL for (int j = 0; j < 8; ++j) v[j] *= scale;
+        if (terms) add(split * cut.places + slot);
       };
-      SMALTI_UNROLL for (int j = 0; j < 8; ++j) v[j] = 0;
-      for (int block = 0; block < split; ++block) {
-        int const steps = cut.steps_of(block), part = ceil_div(slots * steps, groups);
-        SMALTI_UNROLL for (int j = 0; j < groups; ++j)
-          if (j * part < (slot + 1) * steps && (j + 1) * part > slot * steps) add(block * cut.places + slot + j);
+      int const slot = row / 64 << pair, column = (slot0 >> pair) * 64 + row, left = p.n - column;
+      float v[8];
+      total(v, slot, p.sum[0].scale);
+      if (pair) {
+        float up[8];
+        total(up, slot + 1, p.sum[1].scale);
+        SMALTI_UNROLL for (int j = 0; j < 8; ++j) v[j] = silu{}(v[j], 0, 0) * up[j];
       }
-      SMALTI_UNROLL for (int j = 0; j < 8; ++j) v[j] *= scale;
-      if (terms) add(split * cut.places + slot);
-    };
-    int const slot = row / 64 << pair, column = (slot0 >> pair) * 64 + row, left = p.n - column;
-    float v[8];
-    total(v, slot, p.sum[0].scale);
-    if (pair) {
-      float up[8];
-      total(up, slot + 1, p.sum[1].scale);
-      SMALTI_UNROLL for (int j = 0; j < 8; ++j) v[j] = silu{}(v[j], 0, 0) * up[j];
+      SMALTI_UNROLL for (int e = 0; e < 2; ++e)
+        if (token + e < p.m && left > 0) {
+          float o[4] = {v[e], v[2 + e], v[4 + e], v[6 + e]};
+          SMALTI_UNROLL for (int j = 0; j < 4; ++j)
+            if (j < left) o[j] = out(o[j], p.row0 + token + e, column + j);
+          detail::store_four(p.y + (token + e) * p.row_y + column, o, aligned, left);
+        }
     }
-    SMALTI_UNROLL for (int e = 0; e < 2; ++e)
-      if (token + e < p.m && left > 0) {
-        float o[4] = {v[e], v[2 + e], v[4 + e], v[6 + e]};
-        SMALTI_UNROLL for (int j = 0; j < 4; ++j)
-          if (j < left) o[j] = out(o[j], p.row0 + token + e, column + j);
-        detail::store_four(p.y + (token + e) * p.row_y + column, o, aligned, left);
-      }
-  }
 #elif defined(__CUDA_ARCH__)
   __trap();  // code for another architecture: never a silent nothing
 #endif

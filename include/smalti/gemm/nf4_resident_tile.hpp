@@ -11,6 +11,8 @@ struct nf4_resident_config {
   static_assert(Tokens == 8 || Tokens == 16);
   static constexpr int tokens = Tokens;
   static constexpr int groups = 4, threads = 128 * groups;  ///< warpgroups of a block; with their registers one block fills a processor
+  static constexpr int early = 32;                          ///< lines of 128 bytes of codes that each warp asks of L2 before x is there
+  static constexpr int burst = 2;                           ///< steps whose codes are asked for at a time, while as many are multiplied
 };
 
 /// How a launch is cut. Changes speed only. A slot is 64 rows of W, the left operand of a wgmma; of a pair, gate and up in turn. The warpgroups of a block take equal
@@ -24,16 +26,21 @@ struct nf4_resident_tile {
 inline constexpr int most_resident_tokens = 16;
 
 namespace detail {
-/// What a launch is computed to be. Offsets are bytes of shared memory.
+/// What a launch is computed to be, for every instruction ahead of the loop is waited for by all warps. Offsets are bytes of shared memory.
 struct nf4_resident_cut {
-  static constexpr int chunk = 4;   ///< steps of x that one copy brings, and whose scales a warp prepares at a time
+  static constexpr int chunk = 4;   ///< steps of x that one copy brings
   nf4_resident_tile tile;
   int slots = 0, steps = 0;         ///< of the whole product, both halves of a pair · of K
   int run = 0;                      ///< steps of a block, fewer in the last ones
-  int places = 0;                   ///< of sums that a block sends, for each pair of tokens: sum of slot s by warpgroup w is at s + w, which is no other's
+  int panels = 0, stride = 0;       ///< of a half · bytes of codes from panel to panel
+  int inverse[2] = {};              ///< by which steps of a block are divided by its run, with a shift by 20: of a whole run · of the shorter one
+  int inverse_split = 0;            ///< likewise pairs of tokens by blocks, with a shift by 8
+  int never = 0;                    ///< 0, which the compiler cannot know
+  int places = 0, boxes = 0;        ///< of sums that a block sends, for each pair of tokens: sum of slot s by warpgroup w is at s + w, which is no other's · of all blocks and terms
   int entries = 0;                  ///< of nested scales that a cluster's rows of one half touch, at most
-  int sent[2] = {};                 ///< sums of 64 rows that all blocks of a cluster send, for each pair of tokens: of a whole cluster · of the last
-  int x = nf4_table_bytes, scales = 0, map = 0, barriers = 0, nested = 0, mail = 0, bytes = 0;
+  int sent[2] = {};                 ///< sums of 64 rows that all blocks of a cluster make, for each pair of tokens: of a whole cluster · of the last
+  int own[2][2] = {};               ///< of them those of one block: by whether the cluster is the last one, and the block's run the shorter one
+  int x = nf4_table_bytes, raw = 0, scales = 0, map = 0, barriers = 0, nested = 0, mail = 0, bytes = 0;
 
   SMALTI_HD constexpr int steps_of(int rank) const { return max(0, min(run, steps - rank * run)); }
 };
@@ -52,17 +59,20 @@ constexpr nf4_resident_cut nf4_cut(nf4_resident_tile t, nf4_work w, int span, bo
   nf4_resident_cut c{t};
   constexpr int groups = Config::groups;
   c.slots = ceil_div(w.panels / w.halves, 2) * w.halves, c.steps = nf4_panel::steps(w.k), c.run = ceil_div(c.steps, t.split);
-  int const last = c.slots % t.slots ? c.slots % t.slots : t.slots, pairs = ceil_div(ceil_div(w.m, 2), t.split);
-  for (int rank = 0; rank < t.split; ++rank)
-    c.sent[0] += nf4_resident_sums(t.slots, c.steps_of(rank), groups), c.sent[1] += nf4_resident_sums(last, c.steps_of(rank), groups);
-  if (terms) c.sent[0] += t.slots, c.sent[1] += last;
-  c.places = t.slots + groups - 1;
+  c.panels = w.panels / w.halves, c.stride = c.steps * nf4_panel::code_bytes;
+  int const last = c.slots % t.slots ? c.slots % t.slots : t.slots, pairs = ceil_div(ceil_div(w.m, 2), t.split), rest = c.steps % c.run;
+  c.inverse[0] = (1 << 20) / c.run + 1, c.inverse[1] = (1 << 20) / max(rest, 1) + 1, c.inverse_split = 256 / t.split + 1;
+  for (int few = 0; few < 2; ++few)
+    for (int part = 0; part < 2; ++part) c.own[few][part] = nf4_resident_sums(few ? last : t.slots, part ? rest : c.run, groups);
+  for (int few = 0; few < 2; ++few) c.sent[few] = c.steps / c.run * c.own[few][0] + c.own[few][1] + (terms ? few ? last : t.slots : 0);
+  c.places = t.slots + groups - 1, c.boxes = t.split * c.places + (terms ? t.slots : 0);
   c.entries = span ? int(min(index(1) << 20, (index(t.slots / w.halves) * 64 * w.k >> span) + 2)) : 0;
-  c.scales = c.x + ceil_div(c.run, c.chunk) * c.chunk * Config::tokens * 2 * nf4_panel::step;
-  c.map = c.scales + Config::threads / 32 * 2 * 512;
-  c.barriers = c.map + (span ? w.halves * 1024 : 0), c.nested = c.barriers + round_up(8 * (1 + ceil_div(c.run, c.chunk)), 16);
+  c.raw = c.x + ceil_div(c.run, c.chunk) * c.chunk * Config::tokens * 2 * nf4_panel::step;
+  c.scales = c.raw + 2 * t.slots * c.run * nf4_panel::scales * (span ? 1 : 4);
+  c.map = c.scales + Config::threads / 32 * 2 * Config::burst * 128;
+  c.barriers = c.map + (span ? w.halves * 1024 : 0), c.nested = c.barriers + 16;
   c.mail = c.nested + round_up(w.halves * c.entries * 4, 16);
-  c.bytes = c.mail + pairs * (t.split * c.places + (terms ? t.slots : 0)) * 512;
+  c.bytes = c.mail + pairs * c.boxes * 512;
   return c;
 }
 }  // namespace detail
