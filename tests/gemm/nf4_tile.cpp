@@ -1,6 +1,7 @@
 // Every board finds a way to cut an NF4 product on a device, whatever its shape.
 
 #include <catch2/catch.hpp>
+#include <smalti/gemm/nf4_resident_tile.hpp>
 #include <smalti/gemm/nf4_stationary_tile.hpp>
 
 namespace smalti::test {
@@ -50,6 +51,35 @@ TEST_CASE("NF4 products: x in registers, a tile for each shape where shared memo
             if (a == sm_90a ? m <= 2 && k <= 8192 : a == sm_80 && m == 1 && k <= 4096) CHECK(nf4_stationary_tuned(raw, span, a, processors).tile.panels > 0);
             if (choice.tile.panels) CHECK(with_nf4_stationary_config(choice.unit, [&, a = a]<class Config>() { return fits<Config>(choice.tile, work, span, a); }));
           }
+}
+
+TEST_CASE("NF4 products: x resident, a tile for each shape whose rows of x fit in a cluster") {
+  for (int m = 1; m <= most_resident_tokens; ++m)
+    for (int k : {64, 192, 1024, 4096, 5120, 8192, 11008, 14336, 28672})
+      for (int n : {1, 1024, 4096, 14336, 28672, 128256})
+        for (int halves : {1, 2})
+          for (int of : {span, 0})
+            for (bool terms : {false, true}) {
+              INFO("M " << m << " K " << k << " N " << n << " halves " << halves << " span " << of << " terms " << terms);
+              nf4_work const work{m, nf4_panel::panels(n) * halves, k, halves};
+              auto const t = nf4_resident_tuned(work, of, terms, sm_90a, nf4_clusters_h200);
+              if (k <= 14336) REQUIRE(t.slots > 0);
+              if (t.slots) CHECK(with_nf4_resident_config(m, [&]<class Config>() { return fits<Config>(t, work, of, terms, sm_90a); }));
+              CHECK(nf4_resident_tuned(work, of, terms, sm_80, nf4_clusters_h200).slots == 0);
+            }
+}
+
+TEST_CASE("NF4 products: x resident, what cannot run") {
+  nf4_work const work{16, 896, 4096, 1};
+  using most = nf4_resident_config<16>;
+  CHECK(fits<most>({7, 2}, work, span, false, sm_90a));
+  CHECK_FALSE(fits<most>({7, 2}, work, span, false, sm_80));
+  CHECK_FALSE(fits<most>({4, 1}, work, span, false, sm_90a));             // x and sums beyond shared memory
+  CHECK_FALSE(fits<most>({7, 9}, work, span, false, sm_90a));             // no such cluster
+  CHECK_FALSE(fits<most>({0, 2}, work, span, false, sm_90a));
+  CHECK_FALSE(fits<most>({7, 2}, {16, 896, 4096, 2}, span, false, sm_90a));  // half a pair
+  CHECK_FALSE(fits<most>({7, 2}, {17, 896, 4096, 1}, span, false, sm_90a));
+  CHECK_FALSE(fits<nf4_resident_config<8>>({7, 2}, {9, 896, 4096, 1}, span, false, sm_90a));
 }
 
 TEST_CASE("NF4 products: x in registers, what cannot run") {

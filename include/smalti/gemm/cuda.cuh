@@ -156,7 +156,7 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   if (forced) return {"gemm.12", "too many tokens, or too many columns, to be kept in registers"};
   bool const rests = how.strategy == nf4_strategy::resident;
   if (rests && m > most_resident_tokens) return {"gemm.12", "too many tokens to rest in shared memory"};
-  if ((rests || (free && m <= most_resident_tokens && (m == 1 || p.row_x > 0))) && where.device.has(feature::wgmma) && !how.tile.panels) {
+  if ((rests || (free && m >= tuned_resident_from && m <= most_resident_tokens && p.row_x > 0)) && where.device.has(feature::wgmma) && !how.tile.panels) {
     nf4_resident_tile const tile = how.resident_tile.slots ? how.resident_tile : nf4_resident_choose(where, p);
     if (tile.slots) return with_nf4_resident_config(m, [&]<class Config>() { return nf4_resident_launch<Config>(where, p, tile, how.programmatic, out); });
     if (rests) return {"gemm.12", "rows of x are too long to rest in shared memory"};

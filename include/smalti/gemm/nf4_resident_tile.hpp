@@ -24,6 +24,7 @@ struct nf4_resident_tile {
 };
 
 inline constexpr int most_resident_tokens = 16;
+inline constexpr int tuned_resident_from = 5;  ///< tokens that take this kernel by themselves, at least: fewer are faster in the kernel for few tokens
 
 namespace detail {
 /// What a launch is computed to be, for every instruction ahead of the loop is waited for by all warps. Offsets are bytes of shared memory.
@@ -98,21 +99,22 @@ struct nf4_clusters {
 /// Of an H200, by cudaOccupancyMaxActiveClusters.
 inline constexpr nf4_clusters nf4_clusters_h200{{132, 66, 39, 30, 22, 17, 15, 15}};
 
-/// The cheapest tile by a model in clocks of one processor; slots 0: none fits.
+/// The cheapest tile by a model in clocks of one processor, fitted to what an H200 took; slots 0: none fits.
 constexpr nf4_resident_tile nf4_resident_tuned(nf4_work w, int span, bool terms, arch a, nf4_clusters clusters) {
   nf4_resident_tile best{};
   double least = 1e30;
   with_nf4_resident_config(w.m, [&]<class Config>() {
-    int const slots_all = ceil_div(w.panels / w.halves, 2), steps = nf4_panel::steps(w.k);
+    constexpr double start = 6500., step = Config::tokens == 16 ? 1150. : 1050., slot = 60., cluster = 300., block = 40.;
+    int const rows_all = ceil_div(w.panels / w.halves, 2), steps = nf4_panel::steps(w.k);
     for (int split = 1; split <= 8 && split <= steps; ++split)
       for (int waves = 1, held = clusters.held[split - 1]; waves <= 64 && held > 0; ++waves) {
-        int const rows = ceil_div(slots_all, held * waves);
+        int const rows = ceil_div(rows_all, held * waves);
         nf4_resident_tile const t{rows * w.halves, split};
-        if (fits<Config>(t, w, span, terms, a)) {
-          int const share = ceil_div(t.slots * ceil_div(steps, split), Config::groups);
-          double const leave = 1200. + 60. * t.slots + (split > 1 ? 300. + 40. * split : 0.);
-          double const cost = ceil_div(ceil_div(slots_all, rows), held) * (4000. + share * (Config::tokens == 16 ? 900. : 840.) + leave);
+        if (fits<Config>(t, w, span, terms, a)) {  // more waves, with more starts, are not cheaper
+          double const part = start + step * ceil_div(t.slots * ceil_div(steps, split), Config::groups) + slot * t.slots + (split > 1 ? cluster + block * split : 0.);
+          double const cost = ceil_div(ceil_div(rows_all, rows), held) * part;
           if (cost < least) least = cost, best = t;
+          break;
         }
         if (rows == 1) break;
       }
