@@ -66,21 +66,6 @@ status nf4_resident_map(CUtensorMap& map, X const* x, int m, int k, index row, i
   return r == CUDA_SUCCESS ? status{} : status{"gemm.11", "the copy engine cannot express rows of x that lie so"};
 }
 
-/// On their way into shared memory, by one warp: a half's map (256) and the entries of `nested` that rows from that of panel0 on touch, zeros behind the last.
-template <class Problem, class Scales>
-SMALTI_D void nf4_bring_nested(Problem const& p, nf4_panels<Scales> const& w, int panel0, float* map, float* nested, int entries) {
-  if constexpr (std::is_same_v<Scales, nested_scales>) {
-    index const first = index(panel0) * nf4_panel::rows * p.k >> w.scales.span, last = (index(p.n) * p.k - 1) >> w.scales.span;
-    SMALTI_UNROLL for (int i = 0; i < 2; ++i) ptx::cp_async_16(map + 4 * (ptx::lane() + 32 * i), w.scales.map + 4 * (ptx::lane() + 32 * i), true);
-    SMALTI_ROLLED for (int i = ptx::lane(); i < entries; i += 32) ptx::cp_async_4(nested + i, w.scales.nested + min(first + i, last), first + i <= last);
-  }
-}
-/// How many elements a panel's first one is behind the first of its entry of `nested`.
-template <class Problem>
-SMALTI_D int nf4_place_of(Problem const& p, nf4_panels<nested_scales> const& w, int panel) { return int(index(panel) * nf4_panel::rows * p.k & ((index(1) << w.scales.span) - 1)); }
-template <class Problem>
-SMALTI_D int nf4_place_of(Problem const&, nf4_panels<plain_scales> const&, int) { return 0; }
-
 template <class X, class Y, class Scales>
 SMALTI_HD bool nf4_has_terms(nf4_problem<X, Y, Scales> const& p) { return p.sum[0].terms || (p.pair && p.sum[1].terms); }
 
@@ -170,7 +155,7 @@ nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> co
       SMALTI_ROLLED for (int j = 16 * lane; j < run * scales_type::bytes; j += 16 * 32) ptx::cp_async_16(smem + cut.raw + i * run * scales_type::bytes + j, packed + j, true);
     }
     if (int const half = Config::threads / 32 - 1 - warp; half <= pair)
-      detail::nf4_bring_nested(p, p.sum[half].w, 2 * (slot0 >> pair), floats(cut.map) + 256 * half, floats(cut.nested) + cut.entries * half, cut.entries);
+      detail::nf4_fetch_nested(p, p.sum[half].w, 2 * (slot0 >> pair), floats(cut.map) + 256 * half, floats(cut.nested) + cut.entries * half, cut.entries);
     ptx::cp_async_commit();
     table.fill<X>(1);
   }
@@ -181,7 +166,7 @@ nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> co
   ptx::sync_block();                                                          // tables, scales, their map and nested ones are here
   if (split > 1) ptx::cluster_opened();
 
-  int const origin[2] = {detail::nf4_place_of(p, p.sum[0].w, 2 * (slot0 >> pair)) + step0 * nf4_panel::step, detail::nf4_place_of(p, p.sum[1].w, 2 * (slot0 >> pair)) + step0 * nf4_panel::step};
+  int const origin[2] = {detail::nf4_first_place(p, p.sum[0].w, 2 * (slot0 >> pair)) + step0 * nf4_panel::step, detail::nf4_first_place(p, p.sum[1].w, 2 * (slot0 >> pair)) + step0 * nf4_panel::step};
   // A lane prepares scales for its warp: of step lane / 8 of a burst, rows lane % 8 and lane % 8 + 8.
   float4* const prepared = reinterpret_cast<float4*>(smem + cut.scales) + warp * (2 * burst * 8);
   auto const prepare = [&](int t, int room) {

@@ -24,7 +24,7 @@ struct nf4_resident_tile {
 };
 
 inline constexpr int most_resident_tokens = 16;
-inline constexpr int tuned_resident_from = 5;  ///< tokens that take this kernel by themselves, at least: fewer are faster in the kernel for few tokens
+inline constexpr int tuned_resident_from = 3;  ///< tokens that take this kernel by themselves, at least
 
 namespace detail {
 /// What a launch is computed to be, for every instruction ahead of the loop is waited for by all warps. Offsets are bytes of shared memory.
@@ -104,14 +104,14 @@ constexpr nf4_resident_tile nf4_resident_tuned(nf4_work w, int span, bool terms,
   nf4_resident_tile best{};
   double least = 1e30;
   with_nf4_resident_config(w.m, [&]<class Config>() {
-    constexpr double start = 6500., step = Config::tokens == 16 ? 1150. : 1050., slot = 60., cluster = 300., block = 40.;
+    constexpr double start = 4800., step = Config::tokens == 16 ? 1330. : 1090., slot = 60., cluster = 100., block = 300., x = 50.;
     int const rows_all = ceil_div(w.panels / w.halves, 2), steps = nf4_panel::steps(w.k);
     for (int split = 1; split <= 8 && split <= steps; ++split)
       for (int waves = 1, held = clusters.held[split - 1]; waves <= 64 && held > 0; ++waves) {
         int const rows = ceil_div(rows_all, held * waves);
         nf4_resident_tile const t{rows * w.halves, split};
         if (fits<Config>(t, w, span, terms, a)) {  // more waves, with more starts, are not cheaper
-          double const part = start + step * ceil_div(t.slots * ceil_div(steps, split), Config::groups) + slot * t.slots + (split > 1 ? cluster + block * split : 0.);
+          double const part = start + x * ceil_div(steps, split) + step * ceil_div(t.slots * ceil_div(steps, split), Config::groups) + slot * t.slots + (split > 1 ? cluster + block * split : 0.);
           double const cost = ceil_div(ceil_div(rows_all, rows), held) * part;
           if (cost < least) least = cost, best = t;
           break;
