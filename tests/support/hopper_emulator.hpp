@@ -151,7 +151,8 @@ inline void know(float) {}
 
 // ---------------------------------------------------------------- warpgroup matrix multiply
 
-inline uint64_t wgmma_operand(void const* smem, int panel = 16) {
+template <bool = true>
+uint64_t wgmma_operand(void const* smem, int panel = 16) {
   if (smem_address(smem) % 1024) std::abort();  // the hardware wants the base so, and this arithmetic too
   return uint64_t(smem_address(smem) >> 4) | uint64_t(panel >> 4) << 32;
 }

@@ -68,9 +68,9 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
   index const kv_bytes = max(keys, index(1)) * (D + Dv) * index(sizeof(E));  // of one key head
   auto const sharing = [&](int megabytes) { return int(min(max((index(megabytes) << 20) / kv_bytes, index(1)) * p.group(), index(plan.slices))); };
   plan.last_first = masked;
-  // blocks of different lengths, and few: a larger last section has enough short ones to fill what the longest leave uneven
-  bool const level = masked && plan.items() < 11 * processors / T.cluster;
-  plan.section = sharing(8), plan.tail = (plan.slices - (level ? sharing(48) : 1)) / plan.section * plan.section;
+  // a larger last section has enough short blocks to fill what the others leave uneven: those of few, different lengths; or a sequence's last
+  int const level = masked ? (plan.items() < 11 * processors / T.cluster ? sharing(48) : 1) : rows % plan.rows != 0 ? sharing(24) : 1;
+  plan.section = sharing(8), plan.tail = (plan.slices - level) / plan.section * plan.section;
   return {};
 }
 
@@ -80,11 +80,13 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
 /// Asynchronous, allocates nothing. Errors: attn.1-5 (tile), attn.6-9, 11-15 (operands), attn.18, cuda; nothing is written then.
 template <int D, int Dv = D, class Table = tuned_sm90, class E, attention_variant Variant = full>
 status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Variant const& variant = {}) {
-  using Tuning = std::conditional_t<std::is_same_v<Table, tuned_sm90> && !keeps_all<Variant>, tuned_sm90_masked, Table>;
+  constexpr bool choose = std::is_same_v<Table, tuned_sm90>, masked = !keeps_all<Variant>;
+  using Tuning = std::conditional_t<choose && masked, tuned_sm90_masked, Table>;
   constexpr attention_shape S{D, sizeof(E), Dv};
   constexpr attention_tile T = Tuning{}(S, sm_90a);
-  if constexpr (std::is_same_v<Table, tuned_sm90> && std::is_same_v<Variant, full> && tuned_sm90_long{}(S, sm_90a) != T)
-    if (min(p.q.extent[2], p.k.extent[2]) >= 4096 && !p.lengths.q_starts && !p.lengths.kv_starts) return attention_sm90<D, Dv, tuned_sm90_long>(where, p, variant);
+  constexpr int from = choose && (std::is_same_v<Variant, full> || std::is_same_v<Variant, causal>) ? pairs_from(S, masked) : 0;
+  if constexpr (from > 0)
+    if (min(p.q.extent[2], p.k.extent[2]) >= from && !p.lengths.q_starts && !p.lengths.kv_starts) return attention_sm90<D, Dv, in_pairs<Tuning>>(where, p, variant);
   if (auto s = p.check(); !s) return s;
   if (auto s = explain(fits_wgmma(T, S, sm_90a)); !s) return s;
   if (p.slices() == 0 || p.q.extent[2] == 0) return {};
@@ -93,7 +95,7 @@ status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Varia
   cudaError_t e = cudaGetDevice(&device);
   if (e == cudaSuccess) e = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
   if (auto s = explain(e); !s) return s;
-  if (auto s = detail::make_plan<D, Dv, T>(plan, where, p, !keeps_all<Variant>, processors); !s) return s;
+  if (auto s = detail::make_plan<D, Dv, T>(plan, where, p, masked, processors); !s) return s;
 
   auto* const kernel = attention_sm90_kernel<D, Dv, Tuning, E, Variant>;
   using storage = detail::sm90_storage<T, D, Dv, E>;

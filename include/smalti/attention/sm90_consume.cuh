@@ -16,7 +16,7 @@ struct sm90_consumer {
   static constexpr bool take_turns = storage::groups > 2;   // on the tensor cores: three warpgroups gain, two do not
   static constexpr bool apart = rows_apart(T, storage::shape);  // masks and tiles to skip are those of our own rows
   static constexpr bool skips = apart || T.cluster > 1;         // and at least those of our block
-  static constexpr bool sums_tell = apart && (D <= 64 || keeps_all<Variant>);  // that a maximum is to move; else the scores are asked first
+  static constexpr bool sums_tell = apart && D < 256;           // that a maximum is to move; else the scores are asked first
   static constexpr bool exponentials_first = Dv > 128 && !storage::ahead;  // before the wait for O: gained where that is long
   sm90_plan<E> const& plan;
   Variant const& variant;
@@ -39,7 +39,8 @@ struct sm90_consumer {
   bool accumulate = false;        // whether o holds anything of its item yet
   int skipped = 0;                // tiles of this item whose V is still to be handed back unused
 
-  SMALTI_D int row() const { return 64 * group + 16 * (ptx::warp() % 4); }  // of this warp, in the block
+  SMALTI_D int first_row() const { return row_of_group<T>(0, group); }        // of this warpgroup, counted from its block's first
+  SMALTI_D int row() const { return first_row() + 16 * (ptx::warp() % 4); }   // of this warp
   SMALTI_D void release(uint64_t* empty) const { ptx::mbarrier_arrive_if(ptx::lane() == 0, empty); }
   SMALTI_D void release_all(uint64_t* empty) const {  // K and V, which blocks of a cluster fetch for each other
     if constexpr (T.cluster > 1) ptx::mbarrier_arrive_if(ptx::lane() < T.cluster, empty, ptx::lane() % T.cluster);
@@ -69,14 +70,15 @@ struct sm90_consumer {
       sm90_work const u{read(w.head), read(w.batch), read(w.q0), read(w.seq_q), read(w.seq_kv), read(w.row_q), 0, read(w.position)};
       if (storage::ahead) release(&smem.item_empty[numbers.stage]), numbers.advance();
       if (u.head < 0) return false;
-      int const first = rank * u.template rows_of_block<T>(), rows = T.cluster > 1 ? min(u.template rows_of_block<T>(), u.seq_q - u.q0 - first) : u.seq_q - u.q0;
-      item = {u.head, u.batch, u.row_q + u.q0 + first, max(rows, 0)}, walk = {variant, u, first + (apart ? 64 * group : 0), apart ? 64 : T.q};
+      int const first = row_of_group<T>(rank, 0);
+      item = {u.head, u.batch, u.row_q + u.q0 + first, max(u.seq_q - u.q0 - first, 0)};
+      walk = {variant, u, first + (apart ? first_row() : 0), apart ? 64 : row_of_group<T>(0, storage::groups - 1) + 64};
       if (advance()) return skip(), true;
       store_nothing();
       if (!storage::ahead) release(&smem.q_empty[q.stage][part]), q.advance();
     }
   }
-  SMALTI_D bool idle() const { return item.rows <= 64 * group; }  // all our rows are behind the sequence's end
+  SMALTI_D bool idle() const { return item.rows <= first_row(); }  // all our rows are behind the sequence's end
   SMALTI_D void skip_keys() {
     my_turn(), your_turn();
     ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap), ptx::sync_warp();  // all lanes have seen it, before one lets it go
@@ -108,7 +110,7 @@ struct sm90_consumer {
 
   /// In a cluster, where Q has one buffer, the compiler does not see that all lanes agree about the buffers, and moves every address once more.
   SMALTI_D static uint64_t operand(void const* smem, int panel = 16) {
-    uint64_t const x = ptx::wgmma_operand(smem, panel);
+    uint64_t const x = ptx::wgmma_operand<(T.cluster > 1)>(smem, panel);
     return storage::ahead && T.cluster > 1 ? (x & 0xffffffff00000000) | uint32_t(ptx::uniform(int(uint32_t(x)))) : x;
   }
   SMALTI_D void start_scores() {  // S = Q Kᵀ
@@ -161,7 +163,7 @@ struct sm90_consumer {
     return moved;
   }
   SMALTI_D void rewrite() {  // the variant's scores
-    s.q0 = walk.q0 + walk.own + row() - (apart ? 64 * group : 0), s.k0 = tile.j * T.kv, s.head = item.head, s.batch = item.batch;
+    s.q0 = walk.q0 + walk.own + row() - (apart ? first_row() : 0), s.k0 = tile.j * T.kv, s.head = item.head, s.batch = item.batch;
     if constexpr (!leaves_scores<Variant>) s.for_each([&](float& x, score_at at) { x = variant.score(plan.problem.scale * x, at); });
     if (tile.masked) mask();
   }

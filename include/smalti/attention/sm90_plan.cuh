@@ -16,11 +16,12 @@ struct sm90_work {
   int seq_q = 0, seq_kv = 0;     ///< rows of the sequence
   int row_q = 0, row_kv = 0;     ///< where it begins in Q and O · in K and V
   int position = 0;              ///< of its first query among the keys
-
-  /// Of each block of a cluster: the last rows of a sequence are dealt out evenly.
-  template <attention_tile T>
-  SMALTI_D int rows_of_block() const { return T.cluster == 1 ? T.q : min(T.q, round_up(ceil_div(seq_q - q0, T.cluster), 64)); }
 };
+
+/// Where the 64 rows of a warpgroup begin in what its block, or its cluster, works on. The blocks of a cluster have every other 64: under a
+/// causal mask both then need nearly the same keys, and what is left of a sequence is shared.
+template <attention_tile T>
+SMALTI_D constexpr int row_of_group(int rank, int group) { return 64 * (T.cluster * group + rank); }
 
 /// What the host prepares for one launch.
 template <class E>

@@ -62,7 +62,7 @@ struct sm90_producer {
     if (w.head >= 0)  // Q's buffer is not free yet: let it wait nearer
       for (int g = 0; g < storage::groups; ++g)
         SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
-          ptx::tma_prefetch(&plan.q, 64 * c, w.row_q + w.q0 + rank * w.template rows_of_block<T>() + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
+          ptx::tma_prefetch(&plan.q, 64 * c, w.row_q + w.q0 + row_of_group<T>(rank, g), w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
   }
   SMALTI_D void fetch_q(sm90_work const& w) {
     constexpr int groups = storage::groups / storage::q_parts;
@@ -74,7 +74,7 @@ struct sm90_producer {
       ptx::mbarrier_arrive_expecting(full, groups * sizeof(smem.q[0][0]));
       for (int g = part * groups; g < (part + 1) * groups; ++g)
         SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
-          ptx::tma_load(smem.q[q.stage][g][c], &plan.q, full, 64 * c, w.row_q + w.q0 + rank * w.template rows_of_block<T>() + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
+          ptx::tma_load(smem.q[q.stage][g][c], &plan.q, full, 64 * c, w.row_q + w.q0 + row_of_group<T>(rank, g), w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
     }
     q.advance();
   }
