@@ -19,7 +19,7 @@ attention_sm90_kernel(__grid_constant__ detail::sm90_plan<E> const plan, __grid_
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   constexpr attention_tile T = Tuning{}(attention_shape{D, sizeof(E), Dv}, sm_90a);
   constexpr register_shares shares = shares_wgmma(T, {D, sizeof(E), Dv});
-  using storage = detail::sm90_storage<T, D, Dv, E>;
+  using storage = detail::sm90_storage<T, D, Dv, E, Variant>;
   extern __shared__ __align__(1024) unsigned char bytes[];
   auto& smem = *reinterpret_cast<storage*>(bytes);
 
@@ -68,9 +68,9 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
   index const kv_bytes = max(keys, index(1)) * (D + Dv) * index(sizeof(E));  // of one key head
   auto const sharing = [&](int megabytes) { return int(min(max((index(megabytes) << 20) / kv_bytes, index(1)) * p.group(), index(plan.slices))); };
   plan.last_first = masked;
-  // a larger last section has enough short blocks to fill what the others leave uneven: those of few, different lengths; or a sequence's last
-  int const level = masked ? (plan.items() < 11 * processors / T.cluster ? sharing(48) : 1) : rows % plan.rows != 0 ? sharing(24) : 1;
-  plan.section = sharing(8), plan.tail = (plan.slices - level) / plan.section * plan.section;
+  // blocks of different lengths, and few: a larger last section has enough short ones to fill what the longest leave uneven
+  bool const level = masked && plan.items() < 11 * processors / T.cluster;
+  plan.section = sharing(8), plan.tail = (plan.slices - (level ? sharing(48) : 1)) / plan.section * plan.section;
   return {};
 }
 
@@ -98,7 +98,7 @@ status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Varia
   if (auto s = detail::make_plan<D, Dv, T>(plan, where, p, masked, processors); !s) return s;
 
   auto* const kernel = attention_sm90_kernel<D, Dv, Tuning, E, Variant>;
-  using storage = detail::sm90_storage<T, D, Dv, E>;
+  using storage = detail::sm90_storage<T, D, Dv, E, Variant>;
   constexpr int smem = sizeof(storage);
   static_assert(smem <= sm_90a.smem);
   cudaFuncAttributes code{};

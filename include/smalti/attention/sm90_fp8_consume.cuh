@@ -66,7 +66,7 @@ struct fp8_consumer {
     ptx::pin(s.x);
     ptx::wgmma_fence();
     SMALTI_UNROLL for (int d = 0; d < D / 32; ++d) {
-      uint64_t const a = ptx::wgmma_operand<false>(smem.q[q.stage][group][d / 4]), b = ptx::wgmma_operand<false>(smem.k[k.stage][d / 4]);
+      uint64_t const a = ptx::wgmma_operand(smem.q[q.stage][group][d / 4]), b = ptx::wgmma_operand(smem.k[k.stage][d / 4]);
       ptx::wgmma_e4m3(s.x, ptx::wgmma_advance(a, d % 4 * 32), ptx::wgmma_advance(b, d % 4 * 32), d > 0);
     }
     ptx::wgmma_commit();
@@ -77,7 +77,7 @@ struct fp8_consumer {
     ptx::pin(part.x), ptx::pin(p);
     ptx::wgmma_fence();
     SMALTI_UNROLL for (int i = 0; i < T.kv / 32; ++i) {
-      uint64_t const b = ptx::wgmma_operand<false>(smem.v[v.stage][i / 4]);
+      uint64_t const b = ptx::wgmma_operand(smem.v[v.stage][i / 4]);
       ptx::wgmma_e4m3(part.x, p[i], ptx::wgmma_advance(b, i % 4 * 32), i > 0);
     }
     ptx::wgmma_commit();
