@@ -22,7 +22,7 @@ CUtensorMap describe(view<E, 4> a, int rows) {
 template <attention_tile T, int D, int Dv, class E, class Variant>
 void launch(attention_problem<E> const& p, Variant const& variant, unsigned grid) {
   static_assert(fits_wgmma(T, {D, 2, Dv}, sm_90a) == misfit::none);
-  using storage = detail::sm90_storage<T, D, Dv, E>;
+  using storage = detail::sm90_storage<T, D, Dv, E, Variant>;
   detail::sm90_plan<E> plan{};
   plan.problem = p, plan.rows = T.q * T.cluster, plan.copy_rows = p.pages.pages ? std::gcd(T.kv / T.cluster, p.pages.page_size) : T.kv / T.cluster;
   plan.whole = !p.lengths.kv_starts && !p.lengths.kv_used && !p.pages.pages;
@@ -86,7 +86,9 @@ TEST_CASE("Hopper's engine, emulated: two blocks that fetch keys and values for 
   constexpr attention_tile pair{.q = 128, .kv = 64, .stages = 2, .warps = 8, .cluster = 2};
   emulate<pair, 64>({.heads = 3, .queries = 300, .keys = 150, .d = 64}, full{}, {}, 2);
   emulate<pair, 64>({.heads = 2, .queries = 390, .keys = 390, .d = 64}, causal{}, {}, 4);
-  emulate<attention_tile{.q = 128, .kv = 80, .stages = 2, .warps = 8, .cluster = 2}, 256>({.heads = 2, .queries = 200, .keys = 170, .d = 256}, causal{-30}, {}, 2);
+  emulate<attention_tile{.q = 192, .kv = 64, .stages = 2, .warps = 12, .cluster = 2}, 128>({.heads = 2, .queries = 390, .keys = 500, .d = 128}, causal{110} & window{170}, {}, 2);
+  emulate<attention_tile{.q = 128, .kv = 64, .stages = 2, .warps = 8, .cluster = 2}, 256>({.queries = 200, .keys = 170, .d = 256}, full{}, {}, 2);
+  emulate<attention_tile{.q = 128, .kv = 64, .stages = 2, .warps = 8, .cluster = 2}, 256>({.heads = 2, .queries = 270, .keys = 240, .d = 256}, causal{-30}, {}, 2);
   static int const q[] = {0, 7, 20, 150}, k[] = {0, 31, 31, 131}, position[] = {24, 6, 0};
   emulate<pair, 64>({.heads = 2, .heads_kv = 1, .queries = 150, .keys = 131, .d = 64}, causal{}, {.count = 3, .q_starts = q, .kv_starts = k, .positions = position}, 2);
 }
@@ -95,6 +97,7 @@ TEST_CASE("Hopper's engine, emulated: scores that outgrow their maximum, some by
   emulate<attention_tile{128, 64, 2, 8}, 64>({.queries = 100, .keys = 300, .d = 64}, full{}, {}, 1, 10);
   emulate<attention_tile{128, 64, 2, 8}, 64>({.queries = 300, .keys = 300, .d = 64}, causal{}, {}, 1, 100);
   emulate<attention_tile{128, 80, 2, 8}, 128, 128, f16>({.queries = 70, .keys = 330, .d = 128}, full{}, {}, 1, 30);
+  emulate<attention_tile{192, 64, 2, 12}, 128>({.queries = 250, .keys = 200, .d = 128}, causal{-40}, {}, 1, 100);
 }
 
 TEST_CASE("Hopper's engine, emulated: half precision, values of another width, O stored without the copy engine") {
@@ -102,7 +105,7 @@ TEST_CASE("Hopper's engine, emulated: half precision, values of another width, O
 }
 
 TEST_CASE("Hopper's engine, emulated: one buffer for Q, whose numbers travel ahead of it; items without a key between others") {
-  emulate<attention_tile{128, 80, 2, 8}, 256>({.heads = 2, .queries = 200, .keys = 170, .d = 256}, causal{-30}, {}, 2);
+  emulate<attention_tile{128, 64, 2, 8}, 256>({.heads = 2, .queries = 200, .keys = 170, .d = 256}, causal{-30}, {}, 2);
   emulate<attention_tile{128, 176, 2, 8}, 128>({.heads = 3, .queries = 150, .keys = 400, .d = 128}, causal{250});
   static int const q[] = {0, 7, 20, 33, 46}, k[] = {0, 31, 31, 31, 121}, position[] = {24, 0, 0, 77};
   emulate<attention_tile{128, 80, 2, 8}, 256>({.queries = 46, .keys = 121, .d = 256}, causal{}, {.count = 4, .q_starts = q, .kv_starts = k, .positions = position});

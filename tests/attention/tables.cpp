@@ -32,7 +32,8 @@ static_assert(misfits(tuned{}, shapes, devices, common_rule) == 0 && misfits(tun
 static_assert(misfits(tuned{}, shapes, hosts, common_rule) == 0);
 static_assert(misfits(tuned_sm90{}, shapes_wgmma, {sm_90a}, wgmma_rule) == 0);
 static_assert(misfits(tuned_sm90_masked{}, shapes_wgmma, {sm_90a}, wgmma_rule) == 0);
-static_assert(misfits(tuned_sm90_long{}, shapes_wgmma, {sm_90a}, wgmma_rule) == 0);
+static_assert(misfits(in_pairs<tuned_sm90>{}, shapes_wgmma, {sm_90a}, wgmma_rule) == 0);
+static_assert(misfits(in_pairs<tuned_sm90_masked>{}, shapes_wgmma, {sm_90a}, wgmma_rule) == 0);
 static_assert(misfits(decode_tuned{}, shapes_decode, devices, decode_rule) == 0);
 
 // A sweep must find the table's own tile, or it could never confirm it.

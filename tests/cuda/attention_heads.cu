@@ -28,7 +28,9 @@ void shapes() {
   check<engine, T>(w, "causal, cache before it", {1, 4, 2, 77, 500, D, Dv}, causal{423});
   check<engine, T>(w, "causal, empty rows, many items", {2, 100, 50, 300, 200, D, Dv}, causal{-130});
   for (auto [n, m] : {std::pair{1, 1}, {113, 203}, {239, 1}, {799, 3}, {1023, 1024}}) check<engine, T>(w, "odd sizes", {1, 2, 1, n, m, D, Dv}, causal{1 << 20});
-  if constexpr (D == Dv && (D == 128 || D == 256)) check<engine, T>(w, "long: blocks in pairs", {1, 3, 1, 4200, 4130, D}, full{});
+  constexpr int from = pairs_from({D, 2, Dv}, false), masked_from = pairs_from({D, 2, Dv}, true);
+  if constexpr (from > 0) check<engine, T>(w, "long: blocks in pairs", {1, 3, 1, from + 104, from + 34, D}, full{});
+  if constexpr (masked_from > 0) check<engine, T>(w, "long, causal: blocks in pairs", {1, 3, 1, masked_from + 104, masked_from + 34, D}, causal{-70});
   check<engine, T>(w, "growing scores", {1, 4, 2, 300, 777, D, Dv}, causal{1 << 20}, {}, growing<T, 10>);
   check<engine, T>(w, "scores that grow fast", {1, 4, 2, 777, 777, D, Dv}, causal{}, {.tokens_first = true}, growing<T, 100>);
   check<engine, T>(w, "tokens first in memory", {2, 4, 2, 200, 333, D, Dv}, causal{}, {.tokens_first = true});
@@ -43,15 +45,6 @@ TEST_CASE("head dimensions, f16") {
   shapes<64, 64, f16>(), shapes<128, 128, f16>(), shapes<256, 256, f16>();
 }
 
-/// The tuned tiles, two blocks of a cluster together.
-struct in_pairs {
-  SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
-    attention_tile t = tuned_sm90{}(s, a);
-    t.cluster = 2;
-    return t;
-  }
-};
-
 /// More items than the board has processors; rows behind the sequence's end; a diagonal inside a block; rows without a key; packed sequences.
 template <int D, int Dv, class T>
 void small() {
@@ -60,7 +53,7 @@ void small() {
   check<engine, T>(w, "several items a block", {1, 140, 70, 70, 90, D, Dv}, causal{20});
   check<engine, T>(w, "a diagonal, idle rows", {1, 2, 1, 400, 410, D, Dv}, causal{10});
   check<engine, T>(w, "rows without a key", {1, 2, 2, 200, 100, D, Dv}, causal{-70});
-  check<hopper<D, Dv, in_pairs>, T>(w, "in pairs", {1, 140, 70, 420, 300, D, Dv}, causal{100});
+  check<hopper<D, Dv, in_pairs<tuned_sm90_masked>>, T>(w, "in pairs", {1, 140, 70, 420, 300, D, Dv}, causal{100});
   check<engine, T>(w, "growing scores", {1, 2, 2, 150, 300, D, Dv}, causal{150}, {}, growing<T, 100>);
   device_array<int> const qs(std::vector<int>{0, 1, 90, 90, 200}), ks(std::vector<int>{0, 77, 170, 170, 300}), at(std::vector<int>{76, 4, 0, 20});
   check<engine, T>(w, "packed", {1, 4, 2, 200, 300, D, Dv}, causal{}, {.lengths = {.count = 4, .q_starts = qs.at, .kv_starts = ks.at, .positions = at.at}});

@@ -42,6 +42,7 @@ void lengths() {
 
 TEST_CASE("lengths, D 64") { lengths<64>(); }
 TEST_CASE("lengths, D 128") { lengths<128>(); }
+TEST_CASE("lengths, D 256") { lengths<256>(); }
 
 TEST_CASE("a sequence does not depend on what else is in the batch") {
   if (!on_hopper()) return;

@@ -19,6 +19,7 @@ TEST_CASE("all tiles agree") {
   if (!on_hopper()) return;
   tile<128, attention_tile{.q = 128, .kv = 64, .stages = 3, .warps = 8}>();
   tile<128, attention_tile{.q = 128, .kv = 96, .stages = 2, .warps = 8}>();
+  tile<128, attention_tile{.q = 192, .kv = 64, .stages = 2, .warps = 12}>();
   tile<128, attention_tile{.q = 192, .kv = 80, .stages = 2, .warps = 12}>();
   tile<128, attention_tile{.q = 128, .kv = 176, .stages = 2, .warps = 8}>();
   tile<64, attention_tile{.q = 128, .kv = 128, .stages = 2, .warps = 8}>();
@@ -27,6 +28,7 @@ TEST_CASE("all tiles agree") {
   tile<64, attention_tile{.q = 256, .kv = 64, .stages = 4, .warps = 16, .cluster = 2}>();
   tile<128, attention_tile{.q = 192, .kv = 80, .stages = 2, .warps = 12, .cluster = 2}>();
   tile<256, attention_tile{.q = 128, .kv = 80, .stages = 2, .warps = 8, .cluster = 2}>();
+  tile<256, attention_tile{.q = 128, .kv = 64, .stages = 2, .warps = 8, .cluster = 2}>();
 }
 
 template <int D, class Variant>

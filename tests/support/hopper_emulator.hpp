@@ -32,7 +32,7 @@ namespace smalti::ptx {
 inline std::uintptr_t swizzled(std::uintptr_t at) { return at ^ (at >> 7 & 7) << 4; }
 
 inline thread_local std::deque<std::vector<std::function<void()>>> products{{}};
-inline thread_local std::vector<std::function<void()>> stores;
+inline thread_local std::deque<std::vector<std::function<void()>>> stores{{}};
 
 inline uint32_t smem_address(void const* p) { return uint32_t(static_cast<char const*>(p) - block->memory); }
 inline int warpgroup() { return me.thread / 128; }
@@ -117,13 +117,15 @@ inline void tma_load(void* smem, CUtensorMap const* map, uint64_t* bar, int c, i
 }
 inline void tma_store_if(bool on, CUtensorMap const* map, void const* smem, int c, int r, int h, int b) {
   if (!on) return;
-  stores.push_back([=] {
+  stores.back().push_back([=] {
     for_box(map, block->memory, const_cast<char*>(static_cast<char const*>(smem)), c, r, h, b, [=](char const* from, char* to) { if (to) std::memcpy(to, from, std::size_t(map->bytes)); });
   });
 }
-inline void tma_store_commit() {}
-inline void tma_store_wait_read() {
-  for (auto& store : std::exchange(stores, {})) store();
+inline void tma_store_commit() { stores.emplace_back(); }
+template <int Pending = 0>
+void tma_store_wait_read() {
+  for (; int(stores.size()) > Pending + 1; stores.pop_front())
+    for (auto& store : stores.front()) store();
 }
 inline void fence_async_proxy() {}
 
@@ -151,7 +153,8 @@ inline void know(float) {}
 
 // ---------------------------------------------------------------- warpgroup matrix multiply
 
-inline uint64_t wgmma_operand(void const* smem, int panel = 16) {
+template <bool = true>
+uint64_t wgmma_operand(void const* smem, int panel = 16) {
   if (smem_address(smem) % 1024) std::abort();  // the hardware wants the base so, and this arithmetic too
   return uint64_t(smem_address(smem) >> 4) | uint64_t(panel >> 4) << 32;
 }

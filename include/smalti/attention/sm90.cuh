@@ -19,7 +19,7 @@ attention_sm90_kernel(__grid_constant__ detail::sm90_plan<E> const plan, __grid_
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   constexpr attention_tile T = Tuning{}(attention_shape{D, sizeof(E), Dv}, sm_90a);
   constexpr register_shares shares = shares_wgmma(T, {D, sizeof(E), Dv});
-  using storage = detail::sm90_storage<T, D, Dv, E>;
+  using storage = detail::sm90_storage<T, D, Dv, E, Variant>;
   extern __shared__ __align__(1024) unsigned char bytes[];
   auto& smem = *reinterpret_cast<storage*>(bytes);
 
@@ -80,11 +80,13 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
 /// Asynchronous, allocates nothing. Errors: attn.1-5 (tile), attn.6-9, 11-15 (operands), attn.18, cuda; nothing is written then.
 template <int D, int Dv = D, class Table = tuned_sm90, class E, attention_variant Variant = full>
 status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Variant const& variant = {}) {
-  using Tuning = std::conditional_t<std::is_same_v<Table, tuned_sm90> && !keeps_all<Variant>, tuned_sm90_masked, Table>;
+  constexpr bool choose = std::is_same_v<Table, tuned_sm90>, masked = !keeps_all<Variant>;
+  using Tuning = std::conditional_t<choose && masked, tuned_sm90_masked, Table>;
   constexpr attention_shape S{D, sizeof(E), Dv};
   constexpr attention_tile T = Tuning{}(S, sm_90a);
-  if constexpr (std::is_same_v<Table, tuned_sm90> && std::is_same_v<Variant, full> && tuned_sm90_long{}(S, sm_90a) != T)
-    if (min(p.q.extent[2], p.k.extent[2]) >= 4096 && !p.lengths.q_starts && !p.lengths.kv_starts) return attention_sm90<D, Dv, tuned_sm90_long>(where, p, variant);
+  constexpr int from = choose && (std::is_same_v<Variant, full> || std::is_same_v<Variant, causal>) ? pairs_from(S, masked) : 0;
+  if constexpr (from > 0)
+    if (min(p.q.extent[2], p.k.extent[2]) >= from && !p.lengths.q_starts && !p.lengths.kv_starts) return attention_sm90<D, Dv, in_pairs<Tuning>>(where, p, variant);
   if (auto s = p.check(); !s) return s;
   if (auto s = explain(fits_wgmma(T, S, sm_90a)); !s) return s;
   if (p.slices() == 0 || p.q.extent[2] == 0) return {};
@@ -93,10 +95,10 @@ status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Varia
   cudaError_t e = cudaGetDevice(&device);
   if (e == cudaSuccess) e = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
   if (auto s = explain(e); !s) return s;
-  if (auto s = detail::make_plan<D, Dv, T>(plan, where, p, !keeps_all<Variant>, processors); !s) return s;
+  if (auto s = detail::make_plan<D, Dv, T>(plan, where, p, masked, processors); !s) return s;
 
   auto* const kernel = attention_sm90_kernel<D, Dv, Tuning, E, Variant>;
-  using storage = detail::sm90_storage<T, D, Dv, E>;
+  using storage = detail::sm90_storage<T, D, Dv, E, Variant>;
   constexpr int smem = sizeof(storage);
   static_assert(smem <= sm_90a.smem);
   cudaFuncAttributes code{};

@@ -12,12 +12,15 @@ namespace smalti::detail {
 
 template <attention_tile T, int D, int Dv, class E, class Variant>
 struct sm90_consumer {
-  using storage = sm90_storage<T, D, Dv, E>;
+  using storage = sm90_storage<T, D, Dv, E, Variant>;
+  static constexpr bool masked = !keeps_all<Variant>;
   static constexpr bool take_turns = storage::groups > 2;   // on the tensor cores: three warpgroups gain, two do not
   static constexpr bool apart = rows_apart(T, storage::shape);  // masks and tiles to skip are those of our own rows
   static constexpr bool skips = apart || T.cluster > 1;         // and at least those of our block
-  static constexpr bool sums_tell = apart && (D <= 64 || keeps_all<Variant>);  // that a maximum is to move; else the scores are asked first
+  static constexpr bool sums_tell = apart && D < 256 && (!masked || D == 64 || D == 128);  // that a maximum is to move; else the scores are asked first
   static constexpr bool exponentials_first = Dv > 128 && !storage::ahead;  // before the wait for O: gained where that is long
+  static constexpr bool o_first = storage::o_panels > 0 && storage::o_panels < storage::panels_v;  // and then before the next item's scores
+  static constexpr bool plain_addresses = T.cluster == 1 && (D >= 256 || (D == 128 && masked));  // of operands: gained there, lost at D 64
   sm90_plan<E> const& plan;
   Variant const& variant;
   storage& smem;
@@ -39,7 +42,8 @@ struct sm90_consumer {
   bool accumulate = false;        // whether o holds anything of its item yet
   int skipped = 0;                // tiles of this item whose V is still to be handed back unused
 
-  SMALTI_D int row() const { return 64 * group + 16 * (ptx::warp() % 4); }  // of this warp, in the block
+  SMALTI_D int first_row() const { return storage::stride * group; }         // of this warpgroup, counted from its block's first
+  SMALTI_D int row() const { return first_row() + 16 * (ptx::warp() % 4); }  // of this warp
   SMALTI_D void release(uint64_t* empty) const { ptx::mbarrier_arrive_if(ptx::lane() == 0, empty); }
   SMALTI_D void release_all(uint64_t* empty) const {  // K and V, which blocks of a cluster fetch for each other
     if constexpr (T.cluster > 1) ptx::mbarrier_arrive_if(ptx::lane() < T.cluster, empty, ptx::lane() % T.cluster);
@@ -69,14 +73,15 @@ struct sm90_consumer {
       sm90_work const u{read(w.head), read(w.batch), read(w.q0), read(w.seq_q), read(w.seq_kv), read(w.row_q), 0, read(w.position)};
       if (storage::ahead) release(&smem.item_empty[numbers.stage]), numbers.advance();
       if (u.head < 0) return false;
-      int const first = rank * u.template rows_of_block<T>(), rows = T.cluster > 1 ? min(u.template rows_of_block<T>(), u.seq_q - u.q0 - first) : u.seq_q - u.q0;
-      item = {u.head, u.batch, u.row_q + u.q0 + first, max(rows, 0)}, walk = {variant, u, first + (apart ? 64 * group : 0), apart ? 64 : T.q};
+      int const first = storage::alternate ? 64 * rank : rank * u.template rows_of_block<T>(), left = u.seq_q - u.q0 - first;
+      item = {u.head, u.batch, u.row_q + u.q0 + first, max(T.cluster == 1 || storage::alternate ? left : min(u.template rows_of_block<T>(), left), 0)};
+      walk = {variant, u, first + (apart ? first_row() : 0), apart ? 64 : storage::stride * (storage::groups - 1) + 64};
       if (advance()) return skip(), true;
       store_nothing();
       if (!storage::ahead) release(&smem.q_empty[q.stage][part]), q.advance();
     }
   }
-  SMALTI_D bool idle() const { return item.rows <= 64 * group; }  // all our rows are behind the sequence's end
+  SMALTI_D bool idle() const { return item.rows <= first_row(); }  // all our rows are behind the sequence's end
   SMALTI_D void skip_keys() {
     my_turn(), your_turn();
     ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap), ptx::sync_warp();  // all lanes have seen it, before one lets it go
@@ -108,7 +113,7 @@ struct sm90_consumer {
 
   /// In a cluster, where Q has one buffer, the compiler does not see that all lanes agree about the buffers, and moves every address once more.
   SMALTI_D static uint64_t operand(void const* smem, int panel = 16) {
-    uint64_t const x = ptx::wgmma_operand(smem, panel);
+    uint64_t const x = ptx::wgmma_operand<!plain_addresses>(smem, panel);
     return storage::ahead && T.cluster > 1 ? (x & 0xffffffff00000000) | uint32_t(ptx::uniform(int(uint32_t(x)))) : x;
   }
   SMALTI_D void start_scores() {  // S = Q Kᵀ
@@ -161,7 +166,7 @@ struct sm90_consumer {
     return moved;
   }
   SMALTI_D void rewrite() {  // the variant's scores
-    s.q0 = walk.q0 + walk.own + row() - (apart ? 64 * group : 0), s.k0 = tile.j * T.kv, s.head = item.head, s.batch = item.batch;
+    s.q0 = walk.q0 + walk.own + row() - (apart ? first_row() : 0), s.k0 = tile.j * T.kv, s.head = item.head, s.batch = item.batch;
     if constexpr (!leaves_scores<Variant>) s.for_each([&](float& x, score_at at) { x = variant.score(plan.problem.scale * x, at); });
     if (tile.masked) mask();
   }
@@ -209,26 +214,30 @@ struct sm90_consumer {
     else return of.finish(r);
   }
 
-  /// O / l. Each warp lays its 16 rows out in shared memory, and the copy engine takes them away until the next item's end. Where
-  /// there is no memory left for that, the four lanes of a row exchange pairs of columns until each has eight in a row.
+  /// O / l. Each warp lays its 16 rows out in shared memory, all or panel by panel, and the copy engine takes them away until the next
+  /// item's end. Where there is no memory left for that, the four lanes of a row exchange pairs of columns until each has eight in a row.
   SMALTI_D void store(exp2_softmax const& of) {
     exp2_softmax::ending const end[2] = {ending(of, 0, out.head), ending(of, 1, out.head)};
     auto const pair = [&](int n, int r) { return ptx::pack<E>(end[r].inverse * o.x[n][2 * r], end[r].inverse * o.x[n][2 * r + 1]); };
     auto const at = [&](int i, int column) { return &plan.problem.o(batch_of(out), out.head, out.row + i, column); };
     int const lane = ptx::lane(), rows = out.rows - row();
-    if constexpr (storage::staged) {
+    if constexpr (storage::o_panels > 0) {
+      constexpr int held = storage::o_panels, turn = held < storage::panels_v ? 1 : held;  // panels there is room for · that leave together
       auto& stage = smem.o[4 * group + ptx::warp() % 4];
-      ptx::tma_store_wait_read(), ptx::sync_warp();  // the item before this one
-      SMALTI_UNROLL for (int n = 0; n < Dv / 8; n += 2) {
-        uint32_t const t[4] = {pair(n, 0), pair(n, 1), pair(n + 1, 0), pair(n + 1, 1)};
-        ptx::stmatrix_x4(&stage[n / 8][lane % 16][8 * ((n % 8 + lane / 16) ^ lane % 8)], t);  // the 128-byte swizzle
-      }
-      ptx::fence_async_proxy(), ptx::sync_warp();
       bool const all = rows >= 16;  // else row by row: the next sequence's may follow
-      for (int i = 0; i < (all ? 1 : rows); ++i)
-        SMALTI_UNROLL for (int c = 0; c < storage::panels_v; ++c)
-          ptx::tma_store_if(lane == 0, all ? &plan.o : &plan.o_row, stage[c][i], 64 * c, out.row + row() + i, out.head, batch_of(out));
-      ptx::tma_store_commit();
+      SMALTI_UNROLL for (int first = 0; first < storage::panels_v; first += turn) {
+        if (first == 0) ptx::tma_store_wait_read(), ptx::sync_warp();  // the item before this one
+        else if (first >= held) ptx::tma_store_wait_read<held / turn - 1>(), ptx::sync_warp();
+        SMALTI_UNROLL for (int n = 8 * first; n < min(8 * (first + turn), Dv / 8); n += 2) {
+          uint32_t const t[4] = {pair(n, 0), pair(n, 1), pair(n + 1, 0), pair(n + 1, 1)};
+          ptx::stmatrix_x4(&stage[n / 8 % held][lane % 16][8 * ((n % 8 + lane / 16) ^ lane % 8)], t);  // the 128-byte swizzle
+        }
+        ptx::fence_async_proxy(), ptx::sync_warp();
+        for (int i = 0; i < (all ? 1 : rows); ++i)
+          SMALTI_UNROLL for (int c = first; c < first + turn; ++c)
+            ptx::tma_store_if(lane == 0, all ? &plan.o : &plan.o_row, stage[c % held][i], 64 * c, out.row + row() + i, out.head, batch_of(out));
+        ptx::tma_store_commit();
+      }
     } else {
       SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
         bool const on = lane / 4 + 8 * r < rows;
@@ -294,19 +303,23 @@ struct sm90_consumer {
     return more;
   }
   /// A fresh tile where Q has one buffer, which it could enter only when the scores before were there: the output does not wait for
-  /// it, and leaves under the scores.
+  /// it, and leaves under the scores, or before they begin.
   SMALTI_D bool step_ahead_of_q() {
     bool const any = out.rows >= 0;
     if (any) ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
     my_turn();
     start_output();
-    ptx::mbarrier_wait(&smem.q_full[q.stage][part], q.lap), ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
-    start_scores();
-    your_turn();
+    auto const scores = [&] {
+      ptx::mbarrier_wait(&smem.q_full[q.stage][part], q.lap), ptx::mbarrier_wait(&smem.k_full[k.stage], k.lap);
+      start_scores();
+      your_turn();
+    };
+    if (!o_first) scores();
     tile = next;
     bool const more = advance();
-    ptx::wgmma_wait<1>(), ptx::pin(o.x), ptx::pin(p);
+    ptx::wgmma_wait<o_first ? 0 : 1>(), ptx::pin(o.x), ptx::pin(p);
     if (any) release_all(&smem.v_empty[v.stage]), v.advance(), store(softmax);
+    if (o_first) scores();
     ptx::wgmma_wait<0>(), ptx::pin(s.x);
     release_keys(more);
     softmax = {}, out = item, accumulate = false;

@@ -17,7 +17,7 @@ struct sm90_work {
   int row_q = 0, row_kv = 0;     ///< where it begins in Q and O · in K and V
   int position = 0;              ///< of its first query among the keys
 
-  /// Of each block of a cluster: the last rows of a sequence are dealt out evenly.
+  /// Of each block of a cluster, where it has its rows together: the last rows of a sequence are dealt out evenly.
   template <attention_tile T>
   SMALTI_D int rows_of_block() const { return T.cluster == 1 ? T.q : min(T.q, round_up(ceil_div(seq_q - q0, T.cluster), 64)); }
 };
@@ -59,15 +59,21 @@ struct sm90_plan {
   }
 };
 
-template <attention_tile T, int D, int Dv, class E>
+template <attention_tile T, int D, int Dv, class E, class Variant = full>
 struct sm90_storage {
   static constexpr attention_shape shape{D, int(sizeof(E)), Dv};
   static constexpr int groups = T.warps / 4, panels = ceil_div(D, 64), panels_v = ceil_div(Dv, 64);  // 64 columns = 128 bytes = one swizzled row
   static constexpr int q_stages = q_stages_wgmma(T, shape);
-  static constexpr bool staged = smem_bytes_wgmma(T, shape, q_stages) + T.q * panels_v * 128 <= sm_90a.smem;  // O leaves through memory
+  static constexpr int room = (sm_90a.smem - smem_bytes_wgmma(T, shape, q_stages)) / (T.q * 128);             // for so many panels of O
+  static constexpr bool by_panel = T.cluster > 1 && !keeps_all<Variant>;  // measured: worth its turns in pairs under a mask
+  static constexpr int o_panels = room >= panels_v ? panels_v : by_panel ? room : 0;  // that leave through memory together; 0: not through it
   alignas(1024) E q[q_stages][groups][panels][64][64];
   alignas(1024) E k[T.stages][panels][T.kv][64], v[T.stages][panels_v][T.kv][64];  // columns past D arrive as zeros
-  alignas(1024) E o[staged ? T.warps : 1][staged ? panels_v : 1][16][64];
+  alignas(1024) E o[o_panels > 0 ? T.warps : 1][max(o_panels, 1)][16][64];
+  /// Whether the blocks of a cluster have every other 64 rows: under a causal mask both then need nearly the same keys. Only where it was
+  /// measured: without a mask nothing was gained at D 128, and even without a cluster the compiler made another loop of D 64's.
+  static constexpr bool alternate = D == 256 || (D == 128 && !keeps_all<Variant>);
+  static constexpr int stride = alternate ? 64 * T.cluster : 64;  // from a warpgroup's first row to the next one's
   static constexpr bool ahead = q_stages == 1;         // an item's numbers travel ahead of Q, which has to wait for its buffer
   static constexpr int q_parts = ahead ? groups : 1;   // and then each warpgroup's rows come when it has used those before
   uint64_t q_full[q_stages][q_parts], q_empty[q_stages][q_parts];

@@ -8,7 +8,7 @@ namespace smalti::detail {
 
 template <attention_tile T, int D, int Dv, class E, class Variant>
 struct sm90_producer {
-  using storage = sm90_storage<T, D, Dv, E>;
+  using storage = sm90_storage<T, D, Dv, E, Variant>;
   sm90_plan<E> const& plan;
   Variant const& variant;
   storage& smem;
@@ -55,6 +55,9 @@ struct sm90_producer {
     fetch(smem.v[v.stage], plan.v, &smem.v_full[v.stage], last_of, last);
     v.advance(), last = -1;
   }
+  SMALTI_D int first_row(sm90_work const& w) const {  // of Q, of this block
+    return w.row_q + w.q0 + (storage::alternate ? 64 * rank : rank * w.template rows_of_block<T>());
+  }
   SMALTI_D void announce(sm90_work const& w) {
     ptx::mbarrier_wait(&smem.item_empty[item.stage], item.lap ^ 1);
     smem.item[item.stage] = w;
@@ -62,7 +65,7 @@ struct sm90_producer {
     if (w.head >= 0)  // Q's buffer is not free yet: let it wait nearer
       for (int g = 0; g < storage::groups; ++g)
         SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
-          ptx::tma_prefetch(&plan.q, 64 * c, w.row_q + w.q0 + rank * w.template rows_of_block<T>() + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
+          ptx::tma_prefetch(&plan.q, 64 * c, first_row(w) + storage::stride * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
   }
   SMALTI_D void fetch_q(sm90_work const& w) {
     constexpr int groups = storage::groups / storage::q_parts;
@@ -74,7 +77,7 @@ struct sm90_producer {
       ptx::mbarrier_arrive_expecting(full, groups * sizeof(smem.q[0][0]));
       for (int g = part * groups; g < (part + 1) * groups; ++g)
         SMALTI_UNROLL for (int c = 0; c < storage::panels; ++c)
-          ptx::tma_load(smem.q[q.stage][g][c], &plan.q, full, 64 * c, w.row_q + w.q0 + rank * w.template rows_of_block<T>() + 64 * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
+          ptx::tma_load(smem.q[q.stage][g][c], &plan.q, full, 64 * c, first_row(w) + storage::stride * g, w.head, plan.problem.lengths.q_starts ? 0 : w.batch);
     }
     q.advance();
   }

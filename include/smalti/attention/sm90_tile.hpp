@@ -56,21 +56,32 @@ struct tuned_sm90 {
   }
 };
 
-/// Without a mask, from 4096 queries and keys on: two blocks that fetch K and V for each other take half of them out of the L2 cache, and
-/// with that 5 to 9 % of the power; shorter, they wait for each other too often.
-struct tuned_sm90_long {
-  SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
-    attention_tile t = tuned_sm90{}(s, a);
-    if (s.head_dim == s.values() && (s.head_dim == 128 || s.head_dim == 256)) t.cluster = 2;  // H200 · 13.0 · 2026-11 · S 4096, 16384: D 128 +2, +5 %; D 256 +4, +4 %
-    return t;
-  }
-};
-
-/// Under a mask: four warpgroups of a narrow D make blocks that come out even, and hide more of what the edge adds.
+/// Under a mask: four warpgroups of a narrow D make blocks that come out even, and hide more of what the edge adds; wider, 64 keys divide
+/// the diagonals of a warpgroup's 64 rows, and let D 256 have warpgroups look at their own.
 struct tuned_sm90_masked {
   SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
     if (s.head_dim <= 64) return {.q = 256, .kv = 64, .stages = 3, .warps = 16};  // H200 · 13.0 · 2026-11 · 505, 469; S 1024: 450, 343 (192 x 128: 438, 321)
+    if (s.head_dim == 128) return {.q = 192, .kv = 64, .stages = 2, .warps = 12}; // H200 · 13.0 · 2026-11 · causal S 1024, 4096, 16384: 410, 592, 693 (kv 80: 398, 580, 673)
+    if (s.head_dim > 192) return {.q = 128, .kv = 64, .stages = 2, .warps = 8};   // H200 · 13.0 · 2026-11 · causal S 1024, 2048: 448, 540 (kv 80: 403, 510)
     return tuned_sm90{}(s, a);
+  }
+};
+
+/// Two blocks that fetch K and V for each other take half of them out of the L2 cache, and with that 5 to 9 % of the power; but they wait for
+/// each other. From so many queries and keys on that is a gain; 0: never. H200 · 13.0 · 2026-11 · beside single blocks of 80 keys: D 128 full
+/// S 4096, 16384 +2, +5 %, causal −1, +1 %; D 256 causal 1024, 2048, 4096, 16384 +5, +5, +5.5, +5 % (single blocks of 64 keys +11, +6, +3, +1 %).
+SMALTI_HD constexpr int pairs_from(attention_shape s, bool masked) {
+  if (s.head_dim != s.values()) return 0;
+  if (s.head_dim == 256) return masked ? 4096 : 1024;
+  return s.head_dim == 128 && !masked ? 4096 : 0;
+}
+template <class Table>
+struct in_pairs {
+  SMALTI_HD constexpr attention_tile operator()(attention_shape s, arch a) const {
+    attention_tile t = Table{}(s, a);
+    if (s.head_dim == 256) t.kv = 64;  // H200 · 13.0 · 2026-11 · full S 1024: 560 (single blocks of 80: 528), 4096: 688 (pairs of 80: 674)
+    t.cluster = 2;
+    return t;
   }
 };
 

@@ -80,7 +80,8 @@ SMALTI_D void tma_store_if(bool on, CUtensorMap const* map, void const* smem, in
                ::"l"(map), "r"(smem_address(smem)), "r"(c), "r"(r), "r"(h), "r"(b), "r"(int(on)) : "memory");
 }
 SMALTI_D void tma_store_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
-SMALTI_D void tma_store_wait_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }  ///< smem is free again
+template <int Pending = 0>  ///< groups that may still be read
+SMALTI_D void tma_store_wait_read() { asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(Pending) : "memory"); }  ///< smem is free again
 
 /// Orders this thread's ordinary writes to shared memory before later reads by the copy engine or the tensor cores.
 SMALTI_D void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
@@ -123,8 +124,11 @@ SMALTI_D void know(float x) { asm volatile("{ .reg .pred p; setp.lt.f32 p, %0, 0
 /// A shared-memory operand laid out as TMA's 128-byte swizzle leaves it: panels of rows of 128 bytes (64 bf16), groups of
 /// eight rows 1024 bytes apart, `panel` bytes from one panel to the next. The base must be 1024-byte aligned.
 /// Only an operand that is read transposed and is wider than one panel uses `panel`.
+/// In a cluster an address names its block in bits 24 and up, which an operand must not. Elsewhere Clean = false may leave the address as
+/// it is, where that was measured to be worth it.
+template <bool Clean = true>
 SMALTI_D uint64_t wgmma_operand(void const* smem, int panel = 16) {
-  uint32_t const at = smem_address(smem) & 0x3ffff;  // above: in a cluster, which block's
+  uint32_t const at = smem_address(smem) & (Clean ? 0x3ffff : ~0u);
   return uint64_t(at >> 4) | uint64_t(panel >> 4) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
 }
 /// The operand `bytes` further on. Inside a row, steps of 32 bytes (k16) are allowed: the hardware swizzles the address.
