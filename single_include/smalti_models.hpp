@@ -9394,6 +9394,12 @@ status swiglu(Where const& where, view<typename backend<Where>::element, 2> y, n
   return swiglu(where, y, x.normal(), gate_up, batch);
 }
 
+template <class Where>
+status project_head(Where const& where, view<float, 2> y, normalised_input<Where> const& x, typename backend<Where>::weight const& w, typename backend<Where>::batch& batch, float scale) {
+  if (status s = normalise(where, x.h, x.x, x.weight, x.eps, batch); !s) return s;
+  return project_head(where, y, x.normal(), w, batch, scale);
+}
+
 /// x (M, hidden) → x, in place: x += r·Attn(norm x); x += r·MLP(norm x). Keys and values of the rows go into the cache.
 template <class Where, class Cache>
 void forward(Where const& where, decoder_config const& c, decoder_layer<Where> const& l, int number, workspace<Where>& w, Cache& cache,
@@ -9683,8 +9689,7 @@ void decoder<Where>::head(Where const& where, view<float, 2> out, logits wanted)
     require(last_rows(where, last, read(x), batch_));
     x = last;
   }
-  require(normalise(where, h, read(x), norm_, config_.norm_eps, batch_));
-  require(project_head(where, out, read(h), head_ ? *head_ : embedding_, batch_, 1 / config_.logits_divisor));
+  require(project_head(where, out, normalised_input<Where>{read(x), norm_, config_.norm_eps, h}, head_ ? *head_ : embedding_, batch_, 1 / config_.logits_divisor));
 }
 
 template <class Where>
