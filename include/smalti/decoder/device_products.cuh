@@ -94,7 +94,7 @@ SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, normalised_in
   int const m = int(y.extent[0]), n = int(y.extent[1]);
   auto const added = [&](std::size_t p) { return product(detail::share_of(a, p, t, m), row_major(a.of[p].b.data(), n, a.of[p].rank)); };
   return detail::with_terms(a, t, product(in, *gate), product(in, *up), added, [&](auto const& first, auto const& second) {
-    return gemm_swiglu(where, y, first, second, device_epilogue{}, launch_options{.programmatic = true, .ready = t.ready});
+    return gemm_swiglu(where, y, first, second, device_epilogue{}, detail::nf4_overlapped(m, t.ready));
   });
 }
 
@@ -113,7 +113,7 @@ SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, view<bf16 con
       using W = std::remove_cvref_t<decltype(w)>;
       auto const run = [&](auto const& first, auto const& second) {
         if constexpr (std::is_same_v<W, device_nf4>)
-          return gemm_swiglu(where, y, first, second, device_epilogue{}, launch_options{.programmatic = true, .ready = t.ready});
+          return gemm_swiglu(where, y, first, second, device_epilogue{}, detail::nf4_overlapped(m, t.ready));
         else return gemm_swiglu(where, y, first, second, device_epilogue{}, detail::overlapped);
       };
       auto const one = product(x, w), two = product(x, std::get<W>(up));
