@@ -129,7 +129,7 @@ SMALTI_D uint32_t load_shared(uint32_t address) {
   asm volatile("ld.shared.u32 %0, [%1+%2];" : "=r"(v) : "r"(address), "n"(Distance));
   return v;
 }
-/// A word and a store of it that other memory instructions are not moved across.
+/// A word of shared memory, read or written, across which the compiler moves no other access to memory.
 SMALTI_D uint32_t load_shared_now(uint32_t address) {
   uint32_t v;
   asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(address) : "memory");

@@ -52,15 +52,17 @@ SMALTI_D int here(int x) {
   asm volatile("" : "+r"(x));
   return x;
 }
-/// Loads written above this are issued above it: the assembler puts those whose results are wanted late at the end of a block of instructions, and here one ends.
-/// never: false, which the compiler must not know.
-SMALTI_D void hold_loads(bool never) {
-  if (never) __trap();
-}
+/// Likewise an address.
 template <class T>
 SMALTI_D T const* here(T const* x) {
   asm volatile("" : "+l"(x));
   return x;
+}
+
+/// Loads written above this are issued above it: the assembler puts those whose results are wanted late at the end of a block of instructions, and here one ends.
+/// never: false, which the compiler must not know.
+SMALTI_D void hold_loads(bool never) {
+  if (never) __trap();
 }
 
 /// As pin, for one left operand.

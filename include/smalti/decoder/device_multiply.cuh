@@ -51,8 +51,8 @@ inline bool normalises(on_cuda const& where, device_linear const& g, index m, in
 
 inline bool by_llm_int8(device_weight const& w, index m, device_batch const& batch) { return std::holds_alternative<device_int8>(w) && m > few_tokens && batch.int8_outliers() >= 0; }
 
-/// Three to eight rows keep the kernel for few tokens. By itself a product of four is 7 % faster with x resident, but a step of four sequences is not: 1,615 instead of 1,708
-/// tokens/s, where sixteen gain (5,149 instead of 5,063; H200, context 512, bf16 head).
+/// Three to eight rows keep the kernel for few tokens. By itself a product of four is 7 % faster with x resident, but a step of four sequences is not: 1,615 instead of 1,712
+/// tokens/s, where sixteen gain (5,149 instead of 5,043; two H200, context 512, bf16 head).
 inline launch_options nf4_overlapped(index m, unsigned const* ready) {
   return {.programmatic = true, .strategy = m > 2 && m <= 8 ? nf4_strategy::few : nf4_strategy::tuned, .ready = ready};
 }
