@@ -267,7 +267,7 @@ void sweep_stationary(weights const& w, int m) {
         auto const launch = [&](on_cuda const& on, device_nf4 const& one) {
           auto of = p;
           if (auto s = detail::nf4_sum(of.sum[0], product(w.tokens(m), one), m, w.s.n); !s) return s;
-          return nf4_stationary_launch<Config>(on, of, t, true, identity{});
+          return nf4_stationary_launch<Config, false>(on, of, t, true, identity{});
         };
         if (launch(gpu, w.copies[0])) rows.push_back({w.time(launch), t});
       }

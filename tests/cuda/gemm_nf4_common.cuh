@@ -3,6 +3,7 @@
 
 #include "device_array.cuh"
 
+#include <algorithm>
 #include <cmath>
 
 namespace smalti::test {
@@ -22,6 +23,7 @@ struct product_case {
   nf4_wide_tile wide = {};
   nf4_stationary_tile stationary = {};
   nf4_resident_tile resident = {};
+  term_bands bands = {};
 
   launch_options how() const { return {.tile = tile, .stationary_tile = stationary, .resident_tile = resident, .strategy = strategy, .wide_tile = wide}; }
   /// The kernel for many tokens, which rounds level · absmax.
@@ -39,7 +41,15 @@ struct operands {
   index row_x;
   operands(product_case const& c, unsigned seed)
       : file(random_nf4(c.n, c.k, c.block, c.nested, seed)), w(make(file)), x(random_values<X>(std::size_t(c.m * (c.k + 8)), seed + 1)),
-        t(random_values<X>(std::size_t(c.m * c.rank), seed + 2)), b(random_values<X>(std::size_t(c.n * c.rank), seed + 3)), row_x(c.k + 8) {}
+        t(random_values<X>(std::size_t(c.m * c.rank), seed + 2)), b(random_b(c, seed + 3)), row_x(c.k + 8) {}
+  static std::vector<X> random_b(product_case const& c, unsigned seed) {
+    auto b = random_values<X>(std::size_t(c.n * c.rank), seed);
+    auto const band = [&](int const (&end)[3], int at) { return int(std::count_if(end, end + c.bands.count, [&](int e) { return at >= e; })); };
+    for (int n = 0; n < c.n && c.bands.count; ++n)
+      for (int r = 0; r < c.rank; ++r)
+        if (band(c.bands.row, n) != band(c.bands.column, r)) b[std::size_t(n * c.rank + r)] = X(0.f);
+    return b;
+  }
   static device_nf4 make(nf4_data const& file) {
     auto const there = upload(gpu, file);
     auto packed = pack(gpu, there);
@@ -79,7 +89,9 @@ void check(product_case const& c) {
   for (int again = 0; again < 2; ++again) {
     y.poison();
     auto const base = product(a.view_x(c), a.w);
-    if (c.rank) require_ok(gemm(gpu, to, 2.f * base + 0.5f * product(row_major(a.t.at, c.m, c.rank), row_major(a.b.at, c.n, c.rank)), identity{}, c.how()));
+    auto added = product(row_major(a.t.at, c.m, c.rank), row_major(a.b.at, c.n, c.rank));
+    added.all[0].bands = c.bands;
+    if (c.rank) require_ok(gemm(gpu, to, 2.f * base + 0.5f * added, identity{}, c.how()));
     else require_ok(gemm(gpu, to, base, identity{}, c.how()));
     require_cuda(cudaDeviceSynchronize());
     auto got = y.host();

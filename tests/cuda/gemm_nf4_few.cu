@@ -33,8 +33,25 @@ TEST_CASE("NF4 product, x stationary: all tiles agree", "[small]") {
     }
 }
 
+/// Terms whose rows of W pass columns of t of their own: at multiples of a panel, not, and where one has none. 96 columns and more are more than a lane copies at once.
+void check_bands(nf4_strategy strategy, std::initializer_list<int> tokens) {
+  for (int m : tokens)
+    for (term_bands bands : {term_bands{3, {96, 160, 233}, {32, 64, 96}}, term_bands{3, {90, 160, 233}, {32, 64, 96}}, term_bands{3, {96, 160, 233}, {64, 64, 96}}, term_bands{2, {128, 233}, {16, 96}},
+                             term_bands{2, {128, 233}, {8, 96}}}) {
+      INFO("bands of " << bands.row[0] << ", " << bands.column[0]);
+      product_case c{.n = 233, .k = 576, .m = m, .rank = 96, .strategy = strategy, .bands = bands};
+      check<bf16>(c);
+      if (!(gpu.device >= sm_90a)) continue;
+      c.stationary = {3, 2, 2}, c.resident = {2, 2};
+      check<bf16>(c);
+    }
+  check<bf16>({.n = 233, .k = 576, .m = *tokens.begin(), .rank = 256, .strategy = strategy});
+  check<bf16>({.n = 233, .k = 576, .m = *tokens.begin(), .rank = 272, .strategy = strategy});
+}
+TEST_CASE("NF4 product, x stationary: bands of terms", "[small]") { check_bands(nf4_strategy::stationary, {1, 2, 4}); }
+
 TEST_CASE("NF4 product, x stationary: the shapes of models") {
-  for (product_case c : {product_case{28672, 4096, 1}, {28672, 4096, 2}, {4096, 14336, 1, 16}, {4096, 14336, 2}, {6144, 4096, 1}, {6144, 4096, 4}, {49155, 256, 1}, {49155, 2048, 2}, {1024, 4096, 1}}) {
+  for (product_case c : {product_case{28672, 4096, 1}, {28672, 4096, 2}, {28672, 4096, 1, 64}, {4096, 14336, 1, 16}, {4096, 14336, 2}, {6144, 4096, 1}, {6144, 4096, 4}, {49155, 256, 1}, {49155, 2048, 2}, {1024, 4096, 1}}) {
     c.strategy = nf4_strategy::stationary;
     check<bf16>(c);
   }
@@ -157,6 +174,8 @@ TEST_CASE("NF4 product, x resident: all tiles agree", "[small]") {
       fitting({.n = 760, .k = 1088, .m = m});
     }
 }
+
+TEST_CASE("NF4 product, x resident: bands of terms", "[small]") { check_bands(resident, {3, 9, 16}); }
 
 TEST_CASE("NF4 product, x resident: the shapes of models") {
   for (product_case c : {product_case{28672, 4096, 16}, {28672, 4096, 3}, {4096, 14336, 16, 16}, {4096, 14336, 8}, {6144, 4096, 5}, {6144, 4096, 16, 64}, {49155, 256, 9}, {49155, 2048, 4}, {1024, 4096, 12},

@@ -120,6 +120,13 @@ __global__ void __launch_bounds__(thin_threads) decoder_thin_input_kernel(__grid
   }
 }
 
+/// Most blocks begin when the kernel ahead leaves the processors, and A is then far away: the few that find room before ask L2 for all of it.
+SMALTI_D void inputs_prefetch(bf16 const* a, int rank, int k) {
+  constexpr int blocks = 16;
+  if (blockIdx.x < blocks)
+    for (index c = 64 * index(blockIdx.x + blocks * threadIdx.x); c < index(rank) * k; c += 64 * blocks * few_threads) ptx::prefetch(a + c);
+}
+
 /// t (M, rank) = x (M, K) · Aᵀ, a block a row of A; of_row, if there: a column whose adapter is not its row's becomes 0.
 static __global__ void __launch_bounds__(few_threads)
 decoder_input_kernel(bf16* t, int rank, view<bf16 const, 2> const x, bf16 const* a, int k, int const* of_column, int const* of_row) {
@@ -130,6 +137,7 @@ decoder_input_kernel(bf16* t, int rank, view<bf16 const, 2> const x, bf16 const*
     int const c = 8 * (int(threadIdx.x) + few_threads * j);
     if (c < k) w[j] = ptx::load_once_16(a + index(r) * k + c);
   }
+  inputs_prefetch(a, rank, k);
   ptx::launch_dependents();
   ptx::wait_for_previous();
   for (int row = 0; row < m; ++row) {
@@ -175,6 +183,7 @@ decoder_normal_input_kernel(bf16* t, int rank, view<float const, 2> const x, flo
       w[j] = ptx::load_once_16(a + index(r) * k + c);
       SMALTI_UNROLL for (int i = 0; i < 2; ++i) gain[j][i] = __ldg(reinterpret_cast<float4 const*>(weight + c + 4 * i));
     }
+  inputs_prefetch(a, rank, k);
   ptx::launch_dependents();
   ptx::wait_for_previous();
   for (int row = 0; row < int(x.extent[0]); ++row) {

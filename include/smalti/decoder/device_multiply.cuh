@@ -33,6 +33,13 @@ inline view<bf16 const, 2> share_of(device_adapters const& a, std::size_t produc
   return {t.at + a.of[product].first, {m, a.of[product].rank}, {a.rank, 1}};                                                     // (M, rank of the share)
 }
 
+/// t · Bᵀ of a product with n rows; no columns where there is nothing to add.
+inline terms<1> added_to(device_adapters const& a, std::size_t product, device_input const& t, int m, int n) {
+  auto const own = share_of(a, product, t, m);
+  terms<1> sum = smalti::product(own, row_major(own.at ? a.of[product].b.data() : nullptr, n, int(own.extent[1])));
+  if (own.at) sum.all[0].bands = a.of[product].bands;
+  return sum;
+}
 /// run(one, two) with the terms of adapters, where there are some: added(p) is that of product p.
 template <class One, class Two, class Added, class Run>
 status with_terms(device_adapters const& a, device_input const& t, One const& one, Two const& two, Added const& added, Run const& run) {
@@ -65,12 +72,11 @@ status multiply_nf4(on_cuda const& where, view<Y, 2> y, nf4_terms<Count> const& 
   return sum.w->nested() ? nf4_run<Y, bf16, nested_scales>(where, y, sum, single, e, how) : nf4_run<Y, bf16, plain_scales>(where, y, sum, single, e, how);
 }
 
-/// y (M, N) = e(x · Wᵀ + t · Bᵀ).
+/// y (M, N) = e(x · Wᵀ + t · Bᵀ); added has no columns where there is nothing to add.
 template <class Y>
-status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, device_weight const& w, view<bf16 const, 2> t, bf16 const* b,
-                device_epilogue const& e, device_batch& batch, unsigned const* ready = nullptr) {
-  int const n = rows_of(w), rank = int(t.extent[1]);
-  auto const added = product(t, row_major(b, n, rank));
+status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, device_weight const& w, terms<1> const& added, device_epilogue const& e, device_batch& batch,
+                unsigned const* ready = nullptr) {
+  int const n = rows_of(w), rank = added.all[0].w.k;
   return std::visit([&](auto const& held) -> status {
     using W = std::remove_cvref_t<decltype(held)>;
     if constexpr (std::is_same_v<W, device_nf4>) {
@@ -80,7 +86,7 @@ status multiply(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x, devic
         bool const adds = e.residual.at && static_cast<void const*>(e.residual.at) == static_cast<void const*>(y.at);
         if (x.extent[0] > few_tokens && batch.tall && !e.bias && (adds || !e.residual.at)) {
           status s = batch.tall(where, borrow_activations(x), borrow(held.rows()), y.at, dtype_of<Y>, y.stride[0], e.scale, adds ? 1.f : 0.f);
-          if (s && rank) s = batch.tall(where, borrow_activations(t), borrow(row_major(b, n, rank)), y.at, dtype_of<Y>, y.stride[0], e.scale, 1.f);
+          if (s && rank) s = batch.tall(where, added.all[0].x, added.all[0].w, y.at, dtype_of<Y>, y.stride[0], e.scale, 1.f);
           return s;
         }
       }
@@ -106,9 +112,9 @@ status multiply_group(on_cuda const& where, view<Y, 2> y, normalised_rows const&
   for (std::size_t p = 0; p < g.products.size(); ++p) {
     auto const& held = std::get<device_nf4>(g.products[p]);
     view<Y, 2> const part{y.at, {y.extent[0], held.n}, {y.stride[0], 1}};
-    auto const own = share_of(a, p, t, int(y.extent[0]));
+    auto const added = added_to(a, p, t, int(y.extent[0]), held.n);
     auto const run = [&](auto const& sum) { return multiply_nf4(where, part, sum, e, p == 0 ? t.ready : nullptr); };
-    if (status s = own.at ? run(product(x, held) + product(own, row_major(a.of[p].b.data(), held.n, a.of[p].rank))) : run(product(x, held)); !s) return s;
+    if (status s = added.all[0].x.at ? run(product(x, held) + added) : run(product(x, held)); !s) return s;
     y.at += held.n, e.bias = e.bias ? e.bias + held.n : nullptr;
   }
   return {};
@@ -124,8 +130,7 @@ status multiply_group(on_cuda const& where, view<Y, 2> y, view<bf16 const, 2> x,
   for (std::size_t p = 0; p < g.products.size(); ++p) {
     int const n = rows_of(g.products[p]);
     view<Y, 2> const part{y.at, {y.extent[0], n}, {y.stride[0], 1}};
-    auto const own = share_of(a, p, t, int(x.extent[0]));
-    if (status s = multiply(where, part, x, g.products[p], own, t.at ? a.of[p].b.data() : nullptr, e, batch, p == 0 ? t.ready : nullptr); !s) return s;
+    if (status s = multiply(where, part, x, g.products[p], added_to(a, p, t, int(x.extent[0]), n), e, batch, p == 0 ? t.ready : nullptr); !s) return s;
     y.at += n, e.bias = e.bias ? e.bias + n : nullptr;
   }
   return {};

@@ -92,7 +92,7 @@ SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, normalised_in
   if (status s = detail::adapter_input(where, t, in, g, batch); !s) return s;
   auto const& a = g.adapters(batch.per_row());
   int const m = int(y.extent[0]), n = int(y.extent[1]);
-  auto const added = [&](std::size_t p) { return product(detail::share_of(a, p, t, m), row_major(a.of[p].b.data(), n, a.of[p].rank)); };
+  auto const added = [&](std::size_t p) { return detail::added_to(a, p, t, m, n); };
   return detail::with_terms(a, t, product(in, *gate), product(in, *up), added, [&](auto const& first, auto const& second) {
     return gemm_swiglu(where, y, first, second, device_epilogue{}, detail::nf4_overlapped(m, t.ready));
   });
@@ -117,14 +117,13 @@ SMALTI_INLINE status swiglu(on_cuda const& where, view<bf16, 2> y, view<bf16 con
         else return gemm_swiglu(where, y, first, second, device_epilogue{}, detail::overlapped);
       };
       auto const one = product(x, w), two = product(x, std::get<W>(up));
-      auto const added = [&](std::size_t p) { return product(detail::share_of(a, p, t, m), row_major(a.of[p].b.data(), n, a.of[p].rank)); };
+      auto const added = [&](std::size_t p) { return detail::added_to(a, p, t, m, n); };
       return detail::with_terms(a, t, one, two, added, run);
     }, gate);
   auto const other = row_major(batch.lend<bf16>(device_batch::second, std::size_t(y.size())), m, n);                          // (M, ffn)
   for (int p = 0; p < 2; ++p) {
     float const* const bias = g.bias.empty() ? nullptr : g.bias.data() + p * n;
-    if (status s = detail::multiply(where, p ? other : y, x, g.products[std::size_t(p)], detail::share_of(a, std::size_t(p), t, m), t.at ? a.of[std::size_t(p)].b.data() : nullptr,
-                                    {.bias = bias}, batch); !s) return s;
+    if (status s = detail::multiply(where, p ? other : y, x, g.products[std::size_t(p)], detail::added_to(a, std::size_t(p), t, m, n), {.bias = bias}, batch); !s) return s;
   }
   return swiglu(where, y, y, other, detail::overlapped);
 }
@@ -139,7 +138,7 @@ namespace smalti {
 
 SMALTI_INLINE status project_head(on_cuda const& where, view<float, 2> y, view<bf16 const, 2> x, device_weight const& w, device_batch& batch, float scale) {
   detail::mark(batch, "head", double(bytes_of(w)) + double(y.size()) * 4, 2. * double(y.size()) * double(x.extent[1]));
-  return detail::multiply(where, y, x, w, {nullptr, {x.extent[0], 0}, {0, 1}}, nullptr, {.scale = scale}, batch);
+  return detail::multiply(where, y, x, w, detail::added_to({}, 0, {}, int(x.extent[0]), 0), {.scale = scale}, batch);
 }
 SMALTI_INLINE status project_head(on_cuda const& where, view<float, 2> y, normalised_input<on_cuda> const& x, device_weight const& w, device_batch& batch, float scale) {
   auto const* const held = std::get_if<device_nf4>(&w);

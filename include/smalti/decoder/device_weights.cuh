@@ -34,6 +34,7 @@ struct device_adapters {
   struct share {
     int first = 0, rank = 0;           ///< the columns of t that this product adds, a multiple of 8 from a multiple of 8 on
     device_buffer<bf16> b = {};        ///< (N, rank): 0 where a module has no part in a column
+    term_bands bands = {};             ///< which columns a module has a part in
   };
   std::vector<share> of;               ///< for each product
   device_buffer<int> owner = {};       ///< (rank) the adapter that a column belongs to; −2: none
@@ -329,13 +330,19 @@ inline device_adapters stack_adapters(on_cuda const& where, device_linear const&
   for (std::size_t product = 0, part = 0; product < g.products.size(); ++product) {
     int const n = rows_of(g.products[product]), rank = to.of[product].rank, first = to.of[product].first;
     buffer<bf16> b(std::size_t(index(n) * rank), bf16(0.f));
-    for (int row = 0; row < n; row += g.parts[part++].n)
+    term_bands bands;
+    for (int row = 0, column = 0; row < n; row += g.parts[part++].n) {
       for (auto const& s : pieces) {
         if (s.part != int(part)) continue;
+        column = s.at - first + s.rank;
         auto const& from = g.parts[part].adapters[std::size_t(s.adapter)].b;                                                  // (n, rank)
         for (int r = 0; r < g.parts[part].n; ++r)
           for (int i = 0; i < s.rank; ++i) b[std::size_t(index(row + r) * rank + s.at - first + i)] = bf16(from[std::size_t(index(r) * s.rank + i)]);
       }
+      if (bands.count < 3) bands.row[bands.count] = row + g.parts[part].n, bands.column[bands.count] = column;
+      ++bands.count;
+    }
+    if (bands.count > 1 && bands.count <= 3) to.of[product].bands = bands;
     to.of[product].b = upload(where, b);
     require_cuda(cudaStreamSynchronize(where.stream), "upload an adapter");
   }

@@ -104,7 +104,7 @@ status nf4_sum(nf4_operand<X, Scales>& to, nf4_terms<Count> const& sum, index m,
   to.w = panels_of<Scales>(*sum.w), to.scale = sum.scale, to.terms = Count;
   for (int i = 0; i < Count; ++i) {
     term const& t = sum.dense[i];
-    to.dense[i] = {static_cast<X const*>(t.x.at), static_cast<X const*>(t.w.at), t.x.row_stride, t.w.row_stride, t.w.k, t.scale};
+    to.dense[i] = {static_cast<X const*>(t.x.at), static_cast<X const*>(t.w.at), t.x.row_stride, t.w.row_stride, t.w.k, t.scale, t.bands};
   }
   return {};
 }
@@ -151,14 +151,14 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   if (raw && !forced && !free) return {"gemm.35", "the kernels for many rows take x normalised"};
   if ((forced || free) && m <= (forced ? most_stationary_tokens : tuned_stationary_tokens) && !how.tile.panels)
     if (nf4_stationary_choice const choice = nf4_choose(where, p, how); choice.tile.panels)
-      return with_nf4_stationary_config(choice.unit, [&]<class Config>() { return nf4_stationary_launch<Config>(where, p, choice.tile, how.programmatic, out); });
+      return with_nf4_stationary_config(choice.unit, [&]<class Config>() { return nf4_stationary_launch<Config, (A + B > 0)>(where, p, choice.tile, how.programmatic, out); });
   if (raw) return {"gemm.35", "rows of x are too long to be normalised within the product on this device"};
   if (forced) return {"gemm.12", "too many tokens, or too many columns, to be kept in registers"};
   bool const rests = how.strategy == nf4_strategy::resident;
   if (rests && m > most_resident_tokens) return {"gemm.12", "too many tokens to rest in shared memory"};
   if ((rests || (free && m >= tuned_resident_from && m <= most_resident_tokens && p.row_x > 0)) && where.device.has(feature::wgmma) && !how.tile.panels) {
     nf4_resident_tile const tile = how.resident_tile.slots ? how.resident_tile : nf4_resident_choose(where, p);
-    if (tile.slots) return with_nf4_resident_config(m, [&]<class Config>() { return nf4_resident_launch<Config>(where, p, tile, how.programmatic, out); });
+    if (tile.slots) return with_nf4_resident_config(m, [&]<class Config>() { return nf4_resident_launch<Config, (A + B > 0)>(where, p, tile, how.programmatic, out); });
     if (rests) return {"gemm.12", "rows of x are too long to rest in shared memory"};
   }
   bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m) && p.row_x > 0);  // one row of x for all: no tensor map

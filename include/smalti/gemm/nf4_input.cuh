@@ -42,8 +42,9 @@ SMALTI_D void nf4_add_squares(Problem const& p, float const* raw, float* meet) {
 /// 1 / √(mean(x²) + eps), and eight columns of a row times that and their weights, rounded.
 template <class Problem>
 SMALTI_D float nf4_inverse_norm(Problem const& p, int token, float const* meet) {
-  float sum = 0;
-  SMALTI_ROLLED for (int w = 0; w < blockDim.x / 32; ++w) sum += meet[token * 16 + w];
+  float part[16], sum = 0;
+  SMALTI_UNROLL for (int w = 0; w < 16; ++w) part[w] = w < int(blockDim.x / 32) ? meet[token * 16 + w] : 0.f;  // all on their way at once
+  SMALTI_UNROLL for (int w = 0; w < 16; ++w) sum += part[w];
   return 1.f / sqrtf(sum / float(p.k) + p.norm.eps);
 }
 template <class X>

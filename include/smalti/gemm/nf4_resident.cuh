@@ -80,7 +80,7 @@ struct nf4_resident_plan {
 
 #if defined(__CUDACC__)
 /// Grid: (split, clusters), clusters of (split, 1). What is ahead of the loop is short on purpose: sixteen warps run it, and none multiplies meanwhile.
-template <class Config, class X, class Y, class Scales, epilogue Out>
+template <class Config, bool Terms, class X, class Y, class Scales, epilogue Out>
 __global__ void __launch_bounds__(Config::threads, 1)
 nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> const plan, __grid_constant__ Out const out) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -121,7 +121,7 @@ nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> co
   if (lane < Config::early && burst + lane / 8 < count && lane / 8 < ahead) ptx::prefetch(from - 16 * lane + (lane / 4 * 1024 + lane % 4 * 128));
 
   uint64_t *const arrived = reinterpret_cast<uint64_t*>(smem + cut.barriers), *const here = arrived + 1;  // mail · x
-  bool const last = slots < cut.tile.slots, terms = detail::nf4_has_terms(p);
+  bool const last = slots < cut.tile.slots, terms = Terms && detail::nf4_has_terms(p);
   int const pairs = (p.m + 1) / 2, mine = (pairs - rank + split - 1) * cut.inverse_split >> 8;            // pairs of tokens: all · those that the block finishes, rank, rank + split, …
   if (ptx::thread() == 0) {
     ptx::mbarrier_init(here, 1), ptx::mbarrier_init_fence();
@@ -159,11 +159,26 @@ nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> co
     ptx::cp_async_commit();
     table.fill<X>(1);
   }
-  if (terms && rank == 0)
-    SMALTI_ROLLED for (int i = warp; i < 2 * slots; i += Config::threads / 32)
-      if (int const panel = 2 * (slot0 + i / 2 >> pair) + i % 2; panel < cut.panels) detail::nf4_prefetch_terms(p.sum[i / 2 & pair], panel, p.n);
   ptx::cp_async_wait<0>();
   ptx::sync_block();                                                          // tables, scales, their map and nested ones are here
+  // Terms: a warp has 16 rows of every slot that is its warpgroup's. B comes while x is on its way, t, a copy for each warp, under the last product.
+  auto const each_term = [&](auto f) {                                        // f(slot, its sum, where operands wait, first row of W, that row in shared memory)
+    if (!terms) return;
+    int row = 64 * group + 16 * w;
+    SMALTI_ROLLED for (int slot = rank + split * group; slot < slots; slot += split * groups, row += 64 * groups)
+      f(slot, p.sum[slot & pair], cut.terms[slot & pair], (slot0 + slot >> pair) * 64 + 16 * w, row);
+  };
+  each_term([&](int, auto const& sum, auto const& to, int row, int at) {
+    if (to.row) detail::nf4_fetch_b<16>(smem + at * to.row, to, sum.dense[0], row, 16, p.n, lane, 32);
+    else if (sum.terms && row < p.n && w % 2 == 0) detail::nf4_prefetch_terms(sum, row / nf4_panel::rows, p.n);
+  });
+  auto const fetch_t = [&] {
+    if (!terms || rank + split * group >= slots) return;
+    ptx::wait_for_previous();
+    for (int half = 0; half <= pair; ++half)
+      if (auto const& to = cut.terms[half]; to.row) detail::nf4_fetch_t(smem + warp * p.m * to.row_t, to, p.sum[half].dense[0], p.m);
+    ptx::cp_async_commit();
+  };
   if (split > 1) ptx::cluster_opened();
 
   int const origin[2] = {detail::nf4_first_place(p, p.sum[0].w, 2 * (slot0 >> pair)) + step0 * nf4_panel::step, detail::nf4_first_place(p, p.sum[1].w, 2 * (slot0 >> pair)) + step0 * nf4_panel::step};
@@ -239,16 +254,19 @@ nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> co
       room ^= 1;
       ptx::sync_warp();
     }
+    fetch_t();
     settle(odd);
     put(acc, box);
+  } else {
+    fetch_t();
   }
   ptx::wait_for_previous();                                                   // terms and the epilogue read what it may write
-  if (terms)
-    for (int slot = rank + split * group; slot < slots; slot += split * groups) {
-      SMALTI_UNROLL for (int j = 0; j < 4 * tiles; ++j) acc[j / 4][j % 4] = 0;
-      detail::nf4_wide_terms(acc, p.sum[slot & pair], (slot0 + slot >> pair) * 64 + 16 * w, p.n, 0, p.m);
-      put(acc, split * cut.places + slot);
-    }
+  if (terms) ptx::cp_async_wait<0>(), ptx::sync_warp();
+  each_term([&](int slot, auto const& sum, auto const& from, int row, int at) {
+    float v[tiles][4];
+    detail::nf4_terms_of_tile<tiles>(v, smem + from.at + at * from.row, smem + from.t + warp * p.m * from.row_t, from, sum, row, p.n, p.m);
+    put(v, split * cut.places + slot);
+  });
 
   if (mine <= 0) return;
   ptx::sync_block();
@@ -322,21 +340,27 @@ nf4_clusters nf4_count_clusters(void (*kernel)(A...), int threads, int bytes) {
 /// The tuned tile for the current device; slots 0: none fits.
 template <class X, class Y, class Scales>
 nf4_resident_tile nf4_resident_choose(on_cuda const& where, nf4_problem<X, Y, Scales> const& p) {
-  nf4_clusters const clusters = detail::nf4_count_clusters(nf4_resident_kernel<nf4_resident_config<16>, X, Y, Scales, identity>, nf4_resident_config<16>::threads, where.device.smem);
+  nf4_clusters const clusters = detail::nf4_count_clusters(nf4_resident_kernel<nf4_resident_config<16>, false, X, Y, Scales, identity>, nf4_resident_config<16>::threads, where.device.smem);
   return nf4_resident_tuned(nf4_work_of(p), detail::nf4_span(p), detail::nf4_has_terms(p), where.device, clusters);
 }
 
 /// Launches with the tile given; as nf4_launch. Errors: gemm.11 (what the copy engine cannot express), gemm.12 (tile), cuda.
-template <class Config, class X, class Y, class Scales, epilogue Out>
+template <class Config, bool Terms, class X, class Y, class Scales, epilogue Out>
 status nf4_resident_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p, nf4_resident_tile tile, bool programmatic, Out const& out) {
   nf4_work const work = nf4_work_of(p);
   int const span = detail::nf4_span(p);
-  bool const terms = detail::nf4_has_terms(p);
+  bool const terms = Terms && detail::nf4_has_terms(p);
   if (!fits<Config>(tile, work, span, terms, where.device)) return {"gemm.12", "the tile does not fit the block's threads or shared memory"};
   detail::nf4_resident_plan<X, Y, Scales> plan{{}, p, detail::nf4_cut<Config>(tile, work, span, terms)};
+  if (Terms) {
+    int at = plan.cut.bytes;
+    for (int h = 0; h <= p.pair; ++h) detail::nf4_stage(plan.cut.terms[h], at, p.sum[h], 64 * ceil_div(tile.slots, tile.split), 16, 16, p.n, p.m * Config::threads / 32);
+    if (at <= where.device.smem) plan.cut.bytes = at;
+    else plan.cut.terms[0] = plan.cut.terms[1] = {};
+  }
   if (auto s = detail::nf4_resident_map(plan.x, p.x, p.m, p.k, p.row_x, Config::tokens, 2 * plan.cut.chunk); !s) return s;
   dim3 const grid(unsigned(tile.split), unsigned(ceil_div(plan.cut.slots, tile.slots)));
-  return detail::nf4_start(where, nf4_resident_kernel<Config, X, Y, Scales, Out>, grid, Config::threads, plan.cut.bytes, programmatic, plan, out);
+  return detail::nf4_start(where, nf4_resident_kernel<Config, Terms, X, Y, Scales, Out>, grid, Config::threads, plan.cut.bytes, programmatic, plan, out);
 }
 #endif
 

@@ -42,6 +42,7 @@ struct nf4_resident_cut {
   int sent[2] = {};                 ///< sums of 64 rows that all blocks of a cluster make, for each pair of tokens: of a whole cluster · of the last
   int own[2][2] = {};               ///< of them those of one block: by whether the cluster is the last one, and the block's run the shorter one
   int x = nf4_table_bytes, raw = 0, scales = 0, map = 0, barriers = 0, nested = 0, mail = 0, bytes = 0;
+  nf4_staged terms[2] = {};         ///< of a half
 
   SMALTI_HD constexpr int steps_of(int rank) const { return max(0, min(run, steps - rank * run)); }
 };

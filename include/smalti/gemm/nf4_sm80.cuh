@@ -10,6 +10,7 @@
 #include "../cuda/ptx.cuh"
 #include "../quant/nf4.hpp"
 #include "nf4_input.cuh"
+#include "terms.hpp"
 
 namespace smalti {
 
@@ -20,6 +21,7 @@ struct dense_term {
   index row_t, row_b;  ///< even, as rank
   int rank;
   float scale;
+  term_bands bands;
 };
 
 /// One sum of terms.

@@ -7,6 +7,7 @@
 
 #include "../cuda/ptx_pairs.cuh"
 #include "nf4_kernel.cuh"
+#include "nf4_staged_terms.cuh"
 #include "nf4_stationary_tile.hpp"
 
 namespace smalti {
@@ -76,8 +77,8 @@ SMALTI_D void nf4_fetch_nested(Problem const& p, nf4_panels<Scales> const& w, in
 }  // namespace detail
 
 #if defined(__CUDACC__)
-/// Grid: (split, groups of panels), clusters of (split, 1). What is ahead of the loop is short on purpose: sixteen warps run it, and none multiplies meanwhile.
-template <class Config, class X, class Y, class Scales, epilogue Out>
+/// Grid: (split, groups of panels), clusters of (split, 1). Terms: some sum has dense ones. What is ahead of the loop is short on purpose: sixteen warps run it, and none multiplies meanwhile.
+template <class Config, bool Terms, class X, class Y, class Scales, epilogue Out>
 __global__ void __launch_bounds__(Config::threads, 1)
 nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, __grid_constant__ nf4_problem<X, Y, Scales> const p,
                       __grid_constant__ Out const out) {
@@ -106,13 +107,12 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
     coming = reader::fetch(scale);
   }
 
-  // A box (rows) of sums for every token and slice, and for a token's terms, in the block that finishes the token: token % split. Boxes of others come by mail.
+  // A box (rows) of sums for every token and slice in the block that finishes the token: token % split. Boxes of others come by mail.
   uint64_t* const arrived = reinterpret_cast<uint64_t*>(smem + plan.barrier);
   auto const finished = [&](int of) { return p.m - of + split - 1 >> plan.split_log2; };  // how many tokens a block finishes: of, of + split, …; not below 0
   if (split > 1) {
     if (ptx::thread() == 0 && finished(rank) > 0) {
-      int foreign = (plan.slices - max(0, run)) << pair;                       // boxes of a token that others fill
-      if (rank) foreign += (p.sum[0].terms != 0) + (pair && p.sum[1].terms);
+      int const foreign = (plan.slices - max(0, run)) << pair;                       // boxes of a token that others fill
       ptx::expect_mail(arrived, finished(rank) * foreign * rows * 4);
     }
     ptx::cluster_open();
@@ -122,44 +122,68 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
   float *const map = floats(plan.map) + half * 256, *const nested = floats(plan.nested) + half * plan.entries, *const raw = floats(plan.raw), *const gain = floats(plan.gain);
   if (part == 0) detail::nf4_fetch_nested(p, sum.w, panel0, map, nested, plan.entries);
   if (p.norm.weight) detail::nf4_fetch_gain(p, gain, slice0 * unit * nf4_panel::half, plan.run * unit * nf4_panel::half);
-  if (sum.terms && rank == 0)
-    for (int i = part; i < panels; i += parts) detail::nf4_prefetch_terms(sum, panel0 + i, p.n);
+  // Terms of the tokens that the block finishes: B comes while x is awaited, t while one warp multiplies its last unit.
+  bool const adds = Terms && sum.terms && plan.terms[half].row && finished(rank) > 0;
+  auto const fetch_b = [&] {
+    if (adds) detail::nf4_fetch_b<nf4_panel::rows>(smem, plan.terms[half], sum.dense[0], panel0 * nf4_panel::rows, rows, p.n, part * 32 + lane, 32 * parts);
+    if (Terms) ptx::cp_async_commit();
+  };
+  auto const fetch_t = [&] {
+    if (p.ready) ptx::wait_for_previous();
+    detail::nf4_fetch_t(smem, plan.terms[half], sum.dense[0], p.m, rank, split);
+    ptx::cp_async_commit();
+  };
   detail::nf4_table const table{smem};
   table.check();
   table.fill<X>();
 
+  // What the loop begins with, computed while the kernel ahead still runs.
+  uint32_t const pairs = table.own_pairs(), shared_at = ptx::smem_address(smem);
+  auto const box = [&](int token) { return shared_at + plan.sums + (half * plan.boxed + (token >> plan.split_log2)) * plan.boxes; };
+  int const own_token = unit == 4 ? q / 2 : q, place = ptx::here(detail::nf4_first_place(p, sum.w, panel0) + g * p.k + (slice0 * (unit / 2) + own_step) * nf4_panel::step);
+  uint32_t const x_at = ptx::here(int(shared_at + plan.x + (min(g / unit, p.m - 1) * plan.run * unit + g % unit) * detail::nf4_staged_half + 4 * q));  // beyond M: repeated, never stored
+  uint32_t const own_box = ptx::here(int(box(own_token) + slice0 * plan.row_sum + 4 * g));
+
   // x: a warp brings what it multiplies, eight columns a lane.                                              (64, 8) = xᵀ for every block of a slice
   int const column0 = (slice0 * unit + lane / 8) * nf4_panel::half + lane % 8 * 8;                         // this lane's of the block's first slice
   unsigned char* const staged = smem + plan.x + lane / 8 * detail::nf4_staged_half + lane % 8 * 16;
+  bool const brings = lane < 8 * unit && part < run;
   auto const each_slice = [&](auto f) {                                       // f(where in shared memory, token, column)
     SMALTI_ROLLED for (int token = 0; token < p.m; ++token)
       SMALTI_ROLLED for (int slice = part; slice < run; slice += parts)
-        if (lane < 8 * unit) f(staged + (token * plan.run + slice) * (unit * detail::nf4_staged_half), token, slice * (unit * nf4_panel::half));
+        if (brings) f(staged + (token * plan.run + slice) * (unit * detail::nf4_staged_half), token, slice * (unit * nf4_panel::half));
   };
+  unsigned char* const first_to = staged + part * (unit * detail::nf4_staged_half);
+  bool const first_inside = column0 + part * (unit * nf4_panel::half) < p.k;
+  X const* const first_from = ptx::here(first_inside ? p.x + column0 + part * (unit * nf4_panel::half) : p.x);
   detail::nf4_await_x(p);
   if (p.norm.weight) {
     detail::nf4_fetch_raw(p, raw);
-    ptx::cp_async_commit(), ptx::cp_async_wait<0>(), ptx::sync_block();
+    ptx::cp_async_commit(), fetch_b(), ptx::cp_async_wait<Terms>(), ptx::sync_block();
     detail::nf4_add_squares(p, raw, floats(plan.meet));
     ptx::sync_block();                                                        // tables, map and nested scales are here, too
+    float by = 0;
+    int of = -1;
     each_slice([&](unsigned char* to, int token, int column) {
       bool const inside = column0 + column < p.k;
-      *reinterpret_cast<uint4*>(to) = inside ? detail::nf4_normalised<X>(raw + token * p.k + column0 + column, gain + lane * 8 + column, detail::nf4_inverse_norm(p, token, floats(plan.meet))) : uint4{};
+      if (token != of) by = detail::nf4_inverse_norm(p, token, floats(plan.meet)), of = token;
+      *reinterpret_cast<uint4*>(to) = inside ? detail::nf4_normalised<X>(raw + token * p.k + column0 + column, gain + lane * 8 + column, by) : uint4{};
     });
     __syncwarp();
   } else {
-    X const* const from = p.x + column0;
-    each_slice([&](unsigned char* to, int token, int column) {
-      bool const inside = column0 + column < p.k;
-      ptx::cp_async_16(to, inside ? from + token * p.row_x + column : p.x, inside);
-    });
-    ptx::cp_async_commit(), ptx::cp_async_wait<0>(), ptx::sync_block();       // tables, map and nested scales are here, too
+    if (brings) ptx::cp_async_16(first_to, first_from, first_inside);         // all that most have to bring
+    if (p.m > 1 || run > parts) {
+      X const* const from = p.x + column0;
+      each_slice([&](unsigned char* to, int token, int column) {
+        bool const inside = column0 + column < p.k;
+        if (to != first_to) ptx::cp_async_16(to, inside ? from + token * p.row_x + column : p.x, inside);
+      });
+    }
+    ptx::cp_async_commit(), fetch_b(), ptx::cp_async_wait<Terms>(), ptx::sync_block();  // tables, map and nested scales are here, too
   }
   if (split > 1) ptx::cluster_opened();
 
   detail::nf4_lane_scales<Scales> const scales(sum.w, map, nested);
-  uint32_t const pairs = table.own_pairs(), shared_at = ptx::smem_address(smem);
-  auto const box = [&](int token) { return shared_at + plan.sums + (half * plan.boxed + (token >> plan.split_log2)) * plan.boxes; };
   auto const put = [&](uint32_t to, int token, int stride, auto const&... v) {
     int const finisher = token & (split - 1);
     int i = 0;
@@ -167,9 +191,7 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
     uint32_t const there = ptx::address_in_block(to, finisher), mail = ptx::address_in_block(shared_at + plan.barrier, finisher);
     (ptx::send(there + stride * i++, v, mail), ...);
   };
-  int const own_token = unit == 4 ? q / 2 : q, place = detail::nf4_first_place(p, sum.w, panel0) + g * p.k + (slice0 * (unit / 2) + own_step) * nf4_panel::step;
-  uint32_t const x_at = shared_at + plan.x + (min(g / unit, p.m - 1) * plan.run * unit + g % unit) * detail::nf4_staged_half + 4 * q;  // beyond M: repeated, never stored
-  uint32_t const own_box = box(own_token) + slice0 * plan.row_sum + 4 * g;
+  bool const fetches = adds && part == parts - 1;
   bool const never = plan.slices < 0;                                         // see hold_loads
   int const turn = parts * (unit * nf4_panel::code_bytes / 2) - (panels - 1) * plan.stride;  // bytes of codes from a slice's last panel to the next slice's first
   SMALTI_ROLLED for (int slice = part; slice < run; slice += parts) {
@@ -189,7 +211,8 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
       if (unit == 2) {
         SMALTI_UNROLL for (int i = 0; i < 2 * unit; ++i) now[i / 2][i % 2] = codes[i / 2][i % 2];
         if (more) SMALTI_UNROLL for (int i = 0; i < 2 * unit; ++i) codes[i / 2][i % 2] = ptx::load_once_16(code + 512 * i);
-        ptx::hold_loads(never);
+        if constexpr (!Terms) ptx::hold_loads(never);
+        else if (fetches && !more) fetch_t();                                 // which holds loads as well
       }
       SMALTI_UNROLL for (int b = 0; b < unit; ++b) {
         SMALTI_UNROLL for (int tile = 0; tile < 2; ++tile) {
@@ -202,7 +225,10 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
             if (b < 2 || q % 2) v[2 * tile + i][b % 2] = d[2 * i + b % 2];
         }
         if (unit == 4 && more) codes[b][0] = ptx::load_once_16(code + 1024 * b), codes[b][1] = ptx::load_once_16(code + 1024 * b + 512);
-        if (unit == 4 && b % 2) ptx::hold_loads(never);
+        if constexpr (unit == 4) {
+          if (!Terms ? b % 2 : b == 3) ptx::hold_loads(never);
+          else if (Terms && b == 1 && fetches && !more) fetch_t();            // as above
+        }
       }
       float all[4];                                                           // rows 8i + g
       SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
@@ -213,15 +239,9 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
       if (own_token < p.m && (unit == 2 || q % 2 == 0)) put(to, own_token, 32, all[0], all[1], all[2], all[3]);
     }
   }
+  if (fetches && part >= run) fetch_t();
   if (p.ready) ptx::wait_for_previous();                                      // terms, and what others may read when this kernel has ended
-  if (sum.terms && rank == 0)
-    for (int i = part; i < panels; i += parts) {
-      float terms[2][1][4] = {};
-      detail::nf4_add_terms(terms, sum, panel0 + i, p.n, p.m);
-      SMALTI_UNROLL for (int j = 0; j < 8; ++j)
-        if (int const token = 2 * q + j % 2; token < p.m)
-          put(box(token) + plan.slices * plan.row_sum + 4 * (i * nf4_panel::rows + j / 4 * 16 + j / 2 % 2 * 8 + g), token, 0, terms[j / 4][0][j % 4]);
-    }
+  if (Terms) ptx::cp_async_wait<0>();
 
   int const mine = finished(rank);
   if (mine <= 0) return;
@@ -236,9 +256,10 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
       auto const of = [&](int i) { return *reinterpret_cast<float4 const*>(first + i * plan.row_sum); };
       float4 v = {};
       SMALTI_ROLLED for (int i = eighth; i < plan.slices; i += 8) v = detail::add(v, of(i));
+      if (Terms && p.sum[h].terms) v = detail::add(v, detail::nf4_terms_of_four<nf4_panel::rows>(smem, plan.terms[h], p.sum[h], panel0 * nf4_panel::rows, panel0 * nf4_panel::rows + n, p.n, token));
       SMALTI_UNROLL for (int d = 4; d; d /= 2)
         v = detail::add(v, {__shfl_xor_sync(~0u, v.x, d), __shfl_xor_sync(~0u, v.y, d), __shfl_xor_sync(~0u, v.z, d), __shfl_xor_sync(~0u, v.w, d)});
-      return p.sum[h].terms ? detail::add(v, of(plan.slices)) : v;
+      return v;
     };
     for (int n = 4 * (ptx::thread() / 8); n < rows; n += blockDim.x / 2) {     // whole warps: rows are a multiple of 32
       int const column = panel0 * nf4_panel::rows + n, left = p.n - column;
@@ -259,15 +280,22 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
 }
 
 /// Launches with the tile given; as nf4_launch.
-template <class Config, class X, class Y, class Scales, epilogue Out>
+template <class Config, bool Terms, class X, class Y, class Scales, epilogue Out>
 status nf4_stationary_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p, nf4_stationary_tile tile, bool programmatic, Out const& out) {
   nf4_work const work = nf4_work_of(p);
   int const span = detail::nf4_span(p);
   if (!fits<Config>(tile, work, span, where.device)) return {"gemm.12", "the tile does not fit the block's threads or shared memory"};
   dim3 const grid(unsigned(tile.split), unsigned(ceil_div(work.panels / work.halves, tile.panels)));
-  auto* const kernel = nf4_stationary_kernel<Config, X, Y, Scales, Out>;
-  return detail::nf4_start(where, kernel, grid, 32 * tile.parts * work.halves, smem_bytes<Config>(tile, work, span), programmatic,
-                           detail::nf4_plan<Config>(tile, work, span), p, out);
+  auto* const kernel = nf4_stationary_kernel<Config, Terms, X, Y, Scales, Out>;
+  detail::nf4_stationary_plan plan = detail::nf4_plan<Config>(tile, work, span);
+  int bytes = detail::nf4_slack_bytes + plan.bytes;
+  if (Terms) {
+    int at = plan.bytes;
+    for (int h = 0; h <= p.pair; ++h) detail::nf4_stage(plan.terms[h], at, p.sum[h], tile.panels * nf4_panel::rows, nf4_panel::rows, 8, p.n, p.m);
+    if (int const all = detail::nf4_slack_bytes + at; all <= where.device.smem) bytes = all;
+    else plan.terms[0] = plan.terms[1] = {};
+  }
+  return detail::nf4_start(where, kernel, grid, 32 * tile.parts * work.halves, bytes, programmatic, plan, p, out);
 }
 #endif
 

@@ -35,9 +35,10 @@ struct nf4_stationary_plan {
   int stride = 0;           ///< bytes of codes from panel to panel
   int entries = 0;          ///< of nested scales that a block's rows of one half touch, at most
   int map = nf4_table_bytes, meet = 0, barrier = 0, x = 0, gain = 0, raw = 0, nested = 0, sums = 0, bytes = 0;
-  int row_sum = 0;          ///< bytes of a box of sums: of a slice and token, or of a token's terms; 16 more than the rows have, for the banks of eight boxes that are added at a time
+  int row_sum = 0;          ///< bytes of a box of sums, of a slice and token; 16 more than the rows have, for the banks of eight boxes that are added at a time
   int boxes = 0;            ///< bytes of all those of a half and token
   int boxed = 0;            ///< tokens that a block finishes, at most
+  nf4_staged terms[2] = {};  ///< of a half
 };
 
 /// span as in nested_scales, 0 where scales are plain.
@@ -48,7 +49,7 @@ constexpr nf4_stationary_plan nf4_plan(nf4_stationary_tile t, nf4_work w, int sp
   while (1 << p.split_log2 < t.split) ++p.split_log2;
   p.panels = w.panels / w.halves, p.slices = ceil_div(steps, Config::unit / 2), p.run = ceil_div(p.slices, t.split), p.stride = steps * nf4_panel::code_bytes;
   p.entries = span ? int(min(index(1) << 20, (index(rows) * w.k >> span) + 2)) : 0;
-  p.row_sum = 4 * rows + 16, p.boxes = (p.slices + 1) * p.row_sum, p.boxed = ceil_div(w.m, t.split);
+  p.row_sum = 4 * rows + 16, p.boxes = p.slices * p.row_sum, p.boxed = ceil_div(w.m, t.split);
   p.meet = p.map + (span ? w.halves * 256 * 4 : 0), p.barrier = p.meet + 16 * Config::tokens * 4, p.x = p.barrier + 16;
   p.gain = p.x + w.m * p.run * Config::unit * nf4_staged_half;
   p.raw = p.gain + (w.raw ? p.run * Config::unit * nf4_panel::half * 4 : 0);

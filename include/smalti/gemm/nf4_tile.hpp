@@ -46,6 +46,12 @@ inline constexpr int nf4_most_tokens = 64;  ///< of the kernel for few tokens
 constexpr bool nf4_many_tokens(index m) { return m > 16; }
 
 namespace detail {
+/// Where operands of a sum's terms wait in shared memory, offsets and sizes in bytes: B (rows of W, row), t (tokens, row_t). row 0: they are read where they lie.
+struct nf4_staged {
+  int at = 0, row = 0, t = 0, row_t = 0;
+  int pieces_log2 = 0, pieces_t_log2 = 0;  ///< of 16 bytes that a row of B or t has, at most, as a power of two
+};
+
 inline constexpr int nf4_table_bytes = 256 * 256, nf4_slack_bytes = 1024;  // the tables begin 1024 bytes into shared memory's window, wherever that of a block begins
 /// x in shared memory, row-major: 16 bytes of padding keep the rows of an ldmatrix in different banks.
 SMALTI_HD constexpr int nf4_row_x(int steps) { return steps * nf4_panel::step + 8; }
