@@ -1,7 +1,7 @@
 #pragma once
 // t = x · Aᵀ for the adapters of a batch of up to 64 rows (Hu et al. 2021, eq. 3), where each row may pass an adapter of its own (Chen et al.
 // 2023, "Punica", §4). One or two rows meet a row of A in each block, or, of small ranks, a share of A in very few; more meet sixteen rows of A, and only those that pass one of theirs.
-// Floor: A once; what binds is latency. From 17 rows on, where every row passes every column, a dense product is faster (H200, rank 16).
+// Floor: A once; what binds is latency, and beside a product (launch_options) how many processors are left to it.
 
 #include "../cuda/ptx_cluster.cuh"
 #include "device_few.cuh"
@@ -16,7 +16,7 @@ inline constexpr int normal_input_loads = 4;
 /// A flag for the product behind, which then need not wait for this kernel before it reads x (launch_options); null: none. No product that may still wait for the
 /// same flag can be running: each has its own.
 SMALTI_D void inputs_begin(unsigned* ready) {
-  bool const first = blockIdx.x == 0 && blockIdx.y == 0;
+  bool const first = blockIdx.x == 0 && blockIdx.y == 0 && blockIdx.z == 0;
   if (!ready || !first) ptx::launch_dependents();
   else if (threadIdx.x == 0) ptx::take_down_and_launch_dependents(ready);
   ptx::wait_for_previous();
@@ -227,7 +227,7 @@ struct inputs_problem {
   unsigned* ready = nullptr;             ///< see inputs_begin
 };
 
-/// Grid (split, rank / 16), clusters of (split, 1, 1): a block has every split-th share of K. Fragments hold any columns, alike in A and x.
+/// Grid (split, rank / 16, shares of the rows by eights), clusters of (split, 1, 1): a block has every split-th share of K. Fragments hold any columns, alike in A and x.
 static __global__ void __launch_bounds__(few_threads) decoder_inputs_kernel(__grid_constant__ inputs_problem const p) {
   constexpr int warps = few_threads / 32, tiles = inputs_rows / 8;
   __shared__ float meet[warps][tiles][128];  // (warp, tile, row of A · 8 + token)
@@ -245,13 +245,19 @@ static __global__ void __launch_bounds__(few_threads) decoder_inputs_kernel(__gr
         w[j][half] = row < columns && c < p.k ? ptx::load_once_16(p.a + index(row) * p.k + c) : uint4{};
       }
   };
+  auto const own = [&](int row) { return row < m && row / 8 % int(gridDim.z) == int(blockIdx.z); };
   fetch(0);
+  int const owner = p.of_row ? p.of_column[min(first + lane % 16, columns - 1)] : 0;  // no kernel writes it
   inputs_begin(p.ready);
   if (warp == 0) {  // the rows of x that these columns are for, in their order
     int total = 0;
     for (int row = lane; row < inputs_rows; row += 32) {
-      bool mine = row < m && !p.of_row;
-      for (int i = first; i < min(first + 16, columns) && row < m && !mine; ++i) mine = p.of_column[i] == p.of_row[row];
+      bool mine = own(row) && !p.of_row;
+      if (p.of_row) {
+        int const wanted = own(row) ? p.of_row[row] : 0;
+        SMALTI_UNROLL for (int i = 0; i < 16; ++i) mine |= __shfl_sync(~0u, owner, i) == wanted;
+        mine = mine && own(row);
+      }
       unsigned const all = __ballot_sync(~0u, mine);
       if (mine) row_of[total + __popc(all & ((1u << lane) - 1))] = row;
       passes[row] = mine, total += __popc(all);
@@ -295,20 +301,21 @@ static __global__ void __launch_bounds__(few_threads) decoder_inputs_kernel(__gr
     p.t(row, column) = bf16(p.of_row && p.of_column[column] != p.of_row[row] ? 0.f : v);
   }
   for (int i = rank * few_threads + int(threadIdx.x); i < m * 16; i += split * few_threads)
-    if (int const row = i / 16, column = first + i % 16; !passes[row] && column < columns) p.t(row, column) = bf16(0.f);
+    if (int const row = i / 16, column = first + i % 16; own(row) && !passes[row] && column < columns) p.t(row, column) = bf16(0.f);
   ptx::cluster_meet();  // nobody leaves while others read what it has
 }
 
-/// Whether these operands are for the kernels above. Where every row passes every column, more than 16 rows are better multiplied as by a dense weight.
-inline bool inputs_fit(view<bf16 const, 2> x, bool by_row) {
-  return x.extent[0] <= (by_row ? inputs_rows : input_rows) && x.extent[1] % 8 == 0 && reinterpret_cast<std::uintptr_t>(x.at) % 16 == 0 &&
+inline constexpr int inputs_blocks = 8;  ///< clusters, of more than 16 rows that all pass every column
+/// Whether these operands are for the kernels above: more than 16 rows that all pass more than 32 columns are better multiplied as by a dense weight.
+inline bool inputs_fit(view<bf16 const, 2> x, index rank, bool by_row) {
+  return x.extent[0] <= (by_row || rank <= 32 ? inputs_rows : input_rows) && x.extent[1] % 8 == 0 && reinterpret_cast<std::uintptr_t>(x.at) % 16 == 0 &&
          (x.extent[0] <= 1 || x.stride[0] % 8 == 0);
 }
 inline status launch_inputs(on_cuda const& where, inputs_problem p) {
   int const m = int(p.t.extent[0]), rank = int(p.t.extent[1]);
   if (m <= thin_rows && p.k <= 8 * few_threads * input_loads) return launch_thin_inputs(where, {p.t, p.x, {}, nullptr, 0, p.a, p.k, p.of_column, p.of_row, p.ready});
-  int const split = where.device >= sm_90a ? 4 : 1;
-  return launch_clusters(where, overlapped, split, decoder_inputs_kernel, dim3(unsigned(split), unsigned(ceil_div(rank, 16))), few_threads, 0, p);
+  int const split = where.device >= sm_90a ? 4 : 1, groups = ceil_div(rank, 16), shares = p.of_row || m <= input_rows ? 1 : min(ceil_div(m, 8), max(1, inputs_blocks / groups));
+  return launch_clusters(where, overlapped, split, decoder_inputs_kernel, dim3(unsigned(split), unsigned(groups), unsigned(shares)), few_threads, 0, p);
 }
 
 }  // namespace smalti::detail

@@ -21,7 +21,7 @@ SMALTI_INLINE status adapter_input(on_cuda const& where, device_input& t, view<b
   bool const by_row = batch.per_row();
   int const* const owner = a.owner.data();
   int const* const of_row = by_row ? static_cast<int const*>(batch.at().adapter) : nullptr;
-  if (inputs_fit(x, by_row)) {
+  if (inputs_fit(x, a.rank, by_row)) {
     t.ready = inputs_raise(m, a.rank) ? a.ready.data() : nullptr;
     return launch_inputs(where, {to, x, a.a.at.data(), g.parts[0].k, owner, of_row, a.ready.data()});
   }

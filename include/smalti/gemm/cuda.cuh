@@ -59,7 +59,7 @@ struct launch_options {
   nf4_strategy strategy = nf4_strategy::tuned;
   nf4_wide_tile wide_tile = {};                  ///< of the one for many; groups 0: the tuned one
   unsigned const* ready = nullptr;               ///< where the kernel ahead computes t of terms from this x: it takes this flag down before this launch can start,
-                                                 ///< and raises it once all ahead of itself has ended. Up to 16 tokens then wait for that kernel only before their terms
+                                                 ///< and raises it once all ahead of itself has ended. This launch then waits for that kernel only before its terms
 };
 
 namespace detail {

@@ -13,6 +13,7 @@ template <class Config, class X, class Y, class Scales, epilogue Out>
 __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_constant__ detail::nf4_wide_plan<Config, X, Y, Scales> const plan, __grid_constant__ Out const out) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   constexpr int parts = Config::columns / 64, panel_bytes = nf4_panel::rows * Config::columns / 2;  // of a stage
+  constexpr bool tails = detail::nf4_wide_tails<Config>;
   extern __shared__ __align__(1024) unsigned char smem[];
   auto const& p = plan.problem;
   using memory = nf4_wide_memory<Config>;
@@ -36,6 +37,18 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
   auto const fetch_x = [&](detail::nf4_wide_order::place at, int step, int stage) {
     SMALTI_UNROLL for (int part = 0; part < parts; ++part)
       ptx::tma_load(x_at(stage) + part * Config::tokens * 128, &plan.x, &full[stage], Config::columns * step + 64 * part, at.column * Config::tokens, 0, 0);
+  };
+  auto const fetch_tail = [&](detail::nf4_wide_order::place at, int step, int stage) {
+    constexpr int row = detail::nf4_wide_tail::row;
+    int const which = step >= plan.tail.steps[0], column = detail::nf4_wide_tail::columns * (step - (which ? plan.tail.steps[0] : 0));
+    ptx::mbarrier_arrive_expecting(&full[stage], row * (Config::tokens + (64 * groups >> pair)));
+    ptx::tma_load(x_at(stage), &plan.tail.t[which], &full[stage], column, at.column * Config::tokens, 0, 0);
+    ptx::tma_load(x_at(stage) + row * Config::tokens, &plan.tail.b[which], &full[stage], column, 64 * (at.row * groups >> pair), 0, 0);
+  };
+  auto const await_x = [&] {                                                      // it may be the previous kernel's output, or that of the one ahead of it
+    if (!p.ready) return ptx::wait_for_previous();
+    ptx::await_flag_alone(p.ready);
+    ptx::fence_async_proxy_global();
   };
   if (ptx::warp() == 0) {
     if (threadIdx.x == 0) {
@@ -69,7 +82,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
         ptx::mbarrier_wait(&empty[stage], lap ^ 1);
         if (threadIdx.x == 0 && (i >= first || j > 0)) {
           fetch_codes(at, job.begin + i, stage);
-          if (!waited) ptx::wait_for_previous(), waited = true;
+          if (!waited) await_x(), waited = true;
           fetch_x(at, job.begin + i, stage);
         }
         ptx::sync_warp();
@@ -82,13 +95,21 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
         ptx::mbarrier_arrive_if(ptx::lane() == 0, &full[stage]);
         if (++stage == stages) stage = 0, lap ^= 1;
       }
+      auto const tail = plan.tail_of(job);
+      for (int i = tail.begin; tails && i < tail.end; ++i) {
+        ptx::mbarrier_wait(&empty[stage], lap ^ 1);
+        if (threadIdx.x == 0) ptx::wait_for_previous(), fetch_tail(at, i, stage);
+        ptx::sync_warp();
+        ptx::mbarrier_arrive_if(ptx::lane() == 0, &full[stage]);
+        if (++stage == stages) stage = 0, lap ^= 1;
+      }
     }
     if (plan.shares()) ptx::cluster_sync(), ptx::cluster_sync();
   } else {
     ptx::registers_raise_to<Config::computing>();
     if (threadIdx.x == 128) {
       auto const at = plan.order(start.tile);
-      ptx::wait_for_previous();                                                   // x may be the previous kernel's output
+      await_x();
       for (int i = 0; i < first; ++i) fetch_x(at, start.begin + i, i);
     }
     ptx::sync_warp();
@@ -137,7 +158,24 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
         ptx::wgmma_wait<0>(), ptx::pin(warp.acc);
         ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
       }
-      detail::nf4_wide_leave<Config>(plan, out, warp.acc, smem, plan.order(job.tile), job.blocks, group);
+      int const which = group & pair;
+      float scale = p.sum[which].scale;
+      if (auto const tail = plan.tail_of(job); tails && tail.begin < tail.end) {
+        int const begin = which ? plan.tail.steps[0] : 0, end = begin + plan.tail.steps[which];  // of this half
+        if (max(begin, tail.begin) < min(end, tail.end)) {                        // the sums in units of the term's scale
+          float const by = scale / p.sum[which].dense[0].scale;
+          scale = p.sum[which].dense[0].scale;
+          if (by != 1.f)
+            SMALTI_UNROLL for (int i = 0; i < Config::tokens / 2; ++i) warp.acc[i / 4][i % 4] *= by;
+        }
+        for (int i = tail.begin; i < tail.end; ++i) {
+          ptx::mbarrier_wait(&full[stage], lap);
+          if (i >= begin && i < end) detail::nf4_wide_add_tail<X>(warp.acc, x_at(stage), 64 * (group >> pair));
+          ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[stage]);
+          next();
+        }
+      }
+      detail::nf4_wide_leave<Config>(plan, out, warp.acc, smem, plan.order(job.tile), job.blocks, group, scale);
     }
   }
 #elif defined(__CUDA_ARCH__)
@@ -155,7 +193,8 @@ status nf4_wide_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p,
   int const slots = ceil_div(nf4_panel::panels(p.n), 2) * work.halves;
   detail::nf4_wide_order const order{ceil_div(slots, tile.groups), ceil_div(p.m, Config::tokens)};
   int const tiles = order.rows * order.columns, clusters = min(tiles, nf4_wide_clusters(tile.split, processors));
-  detail::nf4_wide_plan<Config, X, Y, Scales> plan{{}, {}, p, order, tile, {where.device.smem}, tiles, nf4_wide_whole(tiles, tile.split, clusters)};
+  detail::nf4_wide_plan<Config, X, Y, Scales> plan{{}, {}, p, order, tile, {where.device.smem}, tiles, nf4_wide_whole(tiles, tile.split, clusters),
+                                                        detail::nf4_wide_tail_of<Config>(p, tile.groups)};
   if (tile.split > 1 && Config::tokens * (64 * tile.groups + 4) * 4 > plan.memory.stages * plan.memory.stage)
     return {"gemm.12", "the sums of a cluster's blocks do not fit shared memory"};
   if (auto s = detail::tensor_map(plan.x, view<X const, 4>{p.x, {1, 1, p.m, p.k}, {0, 0, p.row_x, 1}}, Config::tokens); !s)
