@@ -26,14 +26,13 @@ struct nf4_wide_job {
 };
 
 template <class Config, class X, class Y, class Scales>
-struct nf4_wide_plan {
+struct nf4_wide_plan : nf4_wide_tail_part<Config::tails> {
   CUtensorMap x, w[2];
   nf4_problem<X, Y, Scales> problem;
   nf4_wide_order order;
   nf4_wide_tile tile;
   nf4_wide_memory<Config> memory;
   int tiles, whole;  ///< of y · of a block before its cluster shares one
-  nf4_wide_tail tail;
 
   /// What a block does j-th; its tile is beyond all where there is nothing left.
   SMALTI_D nf4_wide_job job(int j) const {
@@ -44,8 +43,14 @@ struct nf4_wide_plan {
   /// The steps of terms that are the block's. Of a shared tile those with fewer steps of W have more.
   struct run { int begin, end; };
   SMALTI_D run tail_of(nf4_wide_job const& job) const {
-    int const all = tail.all(), place = job.blocks > 1 ? job.blocks - 1 - int(blockIdx.x) : 0;
-    return all ? run{all * place / job.blocks, all * (place + 1) / job.blocks} : run{0, 0};
+    int const all = this->tail.all(), place = job.blocks > 1 ? job.blocks - 1 - int(blockIdx.x) : 0;
+    return {all * place / job.blocks, all * (place + 1) / job.blocks};
+  }
+  /// What sums are to be multiplied by in the end: the term's own factor where there is one.
+  SMALTI_D float scale(int half) const {
+    if constexpr (Config::tails)
+      if (this->tail.steps[half]) return problem.sum[half].dense[0].scale;
+    return problem.sum[half].scale;
   }
   SMALTI_D bool shares() const { return gridDim.x > 1 && int(whole * gridDim.x * gridDim.y + blockIdx.y) < tiles; }
 };
@@ -135,11 +140,11 @@ SMALTI_D void nf4_wide_meet(float (&acc)[All][4], float4* mine, float4 const* ot
   }
 }
 
-/// The sums of a warpgroup (64 rows of W) to y, times `scale`, `split` blocks having a part of them: terms, other blocks' sums, the other half of a pair,
+/// The sums of a warpgroup (64 rows of W) to y, `split` blocks having a part of them: terms, other blocks' sums, the other half of a pair,
 /// the epilogue.
 template <class Config, class X, class Y, class Scales, class Out>
 SMALTI_D void nf4_wide_leave(nf4_wide_plan<Config, X, Y, Scales> const& plan, Out const& out, float (&acc)[Config::tokens / 8][4],
-                             unsigned char* smem, nf4_wide_order::place at, int split, int group, float scale) {
+                             unsigned char* smem, nf4_wide_order::place at, int split, int group) {
   constexpr int all = Config::tokens / 2;                                       // sums of a thread
   using memory = nf4_wide_memory<Config>;
   auto const& p = plan.problem;
@@ -147,9 +152,10 @@ SMALTI_D void nf4_wide_leave(nf4_wide_plan<Config, X, Y, Scales> const& plan, Ou
   int const slot = at.row * groups + group, which = slot & pair, row = 64 * (slot >> pair), token0 = at.column * Config::tokens;
   auto const& sum = p.sum[which];
   ptx::wait_for_previous();                                                   // terms and the epilogue read what it may write
-  if (scale != 1.f)
+  if (float const scale = plan.scale(which); scale != 1.f)
     SMALTI_UNROLL for (int i = 0; i < all; ++i) acc[i / 4][i % 4] *= scale;
-  if (rank == 0 && plan.tail.all() == 0) nf4_wide_terms(acc, sum, row + 16 * w, p.n, token0, p.m);
+  if constexpr (!Config::tails)
+    if (rank == 0) nf4_wide_terms(acc, sum, row + 16 * w, p.n, token0, p.m);
 
   if constexpr (sizeof(Y) == 2) {
     if (split == 1 && row + 64 <= p.n && p.row_y % 8 == 0 && reinterpret_cast<uint64_t>(p.y) % 16 == 0) {

@@ -18,11 +18,24 @@ struct nf4_wide_tail {
   int steps[2];  ///< 0, 0: no terms, or such as nf4_wide_terms adds
 
   SMALTI_HD int all() const { return steps[0] + steps[1]; }
+  /// One step on its way into a stage, by one thread. token, row0: the first of x and of W, `rows` of these.
+  template <int Tokens>
+  SMALTI_D void fetch(unsigned char* stage, uint64_t* full, int step, int token, int row0, int rows) const {
+    int const which = step >= steps[0], column = columns * (step - (which ? steps[0] : 0));
+    ptx::mbarrier_arrive_expecting(full, row * (Tokens + rows));
+    ptx::tma_load(stage, &t[which], full, column, token, 0, 0);
+    ptx::tma_load(stage + row * Tokens, &b[which], full, column, row0, 0, 0);
+  }
 };
+/// Where a plan has it.
+template <bool There>
+struct nf4_wide_tail_part {};
+template <>
+struct nf4_wide_tail_part<true> { nf4_wide_tail tail; };
 
-/// Whether a kernel has such steps. Not for 256 tokens, whose products the compiler would then no longer keep in flight (C7515).
+/// Whether there is a kernel with such steps. Not for 256 tokens, whose products the compiler would then no longer keep in flight (C7515).
 template <class Config>
-inline constexpr bool nf4_wide_tails = Config::tokens < 256 && nf4_wide_tail::row * (Config::tokens + 64 * Config::groups) <= nf4_wide_memory<Config>::stage;
+inline constexpr bool nf4_wide_has_tails = Config::tokens < 256 && nf4_wide_tail::row * (Config::tokens + 64 * Config::groups) <= nf4_wide_memory<Config>::stage;
 
 /// For the copy engine: `rows` rows by 32 columns at a time of (height, width); what is beyond comes as zeros. False: it cannot express rows that lie so.
 template <class X>
@@ -40,7 +53,7 @@ bool nf4_wide_tail_map(CUtensorMap& map, X const* at, index height, int width, i
 template <class Config, class X, class Y, class Scales>
 nf4_wide_tail nf4_wide_tail_of(nf4_problem<X, Y, Scales> const& p, int groups) {
   nf4_wide_tail tail{};
-  for (int half = 0; half <= p.pair && nf4_wide_tails<Config>; ++half) {
+  for (int half = 0; half <= p.pair; ++half) {
     auto const& sum = p.sum[half];
     if (sum.terms == 0) continue;
     dense_term<X> const& l = sum.dense[0];
