@@ -101,7 +101,7 @@ void run(on_cuda const& on, way how, layer const& l, inputs& in, int m) {
   if (how != way::bare && how != way::one_by_rows && how != way::eight_by_rows) {
     bool const all = how == way::eight_in_sums || how == way::eight_dense;
     int const r = all ? most * rank : rank;
-    bool const dense = how == way::one_dense || how == way::eight_dense, raises = detail::inputs_raise(m, r) && (!dense || m <= detail::input_rows);
+    bool const dense = how == way::one_dense || how == way::eight_dense, raises = detail::inputs_raise(on, m, r, l.w.k) && (!dense || m <= detail::input_rows);
     shrink(on, l, in, m, r, all, dense);
     early.ready = raises ? l.ready.data() : nullptr;
     return must(gemm(on, y, bare + product(row_major<bf16 const>(in.t.data(), m, r), row_major<bf16 const>(all ? l.b.data() : l.b_first.data(), l.w.n, r)), identity{}, early));

@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 #include <smalti/cuda/device_buffer.cuh>
 #include <smalti/decoder/device_inputs.cuh>
+#include <smalti/decoder/device_kernels.cuh>
+#include <smalti/gemm/cuda.cuh>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -21,9 +23,10 @@ std::vector<bf16> random_values(std::size_t n, unsigned seed) {
 }
 
 TEST_CASE("inputs of adapters are the sums of the rows that pass them, and 0 elsewhere") {
-  for (int m : {1, 7, 8, 9, 17, 33, 64})
-    for (int k : {8, 40, 384, 4096, 14336})
-      for (int rank : {8, 16, 24, 136}) {
+  for (int m : {1, 2, 3, 8, 9, 16, 17, 33, 64})
+    for (int k : {8, 40, 384, 4096, 14336, 28672})
+      for (int rank : {8, 16, 24, 136, 272}) {
+        if (rank > 136 && m != 3 && m != 16) continue;
         auto const x = random_values(std::size_t(m) * std::size_t(k), 1), a = random_values(std::size_t(rank) * std::size_t(k), 2);
         std::vector<int> of_column, of_row;
         for (int i = 0; i < rank; ++i) of_column.push_back(i % 24 == 23 ? -2 : i / 12);  // adapters that share sixteen rows, and columns of none
@@ -64,7 +67,7 @@ TEST_CASE("inputs of adapters are the sums of the rows that pass them, and 0 els
 TEST_CASE("inputs of adapters of rows that are normalised on the way") {
   for (int m : {1, 2})
     for (int k : {8, 384, 4096, 8192})
-      for (int rank : {2, 8, 24, 192}) {
+      for (int rank : {2, 8, 24, 192, 264}) {
         auto const xs = random_values(std::size_t(m) * std::size_t(k), 1), a = random_values(std::size_t(rank) * std::size_t(k), 2), gains = random_values(std::size_t(k), 3);
         std::vector<float> x, weight;
         for (auto v : xs) x.push_back(3 * float(v) + 0.001f);
@@ -101,6 +104,60 @@ TEST_CASE("inputs of adapters of rows that are normalised on the way") {
           CHECK(worst <= 1.01);
         }
       }
+}
+
+/// x ← x · Ŵᵀ + (x · Aᵀ) · Bᵀ again and again, each launch beside the one ahead: a product that the flag let begin too early would read rows of x that are not there yet.
+TEST_CASE("a product beside the launch that computes inputs of adapters waits for what it reads") {
+  constexpr int n = 4096, turns = 6;
+  int const rank = GENERATE(32, 72, 136);
+  cudaStream_t stream;
+  REQUIRE(cudaStreamCreate(&stream) == cudaSuccess);
+  on_cuda const on{stream, gpu.device};
+  auto const random = [&](std::size_t count, uint64_t seed, float size) {
+    device_buffer<bf16> b(count);
+    detail::decoder_random_kernel<<<512, 256, 0, stream>>>(b.data(), index(count), seed, size);
+    return b;
+  };
+  auto const whole = random(std::size_t(n) * n, 1, 0.015f), a = random(std::size_t(rank) * n, 2, 0.015f), b = random(std::size_t(n) * rank, 3, 0.1f), x = random(std::size_t(64) * n, 4, 1.f);
+  auto const w = pack(on, quantise_nf4(on, row_major<bf16 const>(whole.data(), n, n)));
+  std::vector<int> of_column, of_row;
+  for (int i = 0; i < rank; ++i) of_column.push_back(i / 16);
+  for (int i = 0; i < 64; ++i) of_row.push_back(i % 3 - 1);
+  auto const columns = upload(on, of_column.data(), of_column.size()), rows = upload(on, of_row.data(), of_row.size());
+  device_buffer<bf16> t(std::size_t(64) * rank), y(std::size_t(turns) * 64 * n);
+  device_buffer<unsigned> ready(turns);
+  for (int m : {1, 4, 16, 24, 40, 64})
+    for (bool by_row : {false, true}) {
+      CAPTURE(m, by_row);
+      auto const chain = [&](bool beside) {
+        for (int i = 0; i < turns; ++i) {
+          auto const from = row_major<bf16 const>(i ? y.data() + std::size_t(i - 1) * 64 * n : x.data(), m, n);
+          auto const to = row_major(t.data(), m, rank);
+          unsigned* const flag = beside && detail::inputs_raise(on, m, rank, n) ? ready.data() + i : nullptr;
+          REQUIRE(bool(detail::launch_inputs(on, {to, from, a.data(), n, columns.data(), by_row ? rows.data() : nullptr, flag})));
+          auto const sum = product(from, w) + product(row_major<bf16 const>(t.data(), m, rank), row_major<bf16 const>(b.data(), n, rank));
+          REQUIRE(bool(detail::nf4_run<bf16, bf16, nested_scales>(on, row_major(y.data() + std::size_t(i) * 64 * n, m, n), sum, static_cast<nf4_terms<0> const*>(nullptr), identity{},
+                                                                  {.programmatic = beside, .ready = flag})));
+        }
+      };
+      REQUIRE(cudaMemsetAsync(y.data(), 0xff, y.bytes(), stream) == cudaSuccess);
+      chain(false);
+      auto const want = download(on, y);
+      cudaGraph_t graph;
+      cudaGraphExec_t exec;
+      REQUIRE(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+      chain(true);
+      REQUIRE(cudaStreamEndCapture(stream, &graph) == cudaSuccess);
+      REQUIRE(cudaGraphInstantiate(&exec, graph, 0) == cudaSuccess);
+      for (int again = 0; again < 4; ++again) {
+        REQUIRE(cudaMemsetAsync(y.data(), 0xff, y.bytes(), stream) == cudaSuccess);
+        REQUIRE(cudaGraphLaunch(exec, stream) == cudaSuccess);
+        auto const got = download(on, y);
+        CHECK(std::memcmp(got.data(), want.data(), y.bytes()) == 0);
+      }
+      cudaGraphExecDestroy(exec), cudaGraphDestroy(graph);
+    }
+  cudaStreamDestroy(stream);
 }
 
 }  // namespace

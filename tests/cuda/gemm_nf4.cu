@@ -167,6 +167,45 @@ TEST_CASE("NF4 product, wide: epilogues and the SwiGLU pair", "[small]") {
     }
 }
 
+TEST_CASE("NF4 product, wide: terms of every rank, of a pair, and more than one", "[small]") {
+  for (int rank : {2, 8, 24, 32, 40, 64, 136})  // rows of t and B that the copy engine can and cannot express, whole and partial steps
+    for (int m : {20, 50, 100, 200}) {
+      check<bf16>({.n = 200, .k = 448, .m = m, .rank = rank, .strategy = wide});
+      check<bf16>({.n = 460, .k = 1088, .m = m, .rank = rank, .strategy = wide, .wide = {2, 3}});
+    }
+  check<f16>({.n = 200, .k = 448, .m = 40, .rank = 48, .strategy = wide});
+  for (int m : {20, 50, 100, 200})
+    for (auto t : {nf4_wide_tile{2, 1}, nf4_wide_tile{2, 3}, nf4_wide_tile{4, 2}}) {
+      if (t.groups == 4 && m > 64) continue;
+      product_case const c{.n = 330, .k = 768, .m = m, .rank = 40, .strategy = wide, .wide = t};
+      INFO("M " << m << " groups " << t.groups << " split " << t.split);
+      operands<bf16> const a(c, 7), other(c, 9);
+      auto const first = product(row_major(a.t.at, m, c.rank), row_major(a.b.at, c.n, c.rank)), second = product(row_major(other.t.at, m, c.rank), row_major(other.b.at, c.n, c.rank));
+      auto const gate = product(a.view_x(c), a.w), up = product(a.view_x(c), other.w);
+      auto const with = [&](operands<bf16> const& o, double scale) { return oracle(o.file, a.x.at, a.row_x, m, o.t.at, o.b.at, c.rank, scale, c.weights()); };
+      auto const bare = [&](operands<bf16> const& o) { return oracle(o.file, a.x.at, a.row_x, m, {}, {}, 0, 0, c.weights()); };
+      device_array<bf16> y(std::size_t(m * c.n));
+      auto const to = row_major(y.at, m, c.n);
+      auto const run = [&](auto const& one, auto const& two, oracle_result const& g, oracle_result const& u) {
+        y.poison();
+        require_ok(gemm_swiglu(gpu, to, one, two, identity{}, c.how()));
+        require_cuda(cudaDeviceSynchronize());
+        compare_gated(y.host(), c, g, u);
+      };
+      run(gate + 0.25f * first, up + 0.5f * second, with(a, 0.25), with(other, 0.5));
+      run(gate + 0.25f * first, up, with(a, 0.25), bare(other));
+      run(gate, up + second, bare(a), with(other, 1));
+      y.poison();
+      require_ok(gemm(gpu, to, gate + 0.25f * first + 0.5f * first, identity{}, c.how()));
+      require_cuda(cudaDeviceSynchronize());
+      compare(y.host(), c.n, c, with(a, 0.75), 2, [](double v, int, int) { return v; });
+      y.poison();
+      require_ok(gemm(gpu, to, gate + 0.f * first, identity{}, c.how()));
+      require_cuda(cudaDeviceSynchronize());
+      compare(y.host(), c.n, c, bare(a), 2, [](double v, int, int) { return v; });
+    }
+}
+
 TEST_CASE("NF4 weights dequantised from panels are those of the file", "[small]") {
   for (auto [n, k, block, nested] : {std::tuple{1, 64, 64, true}, {33, 192, 64, false}, {131, 512, 128, true}, {64, 4096, 64, true}}) {
     auto const there = upload(gpu, random_nf4(n, k, block, nested, unsigned(n)));

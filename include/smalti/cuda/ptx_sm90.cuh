@@ -131,6 +131,10 @@ SMALTI_D uint64_t wgmma_operand(void const* smem, int panel = 16) {
   uint32_t const at = smem_address(smem) & (Clean ? 0x3ffff : ~0u);
   return uint64_t(at >> 4) | uint64_t(panel >> 4) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
 }
+/// The same of rows of 64 bytes (32 bf16), by the 64-byte swizzle: groups of eight rows are 512 bytes, at a multiple of which it begins.
+SMALTI_D uint64_t wgmma_operand_64(void const* smem) {
+  return uint64_t((smem_address(smem) & 0x3ffff) >> 4) | uint64_t(1) << 16 | uint64_t(512 >> 4) << 32 | uint64_t(2) << 62;
+}
 /// The operand `bytes` further on. Inside a row, steps of 32 bytes (k16) are allowed: the hardware swizzles the address.
 SMALTI_D uint64_t wgmma_advance(uint64_t operand, int bytes) {  // the address is in the lower half, and nothing carries out of it
   return operand & 0xffffffff00000000 | uint32_t(uint32_t(operand) + uint32_t(bytes >> 4));

@@ -21,8 +21,8 @@ SMALTI_INLINE status adapter_input(on_cuda const& where, device_input& t, view<b
   bool const by_row = batch.per_row();
   int const* const owner = a.owner.data();
   int const* const of_row = by_row ? static_cast<int const*>(batch.at().adapter) : nullptr;
-  if (inputs_fit(x, by_row)) {
-    t.ready = inputs_raise(m, a.rank) ? a.ready.data() : nullptr;
+  if (inputs_fit(x, a.rank, by_row)) {
+    t.ready = inputs_raise(where, m, a.rank, g.parts[0].k) ? a.ready.data() : nullptr;
     return launch_inputs(where, {to, x, a.a.at.data(), g.parts[0].k, owner, of_row, a.ready.data()});
   }
   if (m > few_tokens && batch.tall) {
@@ -37,7 +37,7 @@ SMALTI_INLINE status adapter_input(on_cuda const& where, device_input& t, normal
   if ((t = {}), a.rank == 0) return {};
   bf16* const to = batch.lend<bf16>(device_batch::terms, std::size_t(index(m) * a.rank));                                     // (M, rank)
   t.at = to;
-  t.ready = inputs_raise(m, a.rank) ? a.ready.data() : nullptr;
+  t.ready = inputs_raise(where, m, a.rank, g.parts[0].k) ? a.ready.data() : nullptr;
   int const* const of_row = batch.per_row() ? static_cast<int const*>(batch.at().adapter) : nullptr;
   return launch_thin_inputs(where, {row_major(to, m, a.rank), {}, x.x, x.norm.weight, x.norm.eps, a.a.at.data(), g.parts[0].k, a.owner.data(), of_row, a.ready.data()});
 }

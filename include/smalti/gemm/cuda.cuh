@@ -59,7 +59,7 @@ struct launch_options {
   nf4_strategy strategy = nf4_strategy::tuned;
   nf4_wide_tile wide_tile = {};                  ///< of the one for many; groups 0: the tuned one
   unsigned const* ready = nullptr;               ///< where the kernel ahead computes t of terms from this x: it takes this flag down before this launch can start,
-                                                 ///< and raises it once all ahead of itself has ended. Up to 16 tokens then wait for that kernel only before their terms
+                                                 ///< and raises it once all ahead of itself has ended. This launch then waits for that kernel only before its terms
 };
 
 namespace detail {
@@ -164,7 +164,10 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m) && p.row_x > 0);  // one row of x for all: no tensor map
   if (wide && where.device.has(feature::wgmma) && !how.tile.panels) {
     nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors());
-    return with_nf4_wide_config(choice.tokens, [&]<class Config>() { return nf4_wide_launch<Config>(where, p, choice.tile, processors(), how.programmatic, out); });
+    return with_nf4_wide_config(choice.tokens, [&]<class Config>() {
+      using own = std::conditional_t<(A + B > 0 && nf4_wide_has_tails<Config>), nf4_wide_tailed<Config>, Config>;
+      return nf4_wide_launch<own>(where, p, choice.tile, processors(), how.programmatic, out);
+    });
   }
   for (index begin = 0; begin < m; begin += nf4_most_tokens) {  // W is read anew for every 64 tokens
     auto const part = tokens_of(p, begin, min(m - begin, index(nf4_most_tokens)));

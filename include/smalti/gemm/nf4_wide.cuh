@@ -37,6 +37,11 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
     SMALTI_UNROLL for (int part = 0; part < parts; ++part)
       ptx::tma_load(x_at(stage) + part * Config::tokens * 128, &plan.x, &full[stage], Config::columns * step + 64 * part, at.column * Config::tokens, 0, 0);
   };
+  auto const await_x = [&] {                                                      // it may be the previous kernel's output, or that of the one ahead of it
+    if (!Config::tails || !p.ready) return ptx::wait_for_previous();
+    ptx::await_flag_alone(p.ready);
+    ptx::fence_async_proxy_global();
+  };
   if (ptx::warp() == 0) {
     if (threadIdx.x == 0) {
       for (int i = 0; i < stages; ++i) ptx::mbarrier_init(&full[i], 1 + 4), ptx::mbarrier_init(&empty[i], 4 * groups);
@@ -69,7 +74,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
         ptx::mbarrier_wait(&empty[stage], lap ^ 1);
         if (threadIdx.x == 0 && (i >= first || j > 0)) {
           fetch_codes(at, job.begin + i, stage);
-          if (!waited) ptx::wait_for_previous(), waited = true;
+          if (!waited) await_x(), waited = true;
           fetch_x(at, job.begin + i, stage);
         }
         ptx::sync_warp();
@@ -82,13 +87,24 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
         ptx::mbarrier_arrive_if(ptx::lane() == 0, &full[stage]);
         if (++stage == stages) stage = 0, lap ^= 1;
       }
+      if constexpr (Config::tails)
+        for (auto [i, end] = plan.tail_of(job); i < end; ++i) {
+          ptx::mbarrier_wait(&empty[stage], lap ^ 1);
+          if (threadIdx.x == 0) {
+            ptx::wait_for_previous();                                              // which may compute t
+            plan.tail.template fetch<Config::tokens>(x_at(stage), &full[stage], i, at.column * Config::tokens, 64 * (at.row * groups >> pair), 64 * groups >> pair);
+          }
+          ptx::sync_warp();
+          ptx::mbarrier_arrive_if(ptx::lane() == 0, &full[stage]);
+          if (++stage == stages) stage = 0, lap ^= 1;
+        }
     }
     if (plan.shares()) ptx::cluster_sync(), ptx::cluster_sync();
   } else {
     ptx::registers_raise_to<Config::computing>();
     if (threadIdx.x == 128) {
       auto const at = plan.order(start.tile);
-      ptx::wait_for_previous();                                                   // x may be the previous kernel's output
+      await_x();
       for (int i = 0; i < first; ++i) fetch_x(at, start.begin + i, i);
     }
     ptx::sync_warp();
@@ -137,6 +153,19 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
         ptx::wgmma_wait<0>(), ptx::pin(warp.acc);
         ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
       }
+      if constexpr (Config::tails) {
+        int const which = group & pair, begin = which ? plan.tail.steps[0] : 0, end = begin + plan.tail.steps[which];  // of this half
+        float const by = begin < end ? p.sum[which].scale / plan.scale(which) : 1.f;             // the sums in units of the term's factor
+        if (by != 1.f)
+          SMALTI_UNROLL for (int i = 0; i < Config::tokens / 2; ++i) warp.acc[i / 4][i % 4] *= by;
+        auto const tail = plan.tail_of(job);
+        for (int i = tail.begin; i < tail.end; ++i) {
+          ptx::mbarrier_wait(&full[stage], lap);
+          if (i >= begin && i < end) detail::nf4_wide_add_tail<X>(warp.acc, x_at(stage), 64 * (group >> pair));
+          ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[stage]);
+          next();
+        }
+      }
       detail::nf4_wide_leave<Config>(plan, out, warp.acc, smem, plan.order(job.tile), job.blocks, group);
     }
   }
@@ -155,7 +184,11 @@ status nf4_wide_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p,
   int const slots = ceil_div(nf4_panel::panels(p.n), 2) * work.halves;
   detail::nf4_wide_order const order{ceil_div(slots, tile.groups), ceil_div(p.m, Config::tokens)};
   int const tiles = order.rows * order.columns, clusters = min(tiles, nf4_wide_clusters(tile.split, processors));
-  detail::nf4_wide_plan<Config, X, Y, Scales> plan{{}, {}, p, order, tile, {where.device.smem}, tiles, nf4_wide_whole(tiles, tile.split, clusters)};
+  detail::nf4_wide_plan<Config, X, Y, Scales> plan{{}, {}, {}, p, order, tile, {where.device.smem}, tiles, nf4_wide_whole(tiles, tile.split, clusters)};
+  if constexpr (Config::tails) {
+    plan.tail = detail::nf4_wide_tail_of<Config>(p, tile.groups);
+    if (!plan.tail.all()) return nf4_wide_launch<typename Config::bare>(where, p, tile, processors, programmatic, out);
+  }
   if (tile.split > 1 && Config::tokens * (64 * tile.groups + 4) * 4 > plan.memory.stages * plan.memory.stage)
     return {"gemm.12", "the sums of a cluster's blocks do not fit shared memory"};
   if (auto s = detail::tensor_map(plan.x, view<X const, 4>{p.x, {1, 1, p.m, p.k}, {0, 0, p.row_x, 1}}, Config::tokens); !s)

@@ -4,6 +4,7 @@
 #include "../cuda/tensor_map.cuh"
 #include "nf4_kernel.cuh"
 #include "nf4_wide_consume.cuh"
+#include "nf4_wide_tail.cuh"
 
 #if defined(__CUDACC__)
 namespace smalti {
@@ -25,7 +26,7 @@ struct nf4_wide_job {
 };
 
 template <class Config, class X, class Y, class Scales>
-struct nf4_wide_plan {
+struct nf4_wide_plan : nf4_wide_tail_part<Config::tails> {
   CUtensorMap x, w[2];
   nf4_problem<X, Y, Scales> problem;
   nf4_wide_order order;
@@ -38,6 +39,18 @@ struct nf4_wide_plan {
     int const all = ceil_div(problem.k, Config::columns), split = gridDim.x, rank = blockIdx.x, begin = all * rank / split;
     if (j < whole) return {int(j * gridDim.y + blockIdx.y) * split + rank, 0, all, 1};
     return {j == whole && shares() ? int(whole * split * gridDim.y + blockIdx.y) : tiles, begin, all * (rank + 1) / split - begin, split};
+  }
+  /// The steps of terms that are the block's. Of a shared tile those with fewer steps of W have more.
+  struct run { int begin, end; };
+  SMALTI_D run tail_of(nf4_wide_job const& job) const {
+    int const all = this->tail.all(), place = job.blocks > 1 ? job.blocks - 1 - int(blockIdx.x) : 0;
+    return {all * place / job.blocks, all * (place + 1) / job.blocks};
+  }
+  /// What sums are to be multiplied by in the end: the term's own factor where there is one.
+  SMALTI_D float scale(int half) const {
+    if constexpr (Config::tails)
+      if (this->tail.steps[half]) return problem.sum[half].dense[0].scale;
+    return problem.sum[half].scale;
   }
   SMALTI_D bool shares() const { return gridDim.x > 1 && int(whole * gridDim.x * gridDim.y + blockIdx.y) < tiles; }
 };
@@ -139,9 +152,10 @@ SMALTI_D void nf4_wide_leave(nf4_wide_plan<Config, X, Y, Scales> const& plan, Ou
   int const slot = at.row * groups + group, which = slot & pair, row = 64 * (slot >> pair), token0 = at.column * Config::tokens;
   auto const& sum = p.sum[which];
   ptx::wait_for_previous();                                                   // terms and the epilogue read what it may write
-  if (sum.scale != 1.f)
-    SMALTI_UNROLL for (int i = 0; i < all; ++i) acc[i / 4][i % 4] *= sum.scale;
-  if (rank == 0) nf4_wide_terms(acc, sum, row + 16 * w, p.n, token0, p.m);
+  if (float const scale = plan.scale(which); scale != 1.f)
+    SMALTI_UNROLL for (int i = 0; i < all; ++i) acc[i / 4][i % 4] *= scale;
+  if constexpr (!Config::tails)
+    if (rank == 0) nf4_wide_terms(acc, sum, row + 16 * w, p.n, token0, p.m);
 
   if constexpr (sizeof(Y) == 2) {
     if (split == 1 && row + 64 <= p.n && p.row_y % 8 == 0 && reinterpret_cast<uint64_t>(p.y) % 16 == 0) {
