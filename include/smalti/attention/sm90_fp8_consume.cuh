@@ -35,7 +35,7 @@ struct fp8_consumer {
   SMALTI_D int batch_of(place const& w) const { return plan.problem.lengths.q_starts ? 0 : w.batch; }
   SMALTI_D static float power(float factor) { return leaves_scores<Variant> ? factor : 1.4426950408889634f; }
   SMALTI_D fp8_work const& item() const { return smem.item[q.stage]; }
-  SMALTI_D static place place_of(fp8_work const& w) { return {w.head, w.batch, w.row_q + w.q0, w.seq_q - w.q0, w.factor, w.scale}; }
+  SMALTI_D static place place_of(fp8_work const& w) { return {w.head, w.batch, w.row_q + w.q0, w.seq_q - w.q0, w.scale}; }
 
   // ---------------------------------------------------------------- which tile
 
@@ -106,13 +106,40 @@ struct fp8_consumer {
 
   // ---------------------------------------------------------------- the softmax
 
-  SMALTI_D bool probabilities() {  // S → P, m, l
-    bool moved;
+  template <bool Fresh>
+  SMALTI_D bool probabilities() {  // S → P, m, l; whether O is to be multiplied by `decay`
+    rewrite();
+    bool moved = Fresh || softmax.unseen;
+    if (moved) softmax.raise(s, power(factor));
+    float sum[2];
+    bool const outgrown = softmax.exponentials(s, power(factor), sum);
+    if (!Fresh && !moved && ptx::any(outgrown)) {
+      moved = true;
+      if (!softmax.lower(s, sum)) scores_again(), rewrite(), softmax.raise(s, power(factor)), softmax.exponentials(s, power(factor), sum);
+    }
+    softmax.l[0] += sum[0], softmax.l[1] += sum[1];
+    return moved;
+  }
+  SMALTI_D void rewrite() {  // the variant's scores
     s.q0 = walk.q0 + row(), s.k0 = tile.j * T.kv, s.head = item().head, s.batch = item().batch;
     if constexpr (!leaves_scores<Variant>) s.for_each([&](float& x, score_at at) { x = variant.score(factor * x, at); });
     if (tile.masked) mask();
-    moved = softmax.step(s, power(factor));
-    return moved;
+  }
+  /// S = Q Kᵀ once more, out of device memory: the buffers belong to others by now, and a product of the warpgroup's under a branch would
+  /// cost every step. Rows and keys that are not there are others: nobody uses them. Short rather than fast.
+  SMALTI_D void scores_again() {
+    auto const& p = plan.problem;
+    auto const at = place_of(item());
+    int const head = ptx::pin(at.head), first = p.kv_first(at.batch), batch = p.lengths.kv_starts ? 0 : at.batch;
+    SMALTI_ROLLED for (int i = 0; i < T.kv / 2; ++i) {
+      int const r = row() + ptx::lane() / 4 + i / 2 % 2 * 8, key = tile.j * T.kv + i / 4 * 8 + 2 * (ptx::lane() % 4) + i % 2;
+      e4m3 const* const q = &p.q(batch_of(at), head, at.row + min(r, at.rows - 1), 0);
+      e4m3 const* const k = &p.k(batch, head / p.group(), first + min(key, walk.seq_kv - 1), 0);
+      float x = 0;
+      SMALTI_ROLLED for (int d = 0; d < D; ++d) x += float(q[d]) * float(k[d]);
+      SMALTI_UNROLL for (int n = 0; n < T.kv / 8; ++n)
+        SMALTI_UNROLL for (int c = 0; c < 4; ++c) s.x[n][c] = i == 4 * n + c ? x : s.x[n][c];
+    }
   }
   SMALTI_D void mask() {
     if constexpr (masks_interval<Variant>) {
@@ -138,8 +165,8 @@ struct fp8_consumer {
   // ---------------------------------------------------------------- the result
 
   SMALTI_D fp8_softmax::ending ending(fp8_softmax const& of, int r, place const& w) const {
-    if constexpr (has_sink<Variant>) return of.finish(r, power(w.factor), variant.sink(w.head));
-    else return of.finish(r, power(w.factor));
+    if constexpr (has_sink<Variant>) return of.finish(r, variant.sink(w.head));
+    else return of.finish(r);
   }
 
   /// O / l. Each warp lays its 16 rows out in shared memory, and the copy engine takes them away until the next item's end.
@@ -196,7 +223,7 @@ struct fp8_consumer {
     release(&smem.k_empty[k.stage]), k.advance();
     auto const before = softmax;
     if (Fresh) softmax = {};
-    bool const moved = probabilities();
+    bool const moved = probabilities<Fresh>();
     ptx::wgmma_wait<0>(), ptx::pin(part.x), ptx::pin(p);
     if (any) release(&smem.v_empty[v.stage]), v.advance();
     pack();

@@ -82,7 +82,7 @@ struct fp8_plan {
 /// Where a result goes: 64-row blocks begin at `row` of Q and O, and `rows` are left from there on.
 struct fp8_place {
   int head, batch, row, rows;
-  float factor, scale;  ///< as fp8_work's
+  float scale;  ///< of V
 };
 
 template <attention_tile T, int D, class Out>
