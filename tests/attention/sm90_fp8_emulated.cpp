@@ -55,7 +55,7 @@ void emulate(sizes n, Variant const& variant, attention_lengths lengths = {}, un
   plan.q = describe(plan.problem.q, 64), plan.k = describe(plan.problem.k, T.kv), plan.v = describe(plan.problem.v, D);
   plan.o = describe(plan.problem.o, 16), plan.o_row = describe(plan.problem.o, 1);
   plan.slices = lengths.q_starts ? plan.problem.heads() : plan.problem.slices(), plan.section = plan.slices;
-  plan.blocks = lengths.q_starts ? n.queries / T.q + lengths.count : ceil_div(n.queries, T.q), plan.late = keeps_all<Variant> || lengths.q_starts ? 0 : plan.blocks / 3;
+  plan.blocks = lengths.q_starts ? n.queries / T.q + lengths.count : ceil_div(n.queries, T.q);
   for (unsigned i = 0; i < grid; ++i) {
     auto const smem = std::make_unique<storage>();
     std::memset(static_cast<void*>(smem.get()), 0xff, sizeof(storage));  // NaN

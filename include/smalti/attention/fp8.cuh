@@ -60,9 +60,8 @@ inline status byte_map(CUtensorMap& map, view<e4m3 const, 4> a, int rows) {
   return {};
 }
 
-/// masked: later blocks may have more keys.
 template <int D, attention_tile T, class Out>
-status make_plan(fp8_plan<Out>& plan, on_cuda const& where, attention_fp8_problem<Out> const& p, bool masked) {
+status make_plan(fp8_plan<Out>& plan, on_cuda const& where, attention_fp8_problem<Out> const& p) {
   auto const& l = p.lengths;
   if (!(p.scale > 0.f) || p.k.size() == 0) return {"attn.12", "the sm_90a engine needs scale > 0 and a key"};
   plan.problem = p, plan.rows = T.q, plan.ticket = where.ticket;
@@ -73,7 +72,7 @@ status make_plan(fp8_plan<Out>& plan, on_cuda const& where, attention_fp8_proble
   index const blocks = l.q_starts ? index(rows / T.q) + l.count : ceil_div(rows, T.q);
   plan.slices = l.q_starts ? p.heads() : p.slices();
   if (blocks * plan.slices > 0x3fffffff) return {"attn.13", "more than 2^30 blocks of queries in one launch"};
-  plan.blocks = int(blocks), plan.late = masked && !l.q_starts ? plan.blocks / 3 : 0;  // as in sm90_plan.cuh
+  plan.blocks = int(blocks);
   index const kv_bytes = max(p.k.extent[2], index(1)) * 2 * D;  // of one key head
   plan.section = int(min(max(index(8 << 20) / kv_bytes, index(1)) * p.group(), index(plan.slices)));
   return {};
@@ -85,7 +84,7 @@ status launch_fp8(on_cuda const& where, attention_fp8_problem<Out> const& p, Var
   constexpr attention_tile T = Tuning{}(S, sm_90a);
   if (auto s = explain(fits_fp8(T, S, sm_90a)); !s) return s;
   fp8_plan<Out> plan{};
-  if (auto s = make_plan<D, T>(plan, where, p, !keeps_all<Variant>); !s) return s;
+  if (auto s = make_plan<D, T>(plan, where, p); !s) return s;
   int device = 0, processors = 0;
   auto* const kernel = attention_sm90_fp8_kernel<D, Tuning, Out, Variant>;
   constexpr int smem = sizeof(fp8_storage<T, D, Out>);

@@ -47,9 +47,9 @@ attention_sm90_kernel(__grid_constant__ detail::sm90_plan<E> const plan, __grid_
 
 namespace detail {
 
-/// masked: later blocks may have more keys.
+/// masked: later blocks may have more keys. processors: of the board.
 template <int D, int Dv, attention_tile T, class E>
-status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> const& p, bool masked) {
+status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> const& p, bool masked, int processors) {
   auto const& l = p.lengths;
   if (!(p.scale > 0.f) || p.q.extent[3] != D || p.v.extent[3] != Dv || p.k.size() == 0)
     return {"attn.12", "the sm_90a engine needs scale > 0, its head dimensions and a key"};
@@ -66,7 +66,11 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
   plan.blocks = int(blocks);
   index const keys = p.pages.pages ? index(p.pages.max_pages) * p.pages.page_size : p.k.extent[2];
   index const kv_bytes = max(keys, index(1)) * (D + Dv) * index(sizeof(E));  // of one key head
-  plan.section = int(min(max(index(8 << 20) / kv_bytes, index(1)) * p.group(), index(plan.slices))), plan.divide(rows, masked);
+  auto const sharing = [&](int megabytes) { return int(min(max((index(megabytes) << 20) / kv_bytes, index(1)) * p.group(), index(plan.slices))); };
+  plan.last_first = masked, plan.divide(rows, masked);
+  // blocks of different lengths, and few: a larger last section has enough short ones to fill what the longest leave uneven
+  bool const level = masked && plan.items() < 11 * processors / T.cluster;
+  plan.section = sharing(8), plan.tail = (plan.slices - (level ? sharing(48) : 1)) / plan.section * plan.section;
   return {};
 }
 
@@ -91,7 +95,7 @@ status attention_sm90(on_cuda const& where, attention_problem<E> const& p, Varia
   cudaError_t e = cudaGetDevice(&device);
   if (e == cudaSuccess) e = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
   if (auto s = explain(e); !s) return s;
-  if (auto s = detail::make_plan<D, Dv, T>(plan, where, p, masked); !s) return s;
+  if (auto s = detail::make_plan<D, Dv, T>(plan, where, p, masked, processors); !s) return s;
 
   auto* const kernel = attention_sm90_kernel<D, Dv, Tuning, E, Variant>;
   using storage = detail::sm90_storage<T, D, Dv, E, Variant>;

@@ -53,21 +53,17 @@ struct fp8_plan {
   int rows;                 ///< of a block of queries
   int slices, blocks;       ///< batch × heads · blocks of queries of each; packed queries: heads · blocks of all sequences
   int section;              ///< slices whose K and V share the L2 cache
-  int late;                 ///< so many first blocks of every slice come last
   bool whole;               ///< what lies behind a sequence's last key reads as zero
   unsigned* ticket;         ///< work counter, 0 between launches; null: a fixed round of items for each block
 
   SMALTI_HD int items() const { return slices * blocks; }
 
-  /// Section by section; within one, the last blocks (the longest under a causal mask) of every slice first; then the late ones of all
-  /// slices. The block may lie behind its sequence's end: packed sequences get q_starts[b] / rows + b as their first block, which
-  /// leaves room for every one.
+  /// Section by section; within one, the last blocks (the longest under a causal mask) of every slice first. The block may lie behind
+  /// its sequence's end: packed sequences get q_starts[b] / rows + b as their first block, which leaves room for every one.
   SMALTI_D fp8_work item(int i, float log2e) const {
     auto const& p = problem;
-    int const early = blocks - late;
-    bool const behind = i >= slices * early;
-    int const begin = behind ? 0 : i / (section * early) * section, width = behind ? slices : min(section, slices - begin), rest = i - (behind ? slices : begin) * early;
-    int const slice = begin + rest % width, block = (behind ? late : blocks) - 1 - rest / width, H = p.heads();
+    int const s = i / (section * blocks), rest = i % (section * blocks), width = min(section, slices - s * section);
+    int const slice = s * section + rest % width, block = blocks - 1 - rest / width, H = p.heads();
     int b = slice / H, first = block;
     if (p.lengths.q_starts) {
       int last = p.batch() - 1;

@@ -31,7 +31,7 @@ struct sm90_plan {
   int first_rows;           ///< of a slice's first block; the others have `rows`, the last what is left
   int slices, blocks;       ///< batch × heads · blocks of queries of each; packed queries: heads · blocks of all sequences
   int section;              ///< slices whose K and V share the L2 cache
-  int late;                 ///< so many first blocks of every slice come last
+  int tail;                 ///< from this slice on, a multiple of `section`, all are one section
   bool last_first;          ///< the last blocks have the most keys
   int copy_rows;            ///< rows of K and V that one copy fetches: a tile's, or what divides both a tile and a page
   bool whole;               ///< what lies behind a sequence's last key reads as zero
@@ -39,20 +39,16 @@ struct sm90_plan {
 
   SMALTI_HD int items() const { return slices * blocks; }
   /// Where later blocks have more keys the first one is the partial one, whose few rows cost as many steps as many; in whole warpgroups, so that
-  /// diagonals stay where tiles end. And the first third, a ninth of the work, is kept to fill what the longest blocks leave uneven at the end.
-  SMALTI_HD void divide(int count, bool masked) {
-    bool const growing = masked && !problem.lengths.q_starts;
-    last_first = masked, first_rows = growing && count % rows ? round_up(count % rows, 64) : rows, late = growing ? blocks / 3 : 0;
-  }
+  /// diagonals stay where tiles end.
+  SMALTI_HD void divide(int count, bool masked) { first_rows = masked && !problem.lengths.q_starts && count % rows ? round_up(count % rows, 64) : rows; }
 
-  /// Section by section; within one, the longest blocks of every slice first; then the late ones of all slices. The block may lie behind its
-  /// sequence's end: packed sequences get q_starts[b] / rows + b as their first block, which leaves room for every one.
+  /// Section by section; within one, the longest blocks of every slice first. The block may lie behind its sequence's end: packed
+  /// sequences get q_starts[b] / rows + b as their first block, which leaves room for every one.
   SMALTI_D sm90_work item(int i) const {
     auto const& p = problem;
-    int const early = blocks - late;
-    bool const behind = i >= slices * early;
-    int const begin = behind ? 0 : i / (section * early) * section, width = behind ? slices : min(section, slices - begin), rest = i - (behind ? slices : begin) * early;
-    int const slice = begin + rest % width, block = last_first ? (behind ? late : blocks) - 1 - rest / width : rest / width, H = p.heads();
+    bool const late = i >= tail * blocks;
+    int const begin = late ? tail : i / (section * blocks) * section, width = late ? slices - tail : section, rest = i - begin * blocks;
+    int const slice = begin + rest % width, block = last_first ? blocks - 1 - rest / width : rest / width, H = p.heads();
     int b = slice / H, first = block;
     if (p.lengths.q_starts) {
       int last = p.batch() - 1;
