@@ -83,7 +83,10 @@ void emulate(sizes n, Variant const& variant, attention_lengths lengths = {}, un
   CHECK(worst_lse < (growth > 0 ? 2e-3 : 5e-5));
 }
 
-TEST_CASE("Hopper's 8-bit engine, emulated: several items for a block, odd sizes") { emulate<64>({.heads = 2, .queries = 150, .keys = 131, .d = 64}, full{}, {}, 2); }
+TEST_CASE("Hopper's 8-bit engine, emulated: several items for a block, odd sizes; warpgroups that take turns, one of them idle") {
+  emulate<64>({.heads = 2, .queries = 150, .keys = 131, .d = 64}, full{}, {}, 2);
+  emulate<128>({.heads = 3, .queries = 150, .keys = 131, .d = 128}, full{}, {}, 2);
+}
 TEST_CASE("Hopper's 8-bit engine, emulated: a causal mask with a window") { emulate<128>({.queries = 140, .keys = 300, .d = 128}, causal{160} & window{150}); }
 
 TEST_CASE("Hopper's 8-bit engine, emulated: scores that outgrow their maximum, some by more than a float holds") {
@@ -94,7 +97,9 @@ TEST_CASE("Hopper's 8-bit engine, emulated: scores that outgrow their maximum, s
 TEST_CASE("Hopper's 8-bit engine, emulated: packed sequences; a partly filled tile before two items without keys, and a sink") {
   static int const q[] = {0, 7, 20, 33, 60}, k[] = {0, 32, 32, 32, 144}, position[] = {24, 0, 0, 70};
   static float const logit[2] = {0.5f, 3};
-  emulate<64>({.heads = 2, .heads_kv = 1, .queries = 60, .keys = 144, .d = 64}, causal{} & sinks{logit}, {.count = 4, .q_starts = q, .kv_starts = k, .positions = position});
+  attention_lengths const lengths{.count = 4, .q_starts = q, .kv_starts = k, .positions = position};
+  emulate<64>({.heads = 2, .heads_kv = 1, .queries = 60, .keys = 144, .d = 64}, causal{} & sinks{logit}, lengths);
+  emulate<128>({.heads = 2, .heads_kv = 1, .queries = 60, .keys = 144, .d = 128}, causal{} & sinks{logit}, lengths);
 }
 
 }  // namespace smalti::test

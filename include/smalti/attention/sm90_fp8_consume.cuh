@@ -12,6 +12,7 @@ namespace smalti::detail {
 template <attention_tile T, int D, class Out, class Variant>
 struct fp8_consumer {
   using storage = fp8_storage<T, D, Out>;
+  static constexpr bool take_turns = D > 64;  // at the exponentials: D 128 gains, D 64 loses
   fp8_plan<Out> const& plan;
   Variant const& variant;
   storage& smem;
@@ -32,6 +33,10 @@ struct fp8_consumer {
 
   SMALTI_D int row() const { return 64 * group + 16 * (ptx::warp() % 4); }  // of this warp, in the block
   SMALTI_D void release(uint64_t* empty) const { ptx::mbarrier_arrive_if(ptx::lane() == 0, empty); }
+  /// One warpgroup at a time takes exponentials, which keeps the two half a step apart. Both walk all tiles of the block: as many turns
+  /// for each.
+  SMALTI_D void my_turn() const { if (take_turns) ptx::barrier_sync(2 + group, 32 * T.warps); }
+  SMALTI_D void your_turn() const { if (take_turns) ptx::barrier_arrive(3 - group, 32 * T.warps); }
   SMALTI_D int batch_of(place const& w) const { return plan.problem.lengths.q_starts ? 0 : w.batch; }
   SMALTI_D static float power(float factor) { return leaves_scores<Variant> ? factor : 1.4426950408889634f; }
   SMALTI_D fp8_work const& item() const { return smem.item[q.stage]; }
@@ -112,11 +117,13 @@ struct fp8_consumer {
     bool moved = Fresh || softmax.unseen;
     if (moved) softmax.raise(s, power(factor));
     float sum[2];
+    my_turn();
     bool const outgrown = softmax.exponentials(s, power(factor), sum);
     if (!Fresh && !moved && ptx::any(outgrown)) {
       moved = true;
       if (!softmax.lower(s, sum)) scores_again(), rewrite(), softmax.raise(s, power(factor)), softmax.exponentials(s, power(factor), sum);
     }
+    your_turn();  // the branch on the sums holds it back: arithmetic alone the compiler moves over any barrier
     softmax.l[0] += sum[0], softmax.l[1] += sum[1];
     return moved;
   }
@@ -244,11 +251,13 @@ struct fp8_consumer {
 
   SMALTI_D void run() {
     if (!next_item()) return;
+    if (group == 1) your_turn();  // the first one is the other's
     do {
       if (step<true>())
         while (step<false>()) {}
       end_item();
     } while (next_item());
+    if (group == 0) my_turn();  // the one that is left
     ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
     start_output();
     ptx::wgmma_wait<0>(), ptx::pin(part.x), ptx::pin(p);
