@@ -22,7 +22,7 @@ __global__ void lay_out(detail::sm90_plan<bf16>* to, int* bytes, CUtensorMap q, 
   constexpr attention_tile T = Tuning{}(attention_shape{D, 2}, sm_90a);
   detail::sm90_plan<bf16> plan{};
   plan.q = q, plan.k = k, plan.v = v, plan.o = o, plan.o_row = o_row, plan.problem = p, plan.ticket = ticket;
-  plan.rows = T.q, plan.copy_rows = T.kv, plan.whole = plan.last_first = true;
+  plan.rows = T.q, plan.copy_rows = T.kv, plan.whole = plan.last_first = true, plan.divide(int(p.q.extent[2]), true);
   plan.slices = p.slices(), plan.blocks = ceil_div(int(p.q.extent[2]), T.q);
   plan.section = int(min(max((index(8) << 20) / (p.k.extent[2] * D * 4), index(1)), index(plan.slices)));  // K and V of 8 MB share the L2 cache
   plan.tail = (plan.slices - 1) / plan.section * plan.section;

@@ -29,6 +29,7 @@ void launch(attention_problem<E> const& p, Variant const& variant, unsigned grid
   plan.q = describe(p.q, 64), plan.k = describe(p.k, plan.copy_rows), plan.v = describe(p.v, plan.copy_rows), plan.o = describe(p.o, 16), plan.o_row = describe(p.o, 1);
   plan.slices = p.lengths.q_starts ? p.heads() : int(p.slices()), plan.section = plan.slices;
   plan.blocks = p.lengths.q_starts ? int(p.q.extent[2]) / plan.rows + p.lengths.count : ceil_div(int(p.q.extent[2]), plan.rows);
+  plan.last_first = !keeps_all<Variant>, plan.divide(int(p.q.extent[2]), plan.last_first);
   unsigned ticket = 0;
   if (T.cluster > 1) plan.ticket = &ticket;
   for (unsigned i = 0; i < grid; i += T.cluster) {

@@ -56,8 +56,13 @@ struct options8 {
   bool unscaled = false;  ///< codes drawn directly, no scales
   bool positive = false;  ///< V ≥ 0: errors of one sign add up
   bool spoiled = false;   ///< NaN behind every sequence's last key
+  float growth = 0;       ///< keys that grow along the walk, which is downwards: scores outgrow their maximum
 };
 
+static __global__ void grow(bf16* k, std::size_t n, int keys, int D, float by) {
+  for (std::size_t i = blockIdx.x * std::size_t(blockDim.x) + threadIdx.x; i < n; i += std::size_t(gridDim.x) * blockDim.x)
+    k[i] = bf16(float(k[i]) * (1 + by * float(keys - int(i / D % keys)) / float(keys)));
+}
 static __global__ void absolute(bf16* x, std::size_t n) {
   for (std::size_t i = blockIdx.x * std::size_t(blockDim.x) + threadIdx.x; i < n; i += std::size_t(gridDim.x) * blockDim.x) x[i].bits &= 0x7fff;
 }
@@ -72,7 +77,7 @@ static __global__ void spoil_fp8(view<e4m3, 4> k, view<e4m3, 4> v, int from) {
 }
 
 /// Three runs, the last two with a ticket: equal to the last bit. The bound, element by element: a weight is rounded by at most 2^-4 of
-/// itself, or by half of e4m3's smallest step, 2^-10 / 2^6 of the row's largest; scores and sums keep 2^-13; O is rounded once.
+/// itself, or by half of e4m3's smallest step, 2^-10 / 2^4 of the row's largest; scores and sums keep 2^-13; O is rounded once.
 template <int D, class Out, class Variant>
 void check8(char const* name, sizes n, Variant const& variant, options8 const& x = {}) {
   if (!on_hopper()) return;
@@ -85,6 +90,7 @@ void check8(char const* name, sizes n, Variant const& variant, options8 const& x
   int const sequences = x.lengths.q_starts ? x.lengths.count : n.B;
   device_array<float> qs(std::size_t(sequences) * n.H), ks(std::size_t(sequences) * n.Hkv), vs(ks.n), lse(q.n / D);
   fill_normal<<<512, 256>>>(q.at, q.n, seed++, x.loud), fill_normal<<<512, 256>>>(k.at, k.n, seed++), fill_normal<<<512, 256>>>(v.at, v.n, seed++);
+  if (x.growth > 0) grow<<<512, 256>>>(k.at, k.n, n.M, D, x.growth);
   if (x.positive) absolute<<<512, 256>>>(v.at, v.n);
   auto const q8v = row_major(q8.at, n.B, n.H, n.N, D), k8v = row_major(k8.at, n.B, n.Hkv, n.M, D), v8v = row_major(v8.at, n.B, n.Hkv, D, int(slots));
   auto const qsv = row_major(qs.at, n.B, n.H), ksv = row_major(ks.at, n.B, n.Hkv), vsv = row_major(vs.at, n.B, n.Hkv);
@@ -128,8 +134,8 @@ void check8(char const* name, sizes n, Variant const& variant, options8 const& x
       for (int i = 0; i < count; ++i) {
         std::size_t const at = (std::size_t(x.lengths.q_starts ? 0 : b) * n.H + h) * n.N + begin + i, r = std::size_t(slice) * n.N + i;
         for (int d = 0; d < D; ++d) {
-          double const e = std::fabs(double(float(got[at * D + d])) - w[r * D + d]), score = x.loud > 1 ? 2e-3 * x.loud : 2e-3;
-          double const bound = (1 / 16. + 1 / 512. + 2 * score) * a[r * D + d] + n.M / 65536. * largest / std::max(f[r], 1.0) + ulp * (std::fabs(w[r * D + d]) + 1e-6);
+          double const e = std::fabs(double(float(got[at * D + d])) - w[r * D + d]), score = 2e-3 * x.loud * (1 + x.growth);
+          double const bound = (1 / 16. + 1 / 512. + 2 * score) * a[r * D + d] + n.M / 16384. * largest / std::max(f[r], 1.0) + ulp * (std::fabs(w[r * D + d]) + 1e-6);
           share = std::isnan(e) ? INFINITY : std::max(share, e == 0 ? 0 : e / bound), rel += e * e, ref += w[r * D + d] * w[r * D + d];
           along += (double(float(got[at * D + d])) - w[r * D + d]) * w[r * D + d];
         }
@@ -163,6 +169,10 @@ TEST_CASE("8 bits: whole sequences") {
   check8<128, bf16>("scores rewritten", {1, 2, 1, 200, 300, 128}, causal{100} & softcap{5.f});
   check8<128, bf16>("no scales", {1, 2, 2, 300, 300, 128}, causal{}, {.unscaled = true});
   check8<128, bf16>("loud", {1, 2, 2, 300, 300, 128}, causal{}, {.loud = 20});
+  check8<128, bf16>("growing scores", {1, 4, 2, 300, 777, 128}, causal{1 << 20}, {.growth = 10});
+  check8<128, bf16>("scores that grow fast", {1, 4, 2, 777, 777, 128}, causal{}, {.growth = 100});
+  check8<64, bf16>("D 64, full", {2, 40, 8, 700, 700, 64}, full{});
+  check8<64, bf16>("D 64, scores that grow fast", {1, 4, 2, 777, 777, 64}, causal{}, {.growth = 100});
 }
 
 TEST_CASE("8 bits: partly filled and packed sequences, NaN behind them") {

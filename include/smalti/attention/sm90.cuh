@@ -67,7 +67,7 @@ status make_plan(sm90_plan<E>& plan, on_cuda const& where, attention_problem<E> 
   index const keys = p.pages.pages ? index(p.pages.max_pages) * p.pages.page_size : p.k.extent[2];
   index const kv_bytes = max(keys, index(1)) * (D + Dv) * index(sizeof(E));  // of one key head
   auto const sharing = [&](int megabytes) { return int(min(max((index(megabytes) << 20) / kv_bytes, index(1)) * p.group(), index(plan.slices))); };
-  plan.last_first = masked;
+  plan.last_first = masked, plan.divide(rows, masked);
   // blocks of different lengths, and few: a larger last section has enough short ones to fill what the longest leave uneven
   bool const level = masked && plan.items() < 11 * processors / T.cluster;
   plan.section = sharing(8), plan.tail = (plan.slices - (level ? sharing(48) : 1)) / plan.section * plan.section;

@@ -12,6 +12,7 @@ namespace smalti::detail {
 template <attention_tile T, int D, class Out, class Variant>
 struct fp8_consumer {
   using storage = fp8_storage<T, D, Out>;
+  static constexpr bool take_turns = D > 64;  // at the exponentials: D 128 gains, D 64 loses
   fp8_plan<Out> const& plan;
   Variant const& variant;
   storage& smem;
@@ -32,10 +33,14 @@ struct fp8_consumer {
 
   SMALTI_D int row() const { return 64 * group + 16 * (ptx::warp() % 4); }  // of this warp, in the block
   SMALTI_D void release(uint64_t* empty) const { ptx::mbarrier_arrive_if(ptx::lane() == 0, empty); }
+  /// One warpgroup at a time takes exponentials, which keeps the two half a step apart. Both walk all tiles of the block: as many turns
+  /// for each.
+  SMALTI_D void my_turn() const { if (take_turns) ptx::barrier_sync(2 + group, 32 * T.warps); }
+  SMALTI_D void your_turn() const { if (take_turns) ptx::barrier_arrive(3 - group, 32 * T.warps); }
   SMALTI_D int batch_of(place const& w) const { return plan.problem.lengths.q_starts ? 0 : w.batch; }
   SMALTI_D static float power(float factor) { return leaves_scores<Variant> ? factor : 1.4426950408889634f; }
   SMALTI_D fp8_work const& item() const { return smem.item[q.stage]; }
-  SMALTI_D static place place_of(fp8_work const& w) { return {w.head, w.batch, w.row_q + w.q0, w.seq_q - w.q0, w.factor, w.scale}; }
+  SMALTI_D static place place_of(fp8_work const& w) { return {w.head, w.batch, w.row_q + w.q0, w.seq_q - w.q0, w.scale}; }
 
   // ---------------------------------------------------------------- which tile
 
@@ -106,13 +111,42 @@ struct fp8_consumer {
 
   // ---------------------------------------------------------------- the softmax
 
-  SMALTI_D bool probabilities() {  // S → P, m, l
-    bool moved;
+  template <bool Fresh>
+  SMALTI_D bool probabilities() {  // S → P, m, l; whether O is to be multiplied by `decay`
+    rewrite();
+    bool moved = Fresh || softmax.unseen;
+    if (moved) softmax.raise(s, power(factor));
+    float sum[2];
+    my_turn();
+    bool const outgrown = softmax.exponentials(s, power(factor), sum);
+    if (!Fresh && !moved && ptx::any(outgrown)) {
+      moved = true;
+      if (!softmax.lower(s, sum)) scores_again(), rewrite(), softmax.raise(s, power(factor)), softmax.exponentials(s, power(factor), sum);
+    }
+    your_turn();  // the branch on the sums holds it back: arithmetic alone the compiler moves over any barrier
+    softmax.l[0] += sum[0], softmax.l[1] += sum[1];
+    return moved;
+  }
+  SMALTI_D void rewrite() {  // the variant's scores
     s.q0 = walk.q0 + row(), s.k0 = tile.j * T.kv, s.head = item().head, s.batch = item().batch;
     if constexpr (!leaves_scores<Variant>) s.for_each([&](float& x, score_at at) { x = variant.score(factor * x, at); });
     if (tile.masked) mask();
-    moved = softmax.step(s, power(factor));
-    return moved;
+  }
+  /// S = Q Kᵀ once more, out of device memory: the buffers belong to others by now, and a product of the warpgroup's under a branch would
+  /// cost every step. Rows and keys that are not there are others: nobody uses them. Short rather than fast.
+  SMALTI_D void scores_again() {
+    auto const& p = plan.problem;
+    auto const at = place_of(item());
+    int const head = ptx::pin(at.head), first = p.kv_first(at.batch), batch = p.lengths.kv_starts ? 0 : at.batch;
+    SMALTI_ROLLED for (int i = 0; i < T.kv / 2; ++i) {
+      int const r = row() + ptx::lane() / 4 + i / 2 % 2 * 8, key = tile.j * T.kv + i / 4 * 8 + 2 * (ptx::lane() % 4) + i % 2;
+      e4m3 const* const q = &p.q(batch_of(at), head, at.row + min(r, at.rows - 1), 0);
+      e4m3 const* const k = &p.k(batch, head / p.group(), first + min(key, walk.seq_kv - 1), 0);
+      float x = 0;
+      SMALTI_ROLLED for (int d = 0; d < D; ++d) x += float(q[d]) * float(k[d]);
+      SMALTI_UNROLL for (int n = 0; n < T.kv / 8; ++n)
+        SMALTI_UNROLL for (int c = 0; c < 4; ++c) s.x[n][c] = i == 4 * n + c ? x : s.x[n][c];
+    }
   }
   SMALTI_D void mask() {
     if constexpr (masks_interval<Variant>) {
@@ -138,8 +172,8 @@ struct fp8_consumer {
   // ---------------------------------------------------------------- the result
 
   SMALTI_D fp8_softmax::ending ending(fp8_softmax const& of, int r, place const& w) const {
-    if constexpr (has_sink<Variant>) return of.finish(r, power(w.factor), variant.sink(w.head));
-    else return of.finish(r, power(w.factor));
+    if constexpr (has_sink<Variant>) return of.finish(r, variant.sink(w.head));
+    else return of.finish(r);
   }
 
   /// O / l. Each warp lays its 16 rows out in shared memory, and the copy engine takes them away until the next item's end.
@@ -196,7 +230,7 @@ struct fp8_consumer {
     release(&smem.k_empty[k.stage]), k.advance();
     auto const before = softmax;
     if (Fresh) softmax = {};
-    bool const moved = probabilities();
+    bool const moved = probabilities<Fresh>();
     ptx::wgmma_wait<0>(), ptx::pin(part.x), ptx::pin(p);
     if (any) release(&smem.v_empty[v.stage]), v.advance();
     pack();
@@ -217,11 +251,13 @@ struct fp8_consumer {
 
   SMALTI_D void run() {
     if (!next_item()) return;
+    if (group == 1) your_turn();  // the first one is the other's
     do {
       if (step<true>())
         while (step<false>()) {}
       end_item();
     } while (next_item());
+    if (group == 0) my_turn();  // the one that is left
     ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
     start_output();
     ptx::wgmma_wait<0>(), ptx::pin(part.x), ptx::pin(p);

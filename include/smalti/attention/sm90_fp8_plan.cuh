@@ -30,7 +30,7 @@ SMALTI_HD constexpr misfit fits_fp8(attention_tile t, attention_shape s, arch a)
 /// Best known tiles in 8 bits.
 struct tuned_fp8 {
   SMALTI_HD constexpr attention_tile operator()(attention_shape, arch) const {
-    return {.q = 128, .kv = 128, .stages = 3, .warps = 8};  // H200 · 13.0 · 2026-11 · D 128, S 4096: 859, 786
+    return {.q = 128, .kv = 128, .stages = 3, .warps = 8};  // H200 · 13.0 · 2026-11 · S 4096, in trials: D 128 849, 778 (full with turns: 880); D 64 589, 501
   }
 };
 
@@ -82,7 +82,7 @@ struct fp8_plan {
 /// Where a result goes: 64-row blocks begin at `row` of Q and O, and `rows` are left from there on.
 struct fp8_place {
   int head, batch, row, rows;
-  float factor, scale;  ///< as fp8_work's
+  float scale;  ///< of V
 };
 
 template <attention_tile T, int D, class Out>

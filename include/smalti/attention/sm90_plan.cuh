@@ -28,6 +28,7 @@ struct sm90_plan {
   CUtensorMap q, k, v, o, o_row;  ///< o_row: a row at a time
   attention_problem<E> problem;
   int rows;                 ///< of a block of queries, of all blocks of a cluster
+  int first_rows;           ///< of a slice's first block; the others have `rows`, the last what is left
   int slices, blocks;       ///< batch × heads · blocks of queries of each; packed queries: heads · blocks of all sequences
   int section;              ///< slices whose K and V share the L2 cache
   int tail;                 ///< from this slice on, a multiple of `section`, all are one section
@@ -37,6 +38,9 @@ struct sm90_plan {
   unsigned* ticket;         ///< work counter, 0 between launches; null: a fixed round of items for each block
 
   SMALTI_HD int items() const { return slices * blocks; }
+  /// Where later blocks have more keys the first one is the partial one, whose few rows cost as many steps as many; in whole warpgroups, so that
+  /// diagonals stay where tiles end.
+  SMALTI_HD void divide(int count, bool masked) { first_rows = masked && !problem.lengths.q_starts && count % rows ? round_up(count % rows, 64) : rows; }
 
   /// Section by section; within one, the longest blocks of every slice first. The block may lie behind its sequence's end: packed
   /// sequences get q_starts[b] / rows + b as their first block, which leaves room for every one.
@@ -55,7 +59,8 @@ struct sm90_plan {
       }
       first = block - (p.lengths.q_starts[b] / rows + b);
     }
-    return {slice % H, b, first * rows, p.q_count(b), p.kv_count(b), p.q_first(b), p.kv_first(b), p.position(b)};
+    int const q0 = first > 0 ? first_rows + (first - 1) * rows : 0, end = first > 0 ? p.q_count(b) : min(p.q_count(b), first_rows);
+    return {slice % H, b, q0, end, p.kv_count(b), p.q_first(b), p.kv_first(b), p.position(b)};
   }
 };
 
