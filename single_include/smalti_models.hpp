@@ -4405,11 +4405,19 @@ inline activations rows(activations x, index first, index count) {
   return x;
 }
 
+/// Rows of W that pass columns of x of their own: those of band i, up to row[i], columns up to column[i], each from where the band before ended. Elsewhere W is
+/// zero, which a kernel may skip or multiply. count 0: nothing is known.
+struct term_bands {
+  int count = 0;
+  int row[3] = {}, column[3] = {};
+};
+
 /// scale · x (M, K) · Wᵀ, W (N, K).
 struct term {
   activations x;
   weight_view w;
   float scale = 1.f;
+  term_bands bands = {};
 };
 
 /// Σ terms. All share M and N; each has its own K.
