@@ -36,7 +36,9 @@ class device_buffer {
   }
   device_buffer(device_buffer&& b) noexcept : at_(std::exchange(b.at_, nullptr)), size_(std::exchange(b.size_, 0)) {}
   device_buffer& operator=(device_buffer&& b) noexcept { return std::swap(at_, b.at_), std::swap(size_, b.size_), *this; }
-  ~device_buffer() { (void)cudaFree(at_); }
+  ~device_buffer() {
+    if (at_) (void)cudaFree(at_);  // not even of nothing while a stream is captured
+  }
 
   T* data() { return at_; }
   T const* data() const { return at_; }

@@ -33,11 +33,14 @@ inline view<bf16 const, 2> share_of(device_adapters const& a, std::size_t produc
   return {t.at + a.of[product].first, {m, a.of[product].rank}, {a.rank, 1}};                                                     // (M, rank of the share)
 }
 
-/// t · Bᵀ of a product with n rows; no columns where there is nothing to add.
+/// No columns: nothing to add.
+inline terms<1> nothing_added(index m) { return smalti::product(view<bf16 const, 2>{nullptr, {m, 0}, {0, 1}}, row_major(static_cast<bf16 const*>(nullptr), 0, 0)); }
+/// t · Bᵀ of a product with n rows, where there is something to add.
 inline terms<1> added_to(device_adapters const& a, std::size_t product, device_input const& t, int m, int n) {
   auto const own = share_of(a, product, t, m);
-  terms<1> sum = smalti::product(own, row_major(own.at ? a.of[product].b.data() : nullptr, n, int(own.extent[1])));
-  if (own.at) sum.all[0].bands = a.of[product].bands;
+  if (!own.at) return nothing_added(m);
+  terms<1> sum = smalti::product(own, row_major(a.of[product].b.data(), n, a.of[product].rank));
+  sum.all[0].bands = a.of[product].bands;
   return sum;
 }
 /// run(one, two) with the terms of adapters, where there are some: added(p) is that of product p.

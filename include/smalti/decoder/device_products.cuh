@@ -138,7 +138,7 @@ namespace smalti {
 
 SMALTI_INLINE status project_head(on_cuda const& where, view<float, 2> y, view<bf16 const, 2> x, device_weight const& w, device_batch& batch, float scale) {
   detail::mark(batch, "head", double(bytes_of(w)) + double(y.size()) * 4, 2. * double(y.size()) * double(x.extent[1]));
-  return detail::multiply(where, y, x, w, detail::added_to({}, 0, {}, int(x.extent[0]), 0), {.scale = scale}, batch);
+  return detail::multiply(where, y, x, w, detail::nothing_added(x.extent[0]), {.scale = scale}, batch);
 }
 SMALTI_INLINE status project_head(on_cuda const& where, view<float, 2> y, normalised_input<on_cuda> const& x, device_weight const& w, device_batch& batch, float scale) {
   auto const* const held = std::get_if<device_nf4>(&w);
