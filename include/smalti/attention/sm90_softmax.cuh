@@ -6,12 +6,10 @@
 
 namespace smalti::detail {
 
-/// P = 2^(c·S − m), one FFMA and one ex2 each, c = scale · log₂e > 0. m need not be c · the largest score so far, only near it: after an
-/// item's first tile nobody looks for a maximum. Where scores have outgrown m the sums of P tell, which are needed anyway; f32 sums and
-/// the relative precision of 16 bits do not notice a factor of 2^12. The sums stay one per thread until the end: they are linear, so
-/// the four lanes that share a row may add theirs then.
-struct exp2_softmax {
-  static constexpr float most = 0x1p12f;    // sum of P in a thread's part of a row of a tile
+/// What both engines keep of a warp's rows, in base 2: m ≈ c · the largest score so far, l = Σ P, and P = 2^(c·S − m + Lift); O and l carry the same 2^Lift.
+template <int Lift>
+struct lifted_softmax {
+  static constexpr float lift = Lift;       // log₂
   static constexpr float none = -0x1p126f;  // below every score, and 2^(−∞ − none) is 0: a row without keys needs no test
   float m[2] = {none, none}, l[2] = {}, decay[2] = {1.f, 1.f};
   bool unseen = true;                       // some row of this warp has had no key yet
@@ -27,6 +25,44 @@ struct exp2_softmax {
     }
     unseen = ptx::any(m[0] == none || m[1] == none);
   }
+  /// Some row of this warp has outgrown m: P, sum, m and l by powers of two, which is exact. False: by too much, or P holds NaN.
+  template <int N>
+  SMALTI_D bool lower(warp_block<N>& p, float (&sum)[2]) {
+    constexpr float too_much = 0x1p100f;  // the inverse must be a normal number
+    if (ptx::any(!(sum[0] < too_much && sum[1] < too_much))) return false;
+    SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
+      float const top = p.over_row(p.own_max(r), [](float a, float b) { return fmaxf(a, b); });
+      float const up = top > 1.f ? Lift > 0 ? fmaxf(ceilf(__log2f(top)) - lift, 0.f) : ceilf(__log2f(top)) : 0.f;
+      decay[r] = ptx::exp2_approx(-up), m[r] += up, l[r] *= decay[r], sum[r] *= decay[r];
+      p.map(r, [f = decay[r]](float x) { return f * x; });
+    }
+    return true;
+  }
+
+  /// What one row of O is multiplied by at its end, and its log-sum-exp. `sink`: a logit without a value, −∞ for none.
+  struct ending { float inverse, logsumexp; };
+  SMALTI_D ending finish(int r, float sink = -INFINITY) const {
+    constexpr float log2e = 1.4426950408889634f;
+    float sum = l[r] + ptx::shfl_xor(l[r], 1);
+    sum += ptx::shfl_xor(sum, 2);
+    float top = m[r] - lift, share = 1.f;
+    if (sink != -INFINITY) {
+      float const before = top;
+      top = fmaxf(top, log2e * sink), share = ptx::exp2_approx(before - top);
+      sum = share * sum + ptx::exp2_approx(log2e * sink - top);
+    }
+    if (sum == 0.f) return {0.f, -INFINITY};  // no key: 0 by definition; NaN stays NaN
+    return {__fdividef(share, sum), (top + __log2f(sum)) * 0.6931471805599453f};
+  }
+};
+
+/// P = 2^(c·S − m), one FFMA and one ex2 each, c = scale · log₂e > 0. m need not be c · the largest score so far, only near it: after an
+/// item's first tile nobody looks for a maximum. Where scores have outgrown m the sums of P tell, which are needed anyway; f32 sums and
+/// the relative precision of 16 bits do not notice a factor of 2^12. The sums stay one per thread until the end: they are linear, so
+/// the four lanes that share a row may add theirs then.
+struct exp2_softmax : lifted_softmax<0> {
+  static constexpr float most = 0x1p12f;    // sum of P in a thread's part of a row of a tile
+
   /// Whether scores of S have outgrown m.
   template <int N>
   SMALTI_D bool behind(warp_block<N> const& s, float c) const {
@@ -42,36 +78,7 @@ struct exp2_softmax {
       sum[r] = part[0] + part[1];
     }
   }
-  /// Some row of this warp has outgrown m: P, sum and m by powers of two, which is exact. False: by too much, or P holds NaN.
-  template <int N>
-  SMALTI_D bool lower(warp_block<N>& p, float (&sum)[2]) {
-    constexpr float too_much = 0x1p100f;  // the inverse must be a normal number
-    if (ptx::any(!(sum[0] < too_much && sum[1] < too_much))) return false;
-    SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
-      float const top = p.over_row(p.own_max(r), [](float a, float b) { return fmaxf(a, b); });
-      float const up = top > 1.f ? ceilf(__log2f(top)) : 0.f;
-      decay[r] = ptx::exp2_approx(-up), m[r] += up, l[r] *= decay[r], sum[r] *= decay[r];
-      p.map(r, [f = decay[r]](float x) { return f * x; });
-    }
-    return true;
-  }
   SMALTI_D bool outgrown(float const (&sum)[2]) const { return ptx::any(!(sum[0] <= most && sum[1] <= most)); }
-
-  /// What one row of O is multiplied by at its end, and its log-sum-exp. `sink`: a logit without a value, −∞ for none.
-  struct ending { float inverse, logsumexp; };
-  SMALTI_D ending finish(int r, float sink = -INFINITY) const {
-    constexpr float log2e = 1.4426950408889634f;
-    float sum = l[r] + ptx::shfl_xor(l[r], 1);
-    sum += ptx::shfl_xor(sum, 2);
-    float top = m[r], share = 1.f;
-    if (sink != -INFINITY) {
-      float const before = top;
-      top = fmaxf(top, log2e * sink), share = ptx::exp2_approx(before - top);
-      sum = share * sum + ptx::exp2_approx(log2e * sink - top);
-    }
-    if (sum == 0.f) return {0.f, -INFINITY};  // no key: 0 by definition; NaN stays NaN
-    return {__fdividef(share, sum), (top + __log2f(sum)) * 0.6931471805599453f};
-  }
 };
 
 }  // namespace smalti::detail

@@ -14,9 +14,9 @@ inline constexpr int input_rows = 16;  ///< of x, at most
 inline constexpr int input_loads = 8;  ///< of 16 bytes by a thread: K ≤ 16384
 inline constexpr int normal_input_loads = 4;
 
-/// A flag for the product behind, which then need not wait for this kernel before it reads x (launch_options); null: none. No product that may still wait for the
-/// same flag can be running: each has its own.
 SMALTI_D bool inputs_first() { return blockIdx.x == 0 && blockIdx.y == 0 && blockIdx.z == 0; }
+/// ready: a flag for the product behind, which then need not wait for this kernel before it reads x (launch_options); null: none. No product that may still wait for
+/// the same flag can be running: each has its own.
 SMALTI_D void inputs_open(unsigned* ready) {  ///< before any load is on its way, for which taking the flag down would wait
   if (!ready || !inputs_first()) ptx::launch_dependents();
   else if (threadIdx.x == 0) ptx::take_down_and_launch_dependents(ready);
@@ -347,7 +347,7 @@ decoder_normal_input_kernel(bf16* t, int rank, view<float const, 2> const x, flo
   }
 }
 
-/// Whether few blocks read all of A while the product beside them runs (H200): by its values.
+/// Whether few blocks read all of A while the product beside them runs (H200): by its values, fewer where one or two rows make the product short.
 inline bool few_inputs_fit(on_cuda const& where, index m, index rank, index k) {
   return where.device >= sm_90a && m <= input_rows && rank * k <= (m <= thin_rows ? index(320) << 10 : index(800) << 10) && cut_few_inputs(int(m), int(rank), int(k), where.device.smem).columns > 0;
 }

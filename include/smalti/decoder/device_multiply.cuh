@@ -43,6 +43,7 @@ inline terms<1> added_to(device_adapters const& a, std::size_t product, device_i
   sum.all[0].bands = a.of[product].bands;
   return sum;
 }
+
 /// run(one, two) with the terms of adapters, where there are some: added(p) is that of product p.
 template <class One, class Two, class Added, class Run>
 status with_terms(device_adapters const& a, device_input const& t, One const& one, Two const& two, Added const& added, Run const& run) {

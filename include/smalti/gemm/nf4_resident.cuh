@@ -8,6 +8,7 @@
 #include <atomic>
 #include "../cuda/tensor_map.cuh"
 #include "nf4_resident_tile.hpp"
+#include "nf4_staged_terms.cuh"
 #include "nf4_stationary.cuh"
 #include "nf4_wide_consume.cuh"
 
@@ -79,7 +80,7 @@ struct nf4_resident_plan {
 }  // namespace detail
 
 #if defined(__CUDACC__)
-/// Grid: (split, clusters), clusters of (split, 1). What is ahead of the loop is short on purpose: sixteen warps run it, and none multiplies meanwhile.
+/// Grid: (split, clusters), clusters of (split, 1). Terms: some sum has dense ones. What is ahead of the loop is short on purpose: sixteen warps run it, and none multiplies meanwhile.
 template <class Config, bool Terms, class X, class Y, class Scales, epilogue Out>
 __global__ void __launch_bounds__(Config::threads, 1)
 nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> const plan, __grid_constant__ Out const out) {
@@ -354,7 +355,7 @@ status nf4_resident_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const
   detail::nf4_resident_plan<X, Y, Scales> plan{{}, p, detail::nf4_cut<Config>(tile, work, span, terms)};
   if (Terms) {
     int at = plan.cut.bytes;
-    for (int h = 0; h <= p.pair; ++h) detail::nf4_stage(plan.cut.terms[h], at, p.sum[h], 64 * ceil_div(tile.slots, tile.split), 16, 16, p.n, p.m * Config::threads / 32);
+    for (int h = 0; h <= p.pair; ++h) detail::nf4_stage_terms(plan.cut.terms[h], at, p.sum[h], 64 * ceil_div(tile.slots, tile.split), 16, 16, p.n, p.m * Config::threads / 32);
     if (at <= where.device.smem) plan.cut.bytes = at;
     else plan.cut.terms[0] = plan.cut.terms[1] = {};
   }

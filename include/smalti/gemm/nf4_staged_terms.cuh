@@ -1,6 +1,6 @@
 #pragma once
-// Dense terms of an NF4 product for few tokens whose operands wait in shared memory: B comes while x is on its way, t while the last weights are multiplied. Read
-// where they lie, once the sums are complete, they cost a trip to the memory that nothing hides.
+// Dense terms (LoRA: Hu et al. 2021, eq. 3) of an NF4 product for few tokens whose operands wait in shared memory: B comes while x is on its way, t while the last
+// weights are multiplied. Read where they lie, once the sums are complete, they cost a trip to the memory that nothing hides.
 
 #include "../cuda/ptx_rows.cuh"
 #include "nf4_sm80.cuh"
@@ -22,7 +22,7 @@ SMALTI_HD nf4_band nf4_band_of(dense_term<X> const& l, int row0, int rows, int n
 /// Decides where the operands of a sum's terms wait; row 0: they are read where they lie, as all are but one term whose rows begin at multiples of 16 bytes. granule: rows of W that
 /// are multiplied together; multiple: of columns that are.
 template <class X, class Scales>
-void nf4_stage(nf4_staged& to, int& at, nf4_operand<X, Scales> const& of, int rows, int granule, int multiple, int n, int tokens) {
+void nf4_stage_terms(nf4_staged& to, int& at, nf4_operand<X, Scales> const& of, int rows, int granule, int multiple, int n, int tokens) {
   if (of.terms != 1) return;
   dense_term<X> const& l = of.dense[0];
   bool able = reinterpret_cast<std::uintptr_t>(l.b) % 16 == 0 && reinterpret_cast<std::uintptr_t>(l.t) % 16 == 0 && l.row_b % 8 == 0 && l.row_t % 8 == 0;

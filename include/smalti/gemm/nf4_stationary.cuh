@@ -291,7 +291,7 @@ status nf4_stationary_launch(on_cuda const& where, nf4_problem<X, Y, Scales> con
   int bytes = detail::nf4_slack_bytes + plan.bytes;
   if (Terms) {
     int at = plan.bytes;
-    for (int h = 0; h <= p.pair; ++h) detail::nf4_stage(plan.terms[h], at, p.sum[h], tile.panels * nf4_panel::rows, nf4_panel::rows, 8, p.n, p.m);
+    for (int h = 0; h <= p.pair; ++h) detail::nf4_stage_terms(plan.terms[h], at, p.sum[h], tile.panels * nf4_panel::rows, nf4_panel::rows, 8, p.n, p.m);
     if (int const all = detail::nf4_slack_bytes + at; all <= where.device.smem) bytes = all;
     else plan.terms[0] = plan.terms[1] = {};
   }

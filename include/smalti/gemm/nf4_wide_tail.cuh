@@ -1,5 +1,5 @@
 #pragma once
-// Terms of the NF4 product for many tokens on Hopper: a few more columns of K behind those of W, through the same ring. t and B come by the copy engine and are both
+// Terms (LoRA: Hu et al. 2021, eq. 3) of the NF4 product for many tokens on Hopper: a few more columns of K behind those of W, through the same ring. t and B come by the copy engine and are both
 // operands of wgmma in shared memory, so a step waits for nothing but the copies, which were asked for a ring ahead: rank 128 is four more steps, whatever rows pass which adapter.
 
 #include <cmath>
