@@ -156,12 +156,21 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
   unsigned char* const first_to = staged + part * (unit * detail::nf4_staged_half);
   bool const first_inside = column0 + part * (unit * nf4_panel::half) < p.k;
   X const* const first_from = ptx::here(first_inside ? p.x + column0 + part * (unit * nf4_panel::half) : p.x);
-  detail::nf4_await_x(p);
+  // Tables, map and nested scales are awaited by a barrier ahead of x, which a warp then awaits for itself.
+  ptx::cp_async_commit();
+  bool const flagged = Terms && p.ready;
+  if (flagged) ptx::cp_async_wait<0>(), ptx::await_flag(p.ready);             // which is a barrier, too
+  else ptx::wait_for_previous();
+  auto const meet = [&] {
+    ptx::cp_async_commit();
+    if (!flagged) ptx::cp_async_wait<1>(), ptx::sync_block();
+    fetch_b(), ptx::cp_async_wait<Terms>();
+  };
   if (p.norm.weight) {
     detail::nf4_fetch_raw(p, raw);
-    ptx::cp_async_commit(), fetch_b(), ptx::cp_async_wait<Terms>(), ptx::sync_block();
+    meet(), ptx::sync_block();
     detail::nf4_add_squares(p, raw, floats(plan.meet));
-    ptx::sync_block();                                                        // tables, map and nested scales are here, too
+    ptx::sync_block();
     float by = 0;
     int of = -1;
     each_slice([&](unsigned char* to, int token, int column) {
@@ -179,7 +188,7 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
         if (to != first_to) ptx::cp_async_16(to, inside ? from + token * p.row_x + column : p.x, inside);
       });
     }
-    ptx::cp_async_commit(), fetch_b(), ptx::cp_async_wait<Terms>(), ptx::sync_block();  // tables, map and nested scales are here, too
+    meet(), ptx::sync_warp();
   }
   if (split > 1) ptx::cluster_opened();
 
