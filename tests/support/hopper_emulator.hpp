@@ -150,6 +150,7 @@ inline void transpose_quad(uint32_t (&x)[4]) {
   sync_warp();
 }
 inline void know(float) {}
+inline void hold(void*, float) {}
 
 // ---------------------------------------------------------------- warpgroup matrix multiply
 

@@ -18,6 +18,8 @@ struct sm90_consumer {
   static constexpr bool apart = rows_apart(T, storage::shape);  // masks and tiles to skip are those of our own rows
   static constexpr bool skips = apart || T.cluster > 1;         // and at least those of our block
   static constexpr bool sums_tell = apart && D < 256 && (!masked || D == 64 || D == 128);  // that a maximum is to move; else the scores are asked first
+  static constexpr bool rounds_first = sums_tell && !has_weight<Variant> && (D == 64 || (D == 128 && !masked));  // O awaited and P rounded, then that asked
+  static constexpr bool holds = rounds_first && D == 128;         // that wait, till a row's exponentials are there; and the turn goes on a product earlier
   static constexpr bool exponentials_first = Dv > 128 && !storage::ahead;  // before the wait for O: gained where that is long
   static constexpr bool o_first = storage::o_panels > 0 && storage::o_panels < storage::panels_v;  // and then before the next item's scores
   static constexpr bool plain_addresses = T.cluster == 1 && (D >= 256 || (D == 128 && masked));  // of operands: gained there, lost at D 64
@@ -128,12 +130,20 @@ struct sm90_consumer {
   }
   /// O += P V, or O = P V. Issued in every step, even the first, where it computes nothing that is used: a branch around it makes
   /// the compiler wait for every product.
+  template <bool Give = false>  ///< the turn, ahead of the last product
   SMALTI_D void start_output() {
     ptx::pin(o.x), ptx::pin(p);
     ptx::wgmma_fence();
     uint64_t const b = operand(smem.v[v.stage], sizeof(smem.v[0][0]));
-    SMALTI_UNROLL for (int i = 0; i < T.kv / 16; ++i) ptx::wgmma_across<E>(o.x, p[i], ptx::wgmma_advance(b, i * 16 * 128), i > 0 || accumulate);
+    SMALTI_UNROLL for (int i = 0; i < T.kv / 16; ++i) {
+      if (Give && i == T.kv / 16 - 1) your_turn();
+      ptx::wgmma_across<E>(o.x, p[i], ptx::wgmma_advance(b, i * 16 * 128), i > 0 || accumulate);
+    }
     ptx::wgmma_commit();
+  }
+  SMALTI_D void await_output() {
+    ptx::wgmma_wait<0>(), ptx::pin(o.x), ptx::pin(p);
+    release_all(&smem.v_empty[v.stage]), v.advance();
   }
   /// Behind a sequence's last value lie somebody else's or nobody's: a weight of 0 times them must be 0.
   SMALTI_D void clear_values() {
@@ -150,16 +160,22 @@ struct sm90_consumer {
 
   // ---------------------------------------------------------------- the softmax
 
+  /// S → P, m, l; whether O is to be multiplied by `decay`. Where sums tell nothing hides what stands behind their branch: rounding P, a
+  /// quarter as long as its exponentials, goes before it, into their shadow, and with it the wait for O, whose product reads p. Not in a fresh step.
   template <bool Fresh>
-  SMALTI_D bool probabilities() {  // S → P, m, l; whether O is to be multiplied by `decay`
+  SMALTI_D bool probabilities() {
     float sum[2];
     rewrite();
     bool moved = Fresh || (sums_tell ? softmax.unseen : softmax.behind(s, factor()));
     if (moved) softmax.raise(s, factor());
-    softmax.exponentials(s, factor(), sum);
+    softmax.exponentials(s, factor(), sum, [&](float first) {
+      if constexpr (holds && !Fresh) ptx::hold(&smem, first);
+    });
+    if constexpr (rounds_first && !Fresh) await_output(), pack();
     if (!Fresh && sums_tell && !moved && softmax.outgrown(sum)) {
       moved = true;
       if (!softmax.lower(s, sum)) scores_again(), rewrite(), softmax.raise(s, factor()), softmax.exponentials(s, factor(), sum);
+      if constexpr (rounds_first) pack();
     }
     softmax.l[0] += sum[0], softmax.l[1] += sum[1];
     if constexpr (has_weight<Variant>) s.for_each([&](float& x, score_at at) { x = variant.weight(x, at); });
@@ -278,8 +294,8 @@ struct sm90_consumer {
     my_turn();
     start_scores();
     if (any) ptx::mbarrier_wait(&smem.v_full[v.stage], v.lap);
-    start_output();
-    your_turn();
+    start_output<holds>();
+    if (!holds) your_turn();
     tile = next;
     bool const more = advance();  // under the products
     ptx::wgmma_wait<1>(), ptx::pin(s.x);
@@ -287,10 +303,12 @@ struct sm90_consumer {
     auto const before = softmax;
     if (Fresh) softmax = {};
     bool const moved = probabilities<Fresh>();
-    if (exponentials_first) ptx::pin(s.x), ptx::know(softmax.l[0] + softmax.l[1]);
-    ptx::wgmma_wait<0>(), ptx::pin(o.x), ptx::pin(p);
-    if (any) release_all(&smem.v_empty[v.stage]), v.advance();
-    pack();
+    if constexpr (Fresh || !rounds_first) {
+      if (exponentials_first) ptx::pin(s.x), ptx::know(softmax.l[0] + softmax.l[1]);
+      ptx::wgmma_wait<0>(), ptx::pin(o.x), ptx::pin(p);
+      if (any) release_all(&smem.v_empty[v.stage]), v.advance();
+      pack();
+    }
     if constexpr (Fresh) {
       if (any) store(before);
       out = item;

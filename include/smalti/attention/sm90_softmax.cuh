@@ -68,15 +68,20 @@ struct exp2_softmax : lifted_softmax<0> {
   SMALTI_D bool behind(warp_block<N> const& s, float c) const {
     return ptx::any(fmaf(c, s.own_max(0), -m[0]) > 8.f || fmaf(c, s.own_max(1), -m[1]) > 8.f);
   }
-  /// S → P. sum: of this thread's columns.
-  template <int N>
-  SMALTI_D void exponentials(warp_block<N>& s, float c, float (&sum)[2]) const {
+  /// S → P. sum: of this thread's columns. between: called with half of the first row's sum, before the second.
+  template <int N, class Between>
+  SMALTI_D void exponentials(warp_block<N>& s, float c, float (&sum)[2], Between const& between) const {
     SMALTI_UNROLL for (int r = 0; r < 2; ++r) {
       s.map(r, [&, shift = m[r]](float x) { return ptx::exp2_approx(fmaf(c, x, -shift)); });
       float part[2] = {};
       SMALTI_UNROLL for (int n = 0; n < N / 8; ++n) part[0] += s.x[n][2 * r], part[1] += s.x[n][2 * r + 1];
+      if (r == 0) between(part[0]);
       sum[r] = part[0] + part[1];
     }
+  }
+  template <int N>
+  SMALTI_D void exponentials(warp_block<N>& s, float c, float (&sum)[2]) const {
+    exponentials(s, c, sum, [](float) {});
   }
   SMALTI_D bool outgrown(float const (&sum)[2]) const { return ptx::any(!(sum[0] <= most && sum[1] <= most)); }
 };

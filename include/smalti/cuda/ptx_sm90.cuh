@@ -118,6 +118,10 @@ SMALTI_D void transpose_quad(uint32_t (&x)[4]) {
 /// Nothing volatile that follows, a wait for products above all, begins before x ≥ 0 is known. The compiler would otherwise move
 /// the wait up and the arithmetic that should overlap with the products behind it; it never sleeps.
 SMALTI_D void know(float x) { asm volatile("{ .reg .pred p; setp.lt.f32 p, %0, 0f00000000; @p nanosleep.u32 20; }" ::"f"(x) : "memory"); }
+/// The same without the branch that a sleep may become, behind any x: nothing is above ∞, and nothing is stored to `smem`.
+SMALTI_D void hold(void* smem, float x) {
+  asm volatile("{ .reg .pred p; setp.gt.f32 p, %1, 0f7f800000; @p st.shared.f32 [%0], %1; }" ::"r"(smem_address(smem)), "f"(x) : "memory");
+}
 
 // ---------------------------------------------------------------- warpgroup matrix multiply (wgmma)
 
