@@ -136,7 +136,7 @@ TEST_CASE("NF4 product, wide: any count of tokens, small", "[small]") {
 
 TEST_CASE("NF4 product, wide: the shapes of models") {
   for (product_case c : {product_case{768, 3072, 1000, 16}, {1024, 4096, 64, 64}, {49155, 256, 65}, {49155, 128, 257}, {6144, 4096, 17}, {4096, 4096, 32, 16}, {4096, 14336, 64, 16},
-                         {4096, 14336, 129}, {6144, 4096, 200, 128}, {28672, 4096, 48}, {2048, 1024, 2100}}) {
+                         {4096, 14336, 129}, {4096, 4096, 250}, {6144, 4096, 256}, {6144, 4096, 200, 128}, {28672, 4096, 48}, {2048, 1024, 2100}}) {
     c.strategy = wide;
     check<bf16>(c);
   }
@@ -151,6 +151,12 @@ TEST_CASE("NF4 product, wide: all tiles agree", "[small]") {
     for (int m : {9, 30, 60}) check<bf16>({.n = 460, .k = 1088, .m = m, .strategy = wide, .wide = t});
   for (auto t : {nf4_wide_tile{1, 2}, nf4_wide_tile{1, 3}, nf4_wide_tile{2, 2}})  // whole tiles, then a share of one; the last of whole ones not for all
     for (int m : {60, 150, 300}) check<bf16>({.n = 9000, .k = 1088, .m = m, .rank = 16, .strategy = wide, .wide = t});
+  for (auto t : {nf4_wide_tile{1, 2}, nf4_wide_tile{2, 2}, nf4_wide_tile{3, 2}, nf4_wide_tile{4, 2}, nf4_wide_tile{2, 3}, nf4_wide_tile{3, 3}, nf4_wide_tile{4, 4}, nf4_wide_tile{2, 5}, nf4_wide_tile{4, 6}, nf4_wide_tile{3, 7}, nf4_wide_tile{2, 8}})
+    for (int m : {20, 60, 100})  // blocks exchange sums by mail: one and more steps each, as many and one more
+      for (int k : {256, 1024, 1088})
+        if ((t.groups < 4 || m < 65) && k >= 128 * t.split) check<bf16>({.n = k == 1088 ? 9216 : 768, .k = k, .m = m, .strategy = wide, .wide = t});
+  check<f16>({.n = 768, .k = 1088, .m = 100, .strategy = wide, .wide = {3, 2}});
+  check<bf16>({.n = 768, .k = 1088, .m = 250, .nested = false, .row_y = 776, .strategy = wide, .wide = {2, 3}});
 }
 
 TEST_CASE("NF4 product: without wgmma every count of tokens works, 64 at a time", "[small]") {
@@ -158,7 +164,7 @@ TEST_CASE("NF4 product: without wgmma every count of tokens works, 64 at a time"
 }
 
 TEST_CASE("NF4 product, wide: epilogues and the SwiGLU pair", "[small]") {
-  for (product_case c : {product_case{200, 512, 33}, {77, 320, 70}, {330, 1024, 260}, {264, 192, 150}, {264, 192, 60}, {8200, 192, 300}})
+  for (product_case c : {product_case{200, 512, 33}, {77, 320, 70}, {330, 1024, 260}, {264, 192, 150}, {264, 192, 60}, {256, 640, 90}, {8200, 192, 300}})
     for (auto t : {nf4_wide_tile{2, 1}, nf4_wide_tile{2, 2}, nf4_wide_tile{4, 1}}) {
       if (t.groups == 4 && c.m > 64) continue;
       INFO("N " << c.n << " K " << c.k << " M " << c.m << " groups " << t.groups << " split " << t.split);

@@ -2,7 +2,7 @@
 // y (M, N) = e(x (M, K) · Ŵᵀ + …) for many tokens and NF4 weights on Hopper, where the time is that of the tensor cores: one thread copies, up to
 // four warpgroups decode and multiply, blocks are persistent. After CUTLASS's warp-specialised kernels (NVIDIA, 3.x, "Efficient GEMM").
 
-#include "nf4_wide_plan.cuh"
+#include "nf4_wide_shared.cuh"
 
 #if defined(__CUDACC__)
 namespace smalti {
@@ -184,6 +184,8 @@ status nf4_wide_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p,
   int const slots = ceil_div(nf4_panel::panels(p.n), 2) * work.halves;
   detail::nf4_wide_order const order{ceil_div(slots, tile.groups), ceil_div(p.m, Config::tokens)};
   int const tiles = order.rows * order.columns, clusters = min(tiles, nf4_wide_clusters(tile.split, processors));
+  if constexpr (Config::columns == 128 && !Config::tails && sizeof(Y) == 2)
+    if (tiles <= clusters && nf4_wide_shares<Config>(p, tile, {where.device.smem})) return nf4_wide_shared_launch<Config>(where, p, tile, order.rows, order.columns, programmatic, out);
   detail::nf4_wide_plan<Config, X, Y, Scales> plan{{}, {}, {}, p, order, tile, {where.device.smem}, tiles, nf4_wide_whole(tiles, tile.split, clusters)};
   if constexpr (Config::tails) {
     plan.tail = detail::nf4_wide_tail_of<Config>(p, tile.groups);
@@ -195,25 +197,7 @@ status nf4_wide_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p,
     return {s.id[0] == 'c' ? s.id : "gemm.11", s.why};
   for (int half = 0; half < work.halves; ++half)  // of a pair, 64 rows of each half in turn
     if (auto s = detail::nf4_code_map(plan.w[half], p.sum[half].w.code, p.n, p.k, Config::columns, p.pair ? 2 : 2 * tile.groups); !s) return s;
-  int const bytes = plan.memory.bytes();
-  if (auto s = explain(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes)); !s) return (void)cudaGetLastError(), s;
-  cudaLaunchAttribute attribute[2] = {};
-  unsigned attributes = 0;
-  if (tile.split > 1) {
-    attribute[attributes].id = cudaLaunchAttributeClusterDimension;
-    attribute[attributes++].val.clusterDim = {unsigned(tile.split), 1, 1};
-  }
-  if (programmatic) {
-    attribute[attributes].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute[attributes++].val.programmaticStreamSerializationAllowed = 1;
-  }
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(unsigned(tile.split), unsigned(clusters));
-  config.blockDim = dim3(unsigned(128 * (tile.groups + 1)));
-  config.dynamicSmemBytes = std::size_t(bytes), config.stream = where.stream, config.attrs = attribute, config.numAttrs = attributes;
-  cudaError_t const e = cudaLaunchKernelEx(&config, kernel, plan, out);
-  if (e != cudaSuccess) (void)cudaGetLastError();
-  return explain(e);
+  return nf4_wide_start(where, kernel, plan, out, dim3(unsigned(tile.split), unsigned(clusters)), 128 * (tile.groups + 1), programmatic);
 }
 
 }  // namespace smalti
