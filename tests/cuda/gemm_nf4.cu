@@ -136,7 +136,7 @@ TEST_CASE("NF4 product, wide: any count of tokens, small", "[small]") {
 
 TEST_CASE("NF4 product, wide: the shapes of models") {
   for (product_case c : {product_case{768, 3072, 1000, 16}, {1024, 4096, 64, 64}, {49155, 256, 65}, {49155, 128, 257}, {6144, 4096, 17}, {4096, 4096, 32, 16}, {4096, 14336, 64, 16},
-                         {4096, 14336, 129}, {4096, 4096, 250}, {6144, 4096, 256}, {6144, 4096, 200, 128}, {28672, 4096, 48}, {2048, 1024, 2100}}) {
+                         {4096, 14336, 129}, {4096, 4096, 250}, {4096, 4096, 250, 64}, {6144, 4096, 256}, {6144, 4096, 200, 128}, {28672, 4096, 48}, {2048, 1024, 2100}}) {
     c.strategy = wide;
     check<bf16>(c);
   }
@@ -156,6 +156,12 @@ TEST_CASE("NF4 product, wide: all tiles agree", "[small]") {
       for (int k : {256, 1024, 1088})
         if ((t.groups < 4 || m < 65) && k >= 128 * t.split) check<bf16>({.n = k == 1088 ? 9216 : 768, .k = k, .m = m, .strategy = wide, .wide = t});
   check<f16>({.n = 768, .k = 1088, .m = 100, .strategy = wide, .wide = {3, 2}});
+  for (auto t : {nf4_wide_tile{1, 2}, nf4_wide_tile{2, 2}, nf4_wide_tile{3, 2}, nf4_wide_tile{2, 3}, nf4_wide_tile{2, 5}, nf4_wide_tile{4, 6}, nf4_wide_tile{2, 8}})
+    for (int m : {20, 60, 100})  // and terms: fewer steps of them than blocks, as many, more; blocks two steps apart (K 896, rank 64, five blocks)
+      for (int rank : {16, 64, 72, 264})
+        if (t.groups < 4 || m < 65)
+          for (int k : {896, 1088}) check<bf16>({.n = 768, .k = k, .m = m, .rank = rank, .strategy = wide, .wide = t});
+  check<f16>({.n = 768, .k = 1088, .m = 100, .rank = 48, .strategy = wide, .wide = {3, 2}});
   check<bf16>({.n = 768, .k = 1088, .m = 250, .nested = false, .row_y = 776, .strategy = wide, .wide = {2, 3}});
 }
 

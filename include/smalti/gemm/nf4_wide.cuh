@@ -184,13 +184,14 @@ status nf4_wide_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p,
   int const slots = ceil_div(nf4_panel::panels(p.n), 2) * work.halves;
   detail::nf4_wide_order const order{ceil_div(slots, tile.groups), ceil_div(p.m, Config::tokens)};
   int const tiles = order.rows * order.columns, clusters = min(tiles, nf4_wide_clusters(tile.split, processors));
-  if constexpr (Config::columns == 128 && !Config::tails && sizeof(Y) == 2)
-    if (tiles <= clusters && nf4_wide_shares<Config>(p, tile, {where.device.smem})) return nf4_wide_shared_launch<Config>(where, p, tile, order.rows, order.columns, programmatic, out);
-  detail::nf4_wide_plan<Config, X, Y, Scales> plan{{}, {}, {}, p, order, tile, {where.device.smem}, tiles, nf4_wide_whole(tiles, tile.split, clusters)};
+  detail::nf4_wide_tail_part<Config::tails> terms;
   if constexpr (Config::tails) {
-    plan.tail = detail::nf4_wide_tail_of<Config>(p, tile.groups);
-    if (!plan.tail.all()) return nf4_wide_launch<typename Config::bare>(where, p, tile, processors, programmatic, out);
+    terms.tail = detail::nf4_wide_tail_of<Config>(p, tile.groups);
+    if (!terms.tail.all()) return nf4_wide_launch<typename Config::bare>(where, p, tile, processors, programmatic, out);
   }
+  if constexpr (Config::columns == 128 && sizeof(Y) == 2)
+    if (tiles <= clusters && nf4_wide_shares<Config>(p, tile, {where.device.smem})) return nf4_wide_shared_launch<Config>(where, p, terms, tile, order.rows, order.columns, programmatic, out);
+  detail::nf4_wide_plan<Config, X, Y, Scales> plan{terms, {}, {}, p, order, tile, {where.device.smem}, tiles, nf4_wide_whole(tiles, tile.split, clusters)};
   if (tile.split > 1 && Config::tokens * (64 * tile.groups + 4) * 4 > plan.memory.stages * plan.memory.stage)
     return {"gemm.12", "the sums of a cluster's blocks do not fit shared memory"};
   if (auto s = detail::tensor_map(plan.x, view<X const, 4>{p.x, {1, 1, p.m, p.k}, {0, 0, p.row_x, 1}}, Config::tokens); !s)

@@ -8,16 +8,21 @@
 namespace smalti {
 namespace detail {
 
+/// The blocks of a cluster. Quotients by their count are products: a division takes as long as ten units of mail.
+struct nf4_wide_mail_ranks {
+  int blocks, inverse;  ///< 2^16 / blocks, rounded up
+  SMALTI_HD constexpr int ratio(int x) const { return x * inverse >> 16; }        ///< x / blocks, for x · blocks up to 2^16
+};
+
 /// The mail of blocks that share a tile: each finishes some neighbours of the tiles of eight tokens, and gets the others' sums of them, in the order of registers, into stages of its ring that are done
-/// with. A unit is a warpgroup's sums of eight tokens. Quotients by `blocks` are products: a division takes as long as ten units.
+/// with. A unit is a warpgroup's sums of eight tokens.
 template <class Config>
-struct nf4_wide_mail {
+struct nf4_wide_mail : nf4_wide_mail_ranks {
   static constexpr int tiles = Config::tokens / 8, unit = 128 * 16, held = nf4_wide_memory<Config>::stage / unit;  ///< of a stage
   static constexpr int at_once = max(2, tiles / 4);                               ///< tiles that leave at a time
-  int blocks, inverse, least, more;  ///< 2^16 / blocks, rounded up · steps of every block · beyond these
+  int least, more;  ///< steps of every block · beyond these
 
-  static constexpr nf4_wide_mail of(int blocks, int steps) { return {blocks, ceil_div(1 << 16, blocks), steps / blocks, steps % blocks}; }
-  SMALTI_HD constexpr int ratio(int x) const { return x * inverse >> 16; }        ///< x / blocks, for small x
+  static constexpr nf4_wide_mail of(int blocks, int steps) { return {{blocks, ceil_div(1 << 16, blocks)}, steps / blocks, steps % blocks}; }
   SMALTI_HD constexpr int begin(int rank) const { return least * rank + ratio(more * rank); }  ///< of a block's steps
   SMALTI_HD constexpr int extra(int rank) const { return ratio(more * (rank + 1)) - ratio(more * rank); }
   SMALTI_HD constexpr int most() const { return ratio(tiles + blocks - 1); }      ///< tiles of a block
@@ -26,9 +31,23 @@ struct nf4_wide_mail {
   SMALTI_HD constexpr int units() const { return most() * (blocks - 1) + max(0, most() - 2); }  ///< of a warpgroup; two of its own are elsewhere
 };
 
+/// Terms of such a launch: steps of the ring behind those of W, more of them for blocks that have fewer of these.
+template <bool There>
+struct nf4_wide_shared_terms {
+  SMALTI_HD constexpr int steps(nf4_wide_mail_ranks, int) const { return 0; }
+};
+template <>
+struct nf4_wide_shared_terms<true> {
+  nf4_wide_tail tail;
+  unsigned const* ready;  ///< see launch_options
+  float by;               ///< what W's sums are multiplied by ahead of the term's: they leave multiplied by the term's factor
+  SMALTI_D int begin(nf4_wide_mail_ranks of, int rank) const { return of.ratio(tail.steps[0] * (of.blocks - 1 - rank)); }
+  SMALTI_D int steps(nf4_wide_mail_ranks of, int rank) const { return begin(of, rank - 1) - begin(of, rank); }
+};
+
 /// What such a launch knows. m, y and row_y are those of nf4_problem.
 template <class Config, class X, class Y, class Scales>
-struct nf4_wide_shared_plan {
+struct nf4_wide_shared_plan : nf4_wide_shared_terms<Config::tails> {
   CUtensorMap x, w;
   nf4_panels<Scales> weights;
   Y* y;
@@ -37,6 +56,8 @@ struct nf4_wide_shared_plan {
   float scale;
   nf4_wide_memory<Config> memory;
   nf4_wide_mail<Config> mail;
+
+  SMALTI_D int more(int rank) const { return mail.extra(rank) + this->steps(mail, rank); }  ///< steps of a block beyond those of W that all have
 };
 
 /// The map of nested scales on its way into the table, by the first 128 threads.
@@ -74,7 +95,7 @@ SMALTI_D void nf4_wide_exchange(Plan const& plan, Out const& out, float const (&
   auto const own = [&](int u) { return u < 2 ? plan.memory.out() + group * memory::out_bytes + u * of::unit : box(stage, most * (mail.blocks - 1) + u - 2); };
   auto const from = [&](int s, int u) { return s == rank ? own(u) : box(stage, (s - (s > rank)) * most + u); };
   int const owner = mail.owner(lane), given = lane - mail.first(owner);         // lane i finds out where tile i goes
-  int place = owner == rank ? own(given) : box(stage + mail.extra(owner) - mail.extra(rank), (rank - (rank > owner)) * most + given);
+  int place = owner == rank ? own(given) : box(stage + plan.more(owner) - plan.more(rank), (rank - (rank > owner)) * most + given);
   ptx::cluster_opened();
   SMALTI_UNROLL for (int i = 0; i < of::tiles; ++i) {
     int const to = __shfl_sync(~0u, owner, i);
@@ -127,6 +148,11 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
     SMALTI_UNROLL for (int part = 0; part < parts; ++part)
       ptx::tma_load(x_at(stage) + part * Config::tokens * 128, &plan.x, &full[stage], Config::columns * (begin + i) + 64 * part, token0, 0, 0);
   };
+  auto const await_x = [&] {                                                      // it may be the previous kernel's output, or that of the one ahead of it
+    if constexpr (Config::tails)
+      if (plan.ready) return ptx::await_flag_alone(plan.ready), ptx::fence_async_proxy_global();
+    ptx::wait_for_previous();
+  };
   int const group = ptx::warpgroup() - 1, w = ptx::uniform(ptx::warp() % 4);
   if (group < 0) {                                                                // the multiplying warps write the table, these the map, while their first scales travel
     bool const copies = threadIdx.x == 96;                                        // of the warp that has no scales to prepare unless there are four warpgroups
@@ -149,7 +175,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
     ptx::sync_block();
     ptx::registers_lower_to<Config::copying>();
     if (copies) {
-      ptx::wait_for_previous();                                                   // x may be the previous kernel's output
+      await_x();
       for (int i = 0; i < first; ++i) fetch_x(i, i);
     }
     ptx::sync_warp();
@@ -167,6 +193,17 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
       ptx::mbarrier_arrive_if(ptx::lane() == 0, &full[stage]);
       if (++stage == stages) stage = 0, lap ^= 1;
     }
+    if constexpr (Config::tails)
+      for (int i = 0, begin_tail = plan.begin(plan.mail, blockIdx.x), tail = plan.steps(plan.mail, blockIdx.x); i < tail; ++i) {
+        ptx::mbarrier_wait(&empty[stage], lap ^ 1);
+        if (copies) {
+          ptx::wait_for_previous();                                               // which may compute t
+          plan.tail.template fetch<Config::tokens>(x_at(stage), &full[stage], begin_tail + i, token0, 64 * row, 64 * groups);
+        }
+        ptx::sync_warp();
+        ptx::mbarrier_arrive_if(ptx::lane() == 0, &full[stage]);
+        if (++stage == stages) stage = 0, lap ^= 1;
+      }
     for (int i = 1; i < stages; ++i) {                                            // room for mail: all stages but the last are done with
       ptx::mbarrier_wait(&empty[stage], lap ^ 1);
       if (++stage == stages) stage = 0, lap ^= 1;
@@ -197,6 +234,16 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
       ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
     }
     ptx::pin(warp.acc);
+    if constexpr (Config::tails) {
+      if (plan.by != 1.f)
+        SMALTI_UNROLL for (int i = 0; i < Config::tokens / 2; ++i) warp.acc[i / 4][i % 4] *= plan.by;
+      for (int i = plan.steps(plan.mail, blockIdx.x); i > 0; --i) {
+        ptx::mbarrier_wait(&full[stage], lap);
+        detail::nf4_wide_add_tail<X>(warp.acc, x_at(stage), 64 * group);
+        ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[stage]);
+        next();
+      }
+    }
     ptx::wait_for_previous();                                                     // the epilogue reads what it may write
     detail::nf4_wide_exchange<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, stage);
   }
@@ -228,17 +275,18 @@ status nf4_wide_start(on_cuda const& where, void (*kernel)(Plan, Out), Plan cons
   return explain(e);
 }
 
-/// Whether the kernel above can do a launch: no terms, whole tiles of W's rows, y in whole lines, room for mail.
+/// Whether the kernel above can do a launch: terms only as steps, whole tiles of W's rows, y in whole lines, room for mail.
 template <class Config, class X, class Y, class Scales>
 bool nf4_wide_shares(nf4_problem<X, Y, Scales> const& p, nf4_wide_tile tile, nf4_wide_memory<Config> memory) {
   auto const mail = detail::nf4_wide_mail<Config>::of(tile.split, ceil_div(p.k, Config::columns));
-  return tile.split > 1 && !p.pair && p.sum[0].terms == 0 && p.n % (64 * tile.groups) == 0 && p.row_y % 8 == 0 && reinterpret_cast<std::uintptr_t>(p.y) % 16 == 0 &&
+  return tile.split > 1 && !p.pair && (p.sum[0].terms == 0 || (Config::tails && p.sum[0].dense[0].rank < 1 << 14)) && p.n % (64 * tile.groups) == 0 && p.row_y % 8 == 0 && reinterpret_cast<std::uintptr_t>(p.y) % 16 == 0 &&
          tile.groups * mail.units() <= (memory.stages - 1) * mail.held;
 }
 /// rows, columns: of tiles, each a cluster's. Errors: gemm.11, cuda.
 template <class Config, class X, class Y, class Scales, epilogue Out>
-status nf4_wide_shared_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p, nf4_wide_tile tile, int rows, int columns, bool programmatic, Out const& out) {
-  detail::nf4_wide_shared_plan<Config, X, Y, Scales> plan{{}, {}, p.sum[0].w, p.y, p.row_y, p.m, tile.groups, p.sum[0].scale, {where.device.smem}, detail::nf4_wide_mail<Config>::of(tile.split, ceil_div(p.k, Config::columns))};
+status nf4_wide_shared_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p, detail::nf4_wide_tail_part<Config::tails> const& terms, nf4_wide_tile tile, int rows, int columns, bool programmatic, Out const& out) {
+  detail::nf4_wide_shared_plan<Config, X, Y, Scales> plan{{}, {}, {}, p.sum[0].w, p.y, p.row_y, p.m, tile.groups, p.sum[0].scale, {where.device.smem}, detail::nf4_wide_mail<Config>::of(tile.split, ceil_div(p.k, Config::columns))};
+  if constexpr (Config::tails) plan.scale = p.sum[0].dense[0].scale, plan.tail = terms.tail, plan.ready = p.ready, plan.by = p.sum[0].scale / plan.scale;
   if (auto s = detail::tensor_map(plan.x, view<X const, 4>{p.x, {1, 1, p.m, p.k}, {0, 0, p.row_x, 1}}, Config::tokens); !s) return {s.id[0] == 'c' ? s.id : "gemm.11", s.why};
   if (auto s = detail::nf4_code_map(plan.w, p.sum[0].w.code, p.n, p.k, Config::columns, 2 * tile.groups); !s) return s;
   return nf4_wide_start(where, nf4_wide_shared_kernel<Config, X, Y, Scales, Out>, plan, out, dim3(unsigned(tile.split), unsigned(rows), unsigned(columns)), 128 * (tile.groups + 1), programmatic);
