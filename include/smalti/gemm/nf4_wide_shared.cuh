@@ -120,6 +120,37 @@ SMALTI_D void nf4_wide_exchange(Plan const& plan, Out const& out, float const (&
   }
 }
 
+/// The same between two blocks, which keep their own sums in registers: each has half of the tokens.
+template <class Config, class Plan, class Out>
+SMALTI_D void nf4_wide_exchange_two(Plan const& plan, Out const& out, float const (&acc)[Config::tokens / 8][4], unsigned char* smem, uint64_t* bar, int group, int row, int token0, int stage) {
+  using memory = nf4_wide_memory<Config>;
+  using of = nf4_wide_mail<Config>;
+  constexpr int half = of::tiles / 2, together = of::held / half;                 // warpgroups whose mail a stage holds
+  static_assert(ceil_div(Config::groups, together) <= 2);                         // the last stage is not done with yet; nf4_wide_shares sees to a third
+  int const rank = blockIdx.x, stages = plan.memory.stages;
+  auto const box = [&](int behind) {                                              // behind: as above
+    int const at = behind + group / together;
+    return reinterpret_cast<float4*>(smem + memory::ring + (at < 0 ? at + stages : at < stages ? at : at - stages) * memory::stage + group % together * half * of::unit) + threadIdx.x % 128;
+  };
+  float4 const* const mine = box(stage);
+  float4* const theirs = box(stage + plan.more(rank ^ 1) - plan.more(rank));
+  float sums[half][4];
+  SMALTI_UNROLL for (int i = 0; i < 4 * half; ++i) sums[i / 4][i % 4] = rank ? acc[half + i / 4][i % 4] : acc[i / 4][i % 4];
+  ptx::cluster_opened();
+  SMALTI_UNROLL for (int i = 0; i < half; ++i) {
+    auto const& v = acc[i];
+    auto const& u = acc[half + i];
+    ptx::send(theirs + 128 * i, rank ? float4{v[0], v[1], v[2], v[3]} : float4{u[0], u[1], u[2], u[3]}, bar, rank ^ 1);
+  }
+  ptx::await_mail(bar);
+  SMALTI_UNROLL for (int i = 0; i < half; ++i) {
+    float4 const v = mine[128 * i];
+    sums[i][0] += v.x, sums[i][1] += v.y, sums[i][2] += v.z, sums[i][3] += v.w;
+    SMALTI_UNROLL for (int j = 0; j < 4; ++j) sums[i][j] *= plan.scale;
+  }
+  nf4_wide_leave_whole<0, half>(plan, out, sums, smem + plan.memory.out() + group * memory::out_bytes, group, row, token0 + 8 * half * rank);
+}
+
 }  // namespace detail
 
 /// Grid: (split, tiles of W's rows, tiles of tokens), clusters of (split, 1, 1). The first warpgroup copies and prepares scales.
@@ -251,6 +282,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
         SMALTI_UNROLL for (int i = 0; i < Config::tokens / 2; ++i) warp.acc[i / 4][i % 4] *= plan.scale;
       return detail::nf4_wide_leave_whole<0, Config::tokens / 8>(plan, out, warp.acc, smem + plan.memory.out() + group * memory::out_bytes, group, 64 * (row + group), token0);
     }
+    if (plan.mail.blocks == 2) return detail::nf4_wide_exchange_two<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, stage);
     detail::nf4_wide_exchange<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, stage);
   }
 #elif defined(__CUDA_ARCH__)
