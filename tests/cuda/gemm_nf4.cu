@@ -152,17 +152,21 @@ TEST_CASE("NF4 product, wide: all tiles agree", "[small]") {
   for (auto t : {nf4_wide_tile{1, 2}, nf4_wide_tile{1, 3}, nf4_wide_tile{2, 2}})  // whole tiles, then a share of one; the last of whole ones not for all
     for (int m : {60, 150, 300}) check<bf16>({.n = 9000, .k = 1088, .m = m, .rank = 16, .strategy = wide, .wide = t});
   for (auto t : {nf4_wide_tile{1, 2}, nf4_wide_tile{2, 2}, nf4_wide_tile{3, 2}, nf4_wide_tile{4, 2}, nf4_wide_tile{2, 3}, nf4_wide_tile{3, 3}, nf4_wide_tile{4, 4}, nf4_wide_tile{2, 5}, nf4_wide_tile{4, 6}, nf4_wide_tile{3, 7}, nf4_wide_tile{2, 8}, nf4_wide_tile{2, 1}, nf4_wide_tile{4, 1}})
-    for (int m : {20, 60, 100})  // one tile a cluster; blocks exchange sums by mail: one and more steps each, as many and one more
+    for (int m : {32, 64, 128})  // one tile a cluster; blocks exchange sums by mail: one and more steps each, as many and one more
       for (int k : {256, 1024, 1088})
         if ((t.groups < 4 || m < 65) && k >= 128 * t.split) check<bf16>({.n = k == 1088 ? 9216 : 768, .k = k, .m = m, .strategy = wide, .wide = t});
-  check<f16>({.n = 768, .k = 1088, .m = 100, .strategy = wide, .wide = {3, 2}});
+  check<f16>({.n = 768, .k = 1088, .m = 128, .strategy = wide, .wide = {3, 2}});
   for (auto t : {nf4_wide_tile{1, 2}, nf4_wide_tile{2, 2}, nf4_wide_tile{3, 2}, nf4_wide_tile{2, 3}, nf4_wide_tile{2, 5}, nf4_wide_tile{4, 6}, nf4_wide_tile{2, 8}, nf4_wide_tile{3, 1}, nf4_wide_tile{4, 1}})
-    for (int m : {20, 60, 100})  // and terms: fewer steps of them than blocks, as many, more; blocks two steps apart (K 896, rank 64, five blocks)
+    for (int m : {32, 64, 128})  // and terms: fewer steps of them than blocks, as many, more; blocks two steps apart (K 896, rank 64, five blocks)
       for (int rank : {16, 64, 72, 264})
         if (t.groups < 4 || m < 65)
-          for (int k : {896, 1088}) check<bf16>({.n = 768, .k = k, .m = m, .rank = rank, .strategy = wide, .wide = t});
-  check<f16>({.n = 768, .k = 1088, .m = 100, .rank = 48, .strategy = wide, .wide = {3, 2}});
-  check<bf16>({.n = 768, .k = 1088, .m = 250, .nested = false, .row_y = 776, .strategy = wide, .wide = {2, 3}});
+          for (int k : {896, 1088})
+            if (k >= 128 * t.split) check<bf16>({.n = 768, .k = k, .m = m, .rank = rank, .strategy = wide, .wide = t});
+  check<f16>({.n = 768, .k = 1088, .m = 128, .rank = 48, .strategy = wide, .wide = {3, 2}});
+  check<bf16>({.n = 768, .k = 1088, .m = 128, .nested = false, .row_y = 776, .strategy = wide, .wide = {2, 3}});
+  for (auto t : {nf4_wide_tile{2, 2}, nf4_wide_tile{2, 5}, nf4_wide_tile{3, 1}})  // tokens of which the last tile is not full
+    for (int m : {20, 60, 100, 250})
+      if (t.groups < 3 || m < 129) check<bf16>({.n = 768, .k = 1088, .m = m, .rank = m % 3 ? 48 : 0, .strategy = wide, .wide = t});
 }
 
 TEST_CASE("NF4 product: without wgmma every count of tokens works, 64 at a time", "[small]") {
