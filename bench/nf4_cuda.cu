@@ -184,6 +184,8 @@ void measure(std::string const& commit, std::string const& date, std::string con
   must(cudaGetDeviceProperties(&board, 0));
   double const speed = copy_speed();
   cublas peer;
+  device_buffer<uint8_t> lent(nf4_lent_bytes);
+  must(cudaMemset(lent.data(), 0, lent.size()));
   double const square = peer.time({8192, 8192}, 8192), rate = square ? 2. * 8192 * 8192 * 8192 / square : 0;  // operations per µs
   std::fprintf(stderr, "copy: %.2f TB/s, cuBLAS 8192^3: %.0f TFLOP/s\n", speed / 1e6, rate / 1e6);
   auto const line = [&](char const* bench, shape s, int m, char const* launch, double ours, double theirs, double limit) {
@@ -200,7 +202,7 @@ void measure(std::string const& commit, std::string const& date, std::string con
       if (only && m != only) continue;
       double const theirs = peer.time(s, m), limit = std::max(w.bytes() / speed, rate ? 2. * s.n * s.k * m / rate : 0.);
       auto const time = [&](bool programmatic, auto sum) {
-        return w.time([&](on_cuda const& on, device_nf4 const& one) { return gemm(on, w.out(m), sum(one), identity{}, launch_options{.programmatic = programmatic}); }, m);
+        return w.time([&](on_cuda const& on, device_nf4 const& one) { return gemm(on, w.out(m), sum(one), identity{}, launch_options{.programmatic = programmatic, .lent = {lent.data(), lent.size()}}); }, m);
       };
       auto const bare = [&](device_nf4 const& one) { return product(w.tokens(m), one); };
       line("nf4_cuda", s, m, "programmatic", time(true, bare), theirs, limit);

@@ -183,6 +183,122 @@ TEST_CASE("NF4 product, wide: epilogues and the SwiGLU pair", "[small]") {
     }
 }
 
+/// Memory lent to products. Zeros as they ask for, but not numbers where they have to write before they read.
+struct lent_memory {
+  static constexpr std::size_t flags = nf4_wide_lent::most * nf4_wide_lent::flags;
+  device_array<unsigned char> room{nf4_lent_bytes};
+  lent_memory() { renew(); }
+  void renew() const { require_cuda(cudaMemset(room.at, 0, flags)), require_cuda(cudaMemset(room.at + flags, 0xff, nf4_lent_bytes - flags)); }
+  nf4_lent lend(std::size_t bytes = nf4_lent_bytes) const { return {room.at, bytes}; }
+  /// All flags are down; whether a product has worked in it.
+  bool used() const {
+    require_cuda(cudaDeviceSynchronize());
+    auto const all = room.host();
+    CHECK(std::all_of(all.begin(), all.begin() + flags, [](unsigned char b) { return b == 0; }));
+    return std::any_of(all.begin() + flags, all.end(), [](unsigned char b) { return b != 0xff; });
+  }
+};
+
+TEST_CASE("NF4 product, wide: two clusters share a tile, in memory that is lent", "[small]") {
+  if (!(gpu.device >= sm_90a)) return;
+  lent_memory const memory;
+  for (product_case c : {product_case{128, 256, 130}, {128, 320, 256}, {640, 896, 250}, {1024, 4160, 512}, {384, 1088, 192}, {4608, 256, 200}, {256, 1152, 1}}) {  // 4608: as many tiles as there is memory for
+    if (c.m > 1) c.wide = nf4_wide_pairs;
+    c.strategy = wide, c.lent = memory.lend();
+    memory.renew();
+    check<bf16>(c);
+    CHECK(memory.used() == (c.m > 1));
+  }
+  product_case c{.n = 640, .k = 1088, .m = 250, .nested = false, .row_y = 648, .strategy = wide, .wide = nf4_wide_pairs, .lent = memory.lend()};
+  check<bf16>(c), check<f16>(c);
+  auto const refused = [&](product_case const& of, auto y) {
+    operands<bf16> const a(of, 3);
+    device_array<decltype(y)> to(std::size_t(of.m * of.n));
+    status const s = gemm(gpu, row_major(to.at, of.m, of.n), product(a.view_x(of), a.w), identity{}, of.how());
+    return std::string(s.id ? s.id : "");
+  };
+  c.row_y = 0;
+  memory.renew();
+  auto d = c;
+  d.n = 200;
+  CHECK(refused(d, bf16{}) == "gemm.12");
+  d = c, d.k = 192;
+  CHECK(refused(d, bf16{}) == "gemm.12");
+  d = c, d.n = 4736;
+  CHECK(refused(d, bf16{}) == "gemm.12");
+  d = c, d.lent = memory.lend(100000);
+  CHECK(refused(d, bf16{}) == "gemm.12");
+  d = c, d.lent = {};
+  CHECK(refused(d, bf16{}) == "gemm.12");
+  d = c, d.lent.at = memory.room.at + 16;
+  CHECK(refused(d, bf16{}) == "gemm.36");
+  CHECK(!memory.used());
+}
+
+TEST_CASE("NF4 product, wide: memory that is lent is used where it gains, and nothing else changes") {
+  if (!(gpu.device >= sm_90a) || detail::processors() < 132) return;
+  lent_memory const memory;
+  auto const uses = [&](product_case c) {
+    c.lent = memory.lend();
+    memory.renew();
+    check<bf16>(c);
+    return memory.used();
+  };
+  CHECK(uses({4096, 14336, 256}));
+  CHECK(uses({4096, 4096, 192}));
+  CHECK(!uses({4096, 4096, 100}));
+  CHECK(!uses({.n = 4096, .k = 4096, .m = 192, .rank = 16}));
+  CHECK(!uses({4100, 4096, 192}));
+  CHECK(!uses({4096, 64, 192}));
+  product_case c{4096, 4096, 192};
+  c.lent = memory.lend();
+  memory.renew();
+  check_epilogues(c);  // and a pair, which is multiplied without
+  CHECK(memory.used());
+  c.lent = memory.lend(nf4_lent_bytes / 2), c.k = 4160;
+  memory.renew();
+  check<bf16>(c);
+  CHECK(!memory.used());
+}
+
+TEST_CASE("NF4 product, wide: memory that is lent, launch after launch, and on two streams at a time") {
+  if (!(gpu.device >= sm_90a)) return;
+  for (product_case c : {product_case{4096, 1088, 250}, {1024, 4160, 256}, {128, 448, 130}}) {
+    INFO("N " << c.n << " K " << c.k << " M " << c.m);
+    c.strategy = wide, c.wide = nf4_wide_pairs;
+    operands<bf16> const a(c, 3), b(c, 4);
+    lent_memory const memory[2];
+    device_array<bf16> y[2][2] = {{device_array<bf16>(std::size_t(c.m * c.n)), device_array<bf16>(std::size_t(c.m * c.n))}, {device_array<bf16>(std::size_t(c.m * c.n)), device_array<bf16>(std::size_t(c.m * c.n))}};
+    cudaStream_t stream[2];
+    for (auto& s : stream) require_cuda(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+    auto const multiply = [&](int s, int i, bool programmatic) {                // two x by turns
+      c.lent = memory[s].lend();
+      auto how = c.how();
+      how.programmatic = programmatic;
+      auto const& of = i % 2 ? b : a;
+      require_ok(gemm({stream[s], gpu.device}, row_major(y[s][i % 2].at, c.m, c.n), product(of.view_x(c), of.w), identity{}, how));
+    };
+    for (int i = 0; i < 2; ++i) multiply(0, i, false);
+    require_cuda(cudaDeviceSynchronize());
+    std::vector<bf16> const expected[] = {y[0][0].host(), y[0][1].host()};
+    for (int round = 0; round < 4; ++round) {
+      for (auto& of : y) of[0].poison(), of[1].poison();
+      require_cuda(cudaDeviceSynchronize());
+      for (int i = 0; i < 40; ++i)
+        for (int s = 0; s < 2; ++s) multiply(s, i, round > 0);
+      require_cuda(cudaDeviceSynchronize());
+      for (auto const& of : y)
+        for (int i = 0; i < 2; ++i) {
+          auto const got = of[i].host();
+          CHECK(std::memcmp(got.data(), expected[i].data(), got.size() * 2) == 0);
+        }
+    }
+    CHECK(memory[0].used());
+    CHECK(memory[1].used());
+    for (auto& s : stream) cudaStreamDestroy(s);
+  }
+}
+
 TEST_CASE("NF4 product, wide: terms of every rank, of a pair, and more than one", "[small]") {
   for (int rank : {2, 8, 24, 32, 40, 64, 136})  // rows of t and B that the copy engine can and cannot express, whole and partial steps
     for (int m : {20, 50, 100, 200}) {

@@ -24,8 +24,9 @@ struct product_case {
   nf4_stationary_tile stationary = {};
   nf4_resident_tile resident = {};
   term_bands bands = {};
+  nf4_lent lent = {};
 
-  launch_options how() const { return {.tile = tile, .stationary_tile = stationary, .resident_tile = resident, .strategy = strategy, .wide_tile = wide}; }
+  launch_options how() const { return {.tile = tile, .stationary_tile = stationary, .resident_tile = resident, .strategy = strategy, .wide_tile = wide, .lent = lent}; }
   /// The kernel for many tokens, which rounds level · absmax.
   bool rounds() const {
     return gpu.device >= sm_90a && !tile.panels && (strategy == nf4_strategy::wide || (strategy == nf4_strategy::tuned && nf4_many_tokens(m)));
@@ -79,7 +80,7 @@ void compare(std::vector<Y> const& y, index row_y, product_case const& c, oracle
 template <class X, class Y = X>
 void check(product_case const& c) {
   INFO("N " << c.n << " K " << c.k << " M " << c.m << " rank " << c.rank << " block " << c.block << " nested " << c.nested << " tile " << c.tile.panels << ","
-            << c.tile.parts << "," << c.tile.split << "," << c.tile.chunk << " wide " << c.wide.groups << "," << c.wide.split << " stationary "
+            << c.tile.parts << "," << c.tile.split << "," << c.tile.chunk << " wide " << c.wide.groups << "," << c.wide.split << "," << c.wide.clusters << " stationary "
            << c.stationary.panels << "," << c.stationary.parts << "," << c.stationary.split);
   operands<X> const a(c, unsigned(c.n + c.k + c.m));
   index const row_y = c.row_y ? c.row_y : c.n;

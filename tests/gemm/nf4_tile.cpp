@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <smalti/gemm/nf4_resident_tile.hpp>
 #include <smalti/gemm/nf4_stationary_tile.hpp>
+#include <smalti/gemm/nf4_wide_tile.hpp>
 
 namespace smalti::test {
 
@@ -109,6 +110,28 @@ TEST_CASE("NF4 products: x in registers, the tiles that were measured to be fast
   CHECK(tile(4096, 4096, 1) == nf4_stationary_tile{2, 16, 2});
   CHECK(tile(14336, 4096, 2) == nf4_stationary_tile{7, 8, 2});
   CHECK((choice(28672, 4096, 1).unit == 4 && choice(4096, 14336, 1).unit == 4 && choice(6144, 4096, 1).unit == 2 && choice(4096, 4096, 1).unit == 2));
+}
+
+TEST_CASE("NF4 products for many tokens: the ways to cut that were measured to be fastest, and what memory that is lent changes") {
+  auto const choice = [](int n, int k, int m, int lent, int processors = 132) { return nf4_wide_tuned({m, nf4_panel::panels(n), k, 1}, processors, lent); };
+  auto const is = [](nf4_wide_choice c, int tokens, nf4_wide_tile tile) { return c.tokens == tokens && c.tile == tile; };
+  for (int lent : {0, 36}) {
+    CHECK(is(choice(4096, 14336, 64, lent), 64, {4, 6}));
+    CHECK(is(choice(4096, 4096, 64, lent), 64, {2, 3}));
+    CHECK(is(choice(4096, 14336, 128, lent), 128, {2, 3}));
+    CHECK(is(choice(4096, 4096, 128, lent), 64, {2, 2}));
+    CHECK(is(choice(4096, 4096, 256, lent), 128, {2, 2}));
+    CHECK(is(choice(6144, 4096, 256, lent), 128, {3, 2}));  // 48 tiles of 128 rows are too many for the board
+  }
+  for (int k : {4096, 14336}) CHECK(is(choice(4096, k, 192, 36), 256, nf4_wide_pairs));
+  CHECK(is(choice(4096, 14336, 256, 36), 256, nf4_wide_pairs));
+  CHECK(is(choice(4096, 14336, 256, 31), 128, {2, 2}));        // 32 tiles
+  CHECK(is(choice(4096, 14336, 256, 36, 114), 256, nf4_wide_pairs) == false);
+  for (int m : {1, 17, 100, 129, 300, 5000})
+    for (int lent : {0, 36}) CHECK(choice(640, 576, m, lent).tile.groups > 0);
+  CHECK(nf4_wide_lent::tiles(nf4_lent_bytes) == nf4_wide_lent::most);
+  CHECK(nf4_wide_lent::tiles(nf4_lent_bytes - 1) == nf4_wide_lent::most - 1);
+  CHECK((nf4_wide_lent::tiles(0) == 0 && nf4_wide_lent::tiles(100000) == 0));
 }
 
 }  // namespace smalti::test

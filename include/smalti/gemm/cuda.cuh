@@ -58,6 +58,7 @@ struct launch_options {
   nf4_resident_tile resident_tile = {};          ///< of the one with x resident in shared memory; slots 0: the tuned one
   nf4_strategy strategy = nf4_strategy::tuned;
   nf4_wide_tile wide_tile = {};                  ///< of the one for many; groups 0: the tuned one
+  nf4_lent lent = {};                            ///< memory that products of 129 tokens and more may work in; without it, or with too little, they choose another way
   unsigned const* ready = nullptr;               ///< where the kernel ahead computes t of terms from this x: it takes this flag down before this launch can start,
                                                  ///< and raises it once all ahead of itself has ended. This launch then waits for that kernel only before its terms
 };
@@ -140,6 +141,7 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   nf4_problem<X, Y, Scales> p{raw ? nullptr : static_cast<X const*>(first.x.at), y.at, first.x.row_stride, y.stride[0], int(m), int(n), first.w->k, second != nullptr, {}};
   if (raw) p.raw = static_cast<float const*>(first.x.at), p.norm = first.norm;
   p.ready = how.ready;
+  if (reinterpret_cast<std::uintptr_t>(how.lent.at) % 256) return {"gemm.36", "memory lent to a product begins at a multiple of 256 bytes"};
   if (auto s = nf4_sum(p.sum[0], first, m, n); !s) return s;
   if (second) {
     if (auto s = nf4_sum(p.sum[1], *second, m, n); !s) return s;
@@ -163,7 +165,9 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   }
   bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m) && p.row_x > 0);  // one row of x for all: no tensor map
   if (wide && where.device.has(feature::wgmma) && !how.tile.panels) {
-    nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors());
+    nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors(), nf4_wide_pairs_tiles(p, how.lent));
+    if constexpr (A + B == 0 && sizeof(Y) == 2)
+      if (choice.tile == nf4_wide_pairs) return nf4_wide_pairs_launch<nf4_wide_256>(where, p, how.lent, how.programmatic, out);
     return with_nf4_wide_config(choice.tokens, [&]<class Config>() {
       using own = std::conditional_t<(A + B > 0 && nf4_wide_has_tails<Config>), nf4_wide_tailed<Config>, Config>;
       return nf4_wide_launch<own>(where, p, choice.tile, processors(), how.programmatic, out);
@@ -210,7 +214,7 @@ inline bool normalises_rows(on_cuda const& where, device_nf4 const& w, index m, 
 /// memory. Asynchronous, allocates nothing, may be captured in a graph. With `programmatic` it may start before the work ahead
 /// of it in the stream has ended, which may write x, t, B and what the epilogue reads, but not the NF4 weight nor that of a norm.
 /// Errors: gemm.1 (x against W), gemm.2 (y), gemm.3 (null), gemm.9 (M), gemm.10 (types), gemm.11 (alignment), gemm.12 (tile),
-/// gemm.13 (a term), gemm.35 (normalised rows), cuda; then y is untouched.
+/// gemm.13 (a term), gemm.35 (normalised rows), gemm.36 (memory lent), cuda; then y is untouched.
 template <class Y, int Count, epilogue E = identity>
 status gemm(on_cuda const& where, view<Y, 2> y, nf4_terms<Count> const& sum, E const& out = {}, launch_options const& how = {}) {
   static_assert(std::is_same_v<Y, float> || std::is_same_v<Y, bf16> || std::is_same_v<Y, f16>, "gemm.6: y is float, bf16 or f16");

@@ -2,7 +2,7 @@
 // y (M, N) = e(x (M, K) · Ŵᵀ + …) for many tokens and NF4 weights on Hopper, where the time is that of the tensor cores: one thread copies, up to
 // four warpgroups decode and multiply, blocks are persistent. After CUTLASS's warp-specialised kernels (NVIDIA, 3.x, "Efficient GEMM").
 
-#include "nf4_wide_shared.cuh"
+#include "nf4_wide_pairs.cuh"
 
 #if defined(__CUDACC__)
 namespace smalti {
@@ -179,7 +179,7 @@ template <class Config, class X, class Y, class Scales, epilogue Out>
 status nf4_wide_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p, nf4_wide_tile tile, int processors, bool programmatic, Out const& out) {
   auto* const kernel = nf4_wide_kernel<Config, X, Y, Scales, Out>;
   nf4_work const work = nf4_work_of(p);
-  if (tile.split < 1 || tile.split > 8 || tile.groups < work.halves || tile.groups % work.halves || tile.groups > Config::groups || ceil_div(p.k, Config::columns) < tile.split)
+  if (tile.split < 1 || tile.split > 8 || tile.clusters != 1 || tile.groups < work.halves || tile.groups % work.halves || tile.groups > Config::groups || ceil_div(p.k, Config::columns) < tile.split)
     return {"gemm.12", "the tile does not fit the kernel's warpgroups, a cluster, or K"};
   int const slots = ceil_div(nf4_panel::panels(p.n), 2) * work.halves;
   detail::nf4_wide_order const order{ceil_div(slots, tile.groups), ceil_div(p.m, Config::tokens)};
@@ -198,7 +198,7 @@ status nf4_wide_launch(on_cuda const& where, nf4_problem<X, Y, Scales> const& p,
     return {s.id[0] == 'c' ? s.id : "gemm.11", s.why};
   for (int half = 0; half < work.halves; ++half)  // of a pair, 64 rows of each half in turn
     if (auto s = detail::nf4_code_map(plan.w[half], p.sum[half].w.code, p.n, p.k, Config::columns, p.pair ? 2 : 2 * tile.groups); !s) return s;
-  return nf4_wide_start(where, kernel, plan, out, dim3(unsigned(tile.split), unsigned(clusters)), 128 * (tile.groups + 1), programmatic);
+  return nf4_wide_start(where, kernel, plan, out, dim3(unsigned(tile.split), unsigned(clusters)), tile.split, 128 * (tile.groups + 1), programmatic);
 }
 
 }  // namespace smalti

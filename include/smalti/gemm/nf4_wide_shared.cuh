@@ -290,16 +290,16 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
 #endif
 }
 
-/// Starts a kernel for many tokens; a block's x is its place in the cluster.
+/// Starts a kernel for many tokens, in clusters of (cluster, 1, 1).
 template <class Plan, class Out>
-status nf4_wide_start(on_cuda const& where, void (*kernel)(Plan, Out), Plan const& plan, Out const& out, dim3 grid, int threads, bool programmatic) {
+status nf4_wide_start(on_cuda const& where, void (*kernel)(Plan, Out), Plan const& plan, Out const& out, dim3 grid, int cluster, int threads, bool programmatic) {
   std::size_t const bytes = std::size_t(plan.memory.bytes());
   if (auto s = explain(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes))); !s) return (void)cudaGetLastError(), s;
   cudaLaunchAttribute attribute[2] = {};
   unsigned attributes = 0;
-  if (grid.x > 1) {
+  if (cluster > 1) {
     attribute[attributes].id = cudaLaunchAttributeClusterDimension;
-    attribute[attributes++].val.clusterDim = {grid.x, 1, 1};
+    attribute[attributes++].val.clusterDim = {unsigned(cluster), 1, 1};
   }
   if (programmatic) {
     attribute[attributes].id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -328,7 +328,7 @@ status nf4_wide_shared_launch(on_cuda const& where, nf4_problem<X, Y, Scales> co
   if constexpr (Config::tails) plan.scale = p.sum[0].dense[0].scale, plan.tail = terms.tail, plan.ready = p.ready, plan.by = p.sum[0].scale / plan.scale;
   if (auto s = detail::tensor_map(plan.x, view<X const, 4>{p.x, {1, 1, p.m, p.k}, {0, 0, p.row_x, 1}}, Config::tokens); !s) return {s.id[0] == 'c' ? s.id : "gemm.11", s.why};
   if (auto s = detail::nf4_code_map(plan.w, p.sum[0].w.code, p.n, p.k, Config::columns, 2 * tile.groups); !s) return s;
-  return nf4_wide_start(where, nf4_wide_shared_kernel<Config, X, Y, Scales, Out>, plan, out, dim3(unsigned(tile.split), unsigned(rows), unsigned(columns)), 128 * (tile.groups + 1), programmatic);
+  return nf4_wide_start(where, nf4_wide_shared_kernel<Config, X, Y, Scales, Out>, plan, out, dim3(unsigned(tile.split), unsigned(rows), unsigned(columns)), tile.split, 128 * (tile.groups + 1), programmatic);
 }
 
 }  // namespace smalti

@@ -20,8 +20,25 @@ struct nf4_wide_config {
 struct nf4_wide_tile {
   int groups = 0;  ///< warpgroups; for the pair of SwiGLU those of both halves
   int split = 1;   ///< blocks of a cluster, which share a tile, each with its run of K: 1 … 8
+  int clusters = 1;  ///< that share each tile, through lent memory: 1, or 2 as in nf4_wide_pairs
   friend constexpr bool operator==(nf4_wide_tile const&, nf4_wide_tile const&) = default;
 };
+
+inline constexpr nf4_wide_tile nf4_wide_pairs{2, 2, 2};  ///< two clusters of two share each tile of 128 rows of W and 256 tokens
+
+/// Device memory in which clusters that share a tile leave sums for each other. Who allocates it fills it with zeros once; every launch leaves it fit for the next. Launches that may run at the same time, on
+/// two streams, need one each.
+struct nf4_lent {
+  void* at = nullptr;     ///< a multiple of 256
+  std::size_t bytes = 0;  ///< nf4_lent_bytes is enough for every launch; less serves launches of fewer tiles
+};
+/// How it is divided: flags of all tiles, which are down before a launch and after, then boxes of sums.
+struct nf4_wide_lent {
+  static constexpr int blocks = 4, warps = 8, unit = 128 * 16, units = 8;         ///< of a tile · that multiply · bytes of a warpgroup's sums of eight tokens · of a warpgroup, that cross
+  static constexpr int most = 36, flags = blocks * warps * 4, sums = blocks * 2 * units * unit;  ///< tiles: a quarter of the processors of the largest board · bytes of a tile
+  static constexpr int tiles(std::size_t bytes) { return bytes < std::size_t(most) * flags ? 0 : int(min(std::size_t(most), (bytes - most * flags) / sums)); }
+};
+inline constexpr std::size_t nf4_lent_bytes = std::size_t(nf4_wide_lent::most) * (nf4_wide_lent::flags + nf4_wide_lent::sums);  ///< 4.7 MB
 
 inline constexpr int nf4_wide_tokens_out = 32;
 
@@ -97,6 +114,12 @@ constexpr double nf4_wide_cost(nf4_wide_tile t, nf4_work w, int processors) {
   return 3. + whole * took(1, 0.4 + 0.006 * tokens) + (shared ? took(t.split, 0.6 + 0.012 * tokens + 0.25 * t.split) + (whole ? 2. : 0.) : 0.);
 }
 
+/// Likewise of nf4_wide_pairs with 256 tokens, lent: tiles there is memory for. Four launches were measured (4096×14336 at M 256 and 192: 42.9 and 41.2, 4096×4096: 16.6 and 17.0).
+constexpr double nf4_wide_pairs_cost(nf4_work w, int processors, int lent) {
+  int const tiles = ceil_div(w.panels, 4) * ceil_div(w.m, 256);
+  return tiles <= lent && 2 * tiles <= nf4_wide_clusters(2, processors) ? 0.65 * ceil_div(ceil_div(w.k, 64), 4) + 6.3 : 0;
+}
+
 /// The cheapest way to cut, `tokens` of the kernel with it.
 struct nf4_wide_choice {
   int tokens;
@@ -110,13 +133,17 @@ constexpr void nf4_wide_try(nf4_wide_choice& best, double& least, nf4_work w, in
       if (cost > 0 && cost < least) least = cost, best = {Config::tokens, {groups, split}};
     }
 }
-constexpr nf4_wide_choice nf4_wide_tuned(nf4_work w, int processors) {
+/// lent: tiles that there is memory for, 0 where the launch cannot do with it.
+constexpr nf4_wide_choice nf4_wide_tuned(nf4_work w, int processors, int lent = 0) {
   nf4_wide_choice best{};
   double least = 1e30;
   if (w.m <= 32) nf4_wide_try<nf4_wide_32>(best, least, w, processors);
   if (w.m > 32 && w.m <= 128) nf4_wide_try<nf4_wide_64>(best, least, w, processors);
   if (w.m > 64) nf4_wide_try<nf4_wide_128>(best, least, w, processors);
-  if (w.m > 128) nf4_wide_try<nf4_wide_256>(best, least, w, processors);
+  if (w.m > 128) {
+    nf4_wide_try<nf4_wide_256>(best, least, w, processors);
+    if (double const cost = nf4_wide_pairs_cost(w, processors, lent); cost > 0 && cost < least) best = {256, nf4_wide_pairs};
+  }
   return best;
 }
 
