@@ -179,13 +179,19 @@ struct cublas {
 };
 #endif
 
+/// What products may work in.
+struct lent_memory {
+  device_buffer<uint8_t> room{nf4_lent_bytes};
+  lent_memory() { must(cudaMemset(room.data(), 0, room.size())); }
+  nf4_lent lend() const { return {const_cast<uint8_t*>(room.data()), room.size()}; }
+};
+
 void measure(std::string const& commit, std::string const& date, std::string const& command, int only) {
   cudaDeviceProp board;
   must(cudaGetDeviceProperties(&board, 0));
   double const speed = copy_speed();
   cublas peer;
-  device_buffer<uint8_t> lent(nf4_lent_bytes);
-  must(cudaMemset(lent.data(), 0, lent.size()));
+  lent_memory const lent;
   double const square = peer.time({8192, 8192}, 8192), rate = square ? 2. * 8192 * 8192 * 8192 / square : 0;  // operations per µs
   std::fprintf(stderr, "copy: %.2f TB/s, cuBLAS 8192^3: %.0f TFLOP/s\n", speed / 1e6, rate / 1e6);
   auto const line = [&](char const* bench, shape s, int m, char const* launch, double ours, double theirs, double limit) {
@@ -202,7 +208,7 @@ void measure(std::string const& commit, std::string const& date, std::string con
       if (only && m != only) continue;
       double const theirs = peer.time(s, m), limit = std::max(w.bytes() / speed, rate ? 2. * s.n * s.k * m / rate : 0.);
       auto const time = [&](bool programmatic, auto sum) {
-        return w.time([&](on_cuda const& on, device_nf4 const& one) { return gemm(on, w.out(m), sum(one), identity{}, launch_options{.programmatic = programmatic, .lent = {lent.data(), lent.size()}}); }, m);
+        return w.time([&](on_cuda const& on, device_nf4 const& one) { return gemm(on, w.out(m), sum(one), identity{}, launch_options{.programmatic = programmatic, .lent = lent.lend()}); }, m);
       };
       auto const bare = [&](device_nf4 const& one) { return product(w.tokens(m), one); };
       line("nf4_cuda", s, m, "programmatic", time(true, bare), theirs, limit);
@@ -281,40 +287,42 @@ void sweep_stationary(weights const& w, int m) {
 }
 
 template <class Config>
-void sweep_wide(weights const& w, int m, cublas& peer) {
+void sweep_wide(weights const& w, int m, cublas& peer, nf4_lent lent) {
   struct row { double us; nf4_wide_tile t; };
   std::vector<row> rows;
+  auto const launch = [&](on_cuda const& on, device_nf4 const& one, nf4_wide_tile t, bool programmatic) -> status {
+    nf4_problem<bf16, bf16, nested_scales> p{w.x.data(), w.out(m).at, w.s.k, w.s.n, m, w.s.n, w.s.k, false, {}};
+    if (auto s = detail::nf4_sum(p.sum[0], product(w.tokens(m), one), m, w.s.n); !s) return s;
+    if constexpr (Config::tokens == 256)
+      if (t == nf4_wide_pairs) return nf4_wide_pairs_launch<Config>(on, p, lent, programmatic, identity{});
+    return nf4_wide_launch<Config>(on, p, t, 132, programmatic, identity{});
+  };
+  auto const add = [&](nf4_wide_tile t) {
+    if (launch(gpu, w.copies[0], t, false)) rows.push_back({w.time([&](on_cuda const& on, device_nf4 const& one) { return launch(on, one, t, true); }, m), t});
+  };
   for (int groups = 1; groups <= Config::groups; ++groups)
-    for (int split = 1; split <= 8; ++split) {
-      if (m > 256 && split > 2) continue;
-      nf4_wide_tile const t{groups, split};
-      nf4_problem<bf16, bf16, nested_scales> p{w.x.data(), w.out(m).at, w.s.k, w.s.n, m, w.s.n, w.s.k, false, {}};
-      must(detail::nf4_sum(p.sum[0], product(w.tokens(m), w.copies[0]), m, w.s.n));
-      if (!nf4_wide_launch<Config>(gpu, p, t, 132, false, identity{})) continue;
-      rows.push_back({w.time([&](on_cuda const& on, device_nf4 const& one) {
-        auto of = p;
-        if (auto s = detail::nf4_sum(of.sum[0], product(w.tokens(m), one), m, w.s.n); !s) return s;
-        return nf4_wide_launch<Config>(on, of, t, 132, true, identity{});
-      }, m), t});
-    }
+    for (int split = 1; split <= 8; ++split)
+      if (m <= 256 || split <= 2) add({groups, split});
+  add(nf4_wide_pairs);  // refused but for 256 tokens
   std::sort(rows.begin(), rows.end(), [](row a, row b) { return a.us < b.us; });
-  auto const tuned = nf4_wide_tuned({m, ceil_div(w.s.n, 32), w.s.k, 1}, 132);
+  auto const tuned = nf4_wide_tuned({m, ceil_div(w.s.n, 32), w.s.k, 1}, 132, nf4_wide_lent::most);
   double const few = m <= 64 ? w.time([&](on_cuda const& on, device_nf4 const& one) {
     return gemm(on, w.out(m), product(w.tokens(m), one), identity{}, {.programmatic = true, .strategy = nf4_strategy::few});
   }) : 0;
-  std::printf("%dx%d M %d tokens %d, cuBLAS %.2f, few %.2f, tuned %d (%d,%d):", w.s.n, w.s.k, m, Config::tokens, peer.time(w.s, m), few, tuned.tokens, tuned.tile.groups, tuned.tile.split);
-  for (auto const& r : rows) std::printf("  %.2f (%d,%d)", r.us, r.t.groups, r.t.split);
+  std::printf("%dx%d M %d tokens %d, cuBLAS %.2f, few %.2f, tuned %d (%d,%d,%d):", w.s.n, w.s.k, m, Config::tokens, peer.time(w.s, m), few, tuned.tokens, tuned.tile.groups, tuned.tile.split, tuned.tile.clusters);
+  for (auto const& r : rows) std::printf("  %.2f (%d,%d,%d)", r.us, r.t.groups, r.t.split, r.t.clusters);
   std::printf("\n"), std::fflush(stdout);
 }
 void wide(int only) {
   cublas peer;
+  lent_memory const lent;
   for (shape s : shapes) {
     weights const w(s);
     for (int m : {1, 16, 32, 64, 128, 256, 1024, 4096})
       if (!only || m == only)
         for (int tokens : {32, 64, 128, 256})
           if ((tokens <= 4 * m || tokens == 32) && m <= 4 * tokens + (tokens >= 128 ? 4096 : 0) && tokens < 2 * m + 32)
-            with_nf4_wide_config(tokens, [&]<class Config>() { sweep_wide<Config>(w, m, peer); });
+            with_nf4_wide_config(tokens, [&]<class Config>() { sweep_wide<Config>(w, m, peer, lent.lend()); });
   }
 }
 
