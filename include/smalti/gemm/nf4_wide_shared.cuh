@@ -1,5 +1,5 @@
 #pragma once
-// The NF4 product for many tokens on Hopper where tiles of y are few: a cluster has one of them, each of its blocks a run of K, and sums go by mail. A kernel of its own, for with it in theirs those that
+// The NF4 product for many tokens on Hopper where tiles of y are few: a cluster has one of them, or a block, each block of a cluster a run of K, and sums go by mail. A kernel of its own, for with it in theirs those that
 // take whole tiles lost up to 6 %; and one tile is less to do: no loop over tiles, no divisions, nothing that is not whole.
 
 #include "nf4_wide_plan.cuh"
@@ -15,9 +15,11 @@ struct nf4_wide_mail_ranks {
 };
 
 /// The mail of blocks that share a tile: each finishes some neighbours of the tiles of eight tokens, and gets the others' sums of them, in the order of registers, into stages of its ring that are done
-/// with. A unit is a warpgroup's sums of eight tokens.
+/// with. A unit is a warpgroup's sums of eight tokens. With 128 tokens two blocks keep their own half in registers and a block alone all of them; with fewer the kernel for three to eight blocks took 3 to 5 % longer
+/// for the code of those two, and a block alone 5 % longer than by the kernel for all launches.
 template <class Config>
 struct nf4_wide_mail : nf4_wide_mail_ranks {
+  static constexpr bool keeps = Config::tokens == 128;
   static constexpr int tiles = Config::tokens / 8, unit = 128 * 16, held = nf4_wide_memory<Config>::stage / unit;  ///< of a stage
   static constexpr int at_once = max(2, tiles / 4);                               ///< tiles that leave at a time
   int least, more;  ///< steps of every block · beyond these
@@ -28,7 +30,7 @@ struct nf4_wide_mail : nf4_wide_mail_ranks {
   SMALTI_HD constexpr int most() const { return ratio(tiles + blocks - 1); }      ///< tiles of a block
   SMALTI_HD constexpr int owner(int tile) const { return tile * blocks / tiles; }
   SMALTI_HD constexpr int first(int rank) const { return ratio(rank * tiles + blocks - 1); }
-  SMALTI_HD constexpr int units() const { return most() * (blocks - 1) + max(0, most() - 2); }  ///< of a warpgroup; two of its own are elsewhere
+  SMALTI_HD constexpr int units() const { return blocks > 1 || !keeps ? most() * (blocks - 1) + max(0, most() - 2) : 0; }  ///< of a warpgroup; two of its own are elsewhere
 };
 
 /// Terms of such a launch: steps of the ring behind those of W, more of them for blocks that have fewer of these.
@@ -276,6 +278,15 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
       }
     }
     ptx::wait_for_previous();                                                     // the epilogue reads what it may write
+    if constexpr (detail::nf4_wide_mail<Config>::keeps) {
+      if (plan.mail.blocks == 1) {
+        ptx::cluster_opened();
+        if (plan.scale != 1.f)
+          SMALTI_UNROLL for (int i = 0; i < Config::tokens / 2; ++i) warp.acc[i / 4][i % 4] *= plan.scale;
+        return detail::nf4_wide_leave_whole<0, Config::tokens / 8>(plan, out, warp.acc, smem + plan.memory.out() + group * memory::out_bytes, group, 64 * (row + group), token0);
+      }
+      if (plan.mail.blocks == 2) return detail::nf4_wide_exchange_two<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, stage);
+    }
     detail::nf4_wide_exchange<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, stage);
   }
 #elif defined(__CUDA_ARCH__)
@@ -311,7 +322,7 @@ status nf4_wide_start(on_cuda const& where, void (*kernel)(Plan, Out), Plan cons
 template <class Config, class X, class Y, class Scales>
 bool nf4_wide_shares(nf4_problem<X, Y, Scales> const& p, nf4_wide_tile tile, nf4_wide_memory<Config> memory) {
   auto const mail = detail::nf4_wide_mail<Config>::of(tile.split, ceil_div(p.k, Config::columns));
-  return tile.split > 1 && !p.pair && p.m % Config::tokens == 0 && (p.sum[0].terms == 0 || (Config::tails && p.sum[0].dense[0].rank < 1 << 14)) && p.n % (64 * tile.groups) == 0 && p.row_y % 8 == 0 && reinterpret_cast<std::uintptr_t>(p.y) % 16 == 0 &&
+  return (tile.split > 1 || detail::nf4_wide_mail<Config>::keeps) && !p.pair && p.m % Config::tokens == 0 && (p.sum[0].terms == 0 || (Config::tails && p.sum[0].dense[0].rank < 1 << 14)) && p.n % (64 * tile.groups) == 0 && p.row_y % 8 == 0 && reinterpret_cast<std::uintptr_t>(p.y) % 16 == 0 &&
          tile.groups * mail.units() <= (memory.stages - 1) * mail.held;
 }
 /// rows, columns: of tiles, each a cluster's. Errors: gemm.11, cuda.
