@@ -144,7 +144,7 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
   uint32_t const x_at = ptx::here(int(shared_at + plan.x + (min(g / unit, p.m - 1) * plan.run * unit + g % unit) * detail::nf4_staged_half + 4 * q));  // beyond M: repeated, never stored
   uint32_t const own_box = ptx::here(int(box(own_token) + slice0 * plan.row_sum + 4 * g));
 
-  // x: a warp brings what it multiplies, eight columns a lane.                                              (64, 8) = xᵀ for every block of a slice
+  // x: a warp brings what it multiplies, eight columns a lane; the two warps of a pair the same bytes to the same place.                                              (64, 8) = xᵀ for every block of a slice
   int const column0 = (slice0 * unit + lane / 8) * nf4_panel::half + lane % 8 * 8;                         // this lane's of the block's first slice
   unsigned char* const staged = smem + plan.x + lane / 8 * detail::nf4_staged_half + lane % 8 * 16;
   bool const brings = lane < 8 * unit && part < run;
