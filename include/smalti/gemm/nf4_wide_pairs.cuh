@@ -1,6 +1,6 @@
 #pragma once
-// The NF4 product for 129 to 256 tokens on Hopper where each tile of y, 256 tokens of it, is shared by four blocks: two clusters of two, for clusters of four find room for too few. Within a cluster sums go by
-// mail, between the two by device memory.
+// The NF4 product for 129 tokens and more on Hopper where tiles of y, of 256 tokens, are few: four blocks share each by runs of K (after Osama et al. 2023, "Stream-K"), two clusters of two, for clusters of four find
+// room for too few. Within a cluster sums go by mail, between the two by device memory.
 
 #include "nf4_wide_shared.cuh"
 

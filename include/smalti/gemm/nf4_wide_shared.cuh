@@ -1,6 +1,6 @@
 #pragma once
-// The NF4 product for many tokens on Hopper where tiles of y are few: a cluster has one of them, or a block, each block of a cluster a run of K, and sums go by mail. A kernel of its own, for with it in theirs those that
-// take whole tiles lost up to 6 %; and one tile is less to do: no loop over tiles, no divisions, nothing that is not whole.
+// The NF4 product for many tokens on Hopper where tiles of y are few: each is a cluster's, whose blocks have a run of K each (after Osama et al. 2023, "Stream-K") and send each other sums by mail (st.async, PTX ISA 9.0).
+// A kernel of its own, for with it in theirs those that take whole tiles lost up to 6 %; and one tile is less to do: no loop over tiles, no divisions, nothing that is not whole.
 
 #include "nf4_wide_plan.cuh"
 

@@ -103,7 +103,7 @@ constexpr double nf4_wide_cost(nf4_wide_tile t, nf4_work w, int processors) {
   bool const shared = whole * t.split * clusters < tiles;
   if (shared && whole == 0 && w.halves == 1 && slots % t.groups == 0 && w.m % tokens == 0 && Config::columns == 128) {  // by mail (nf4_wide_shared.cuh): 30 launches measured, 29 of them within 4 % of this; of 32 tokens three only
     double const step = tokens == 128 ? 0.290 + 0.0284 * t.groups * t.groups : tokens == 64 ? 0.258 + 0.0150 * t.groups * t.groups : 0.210 + 0.0130 * t.groups * t.groups;
-    double const kept = t.split == 2 ? 0.0035 * t.groups * tokens : 0;  // two blocks keep their own sums: −1.0 and −0.7 measured since, with (2, 2) at 128 tokens only
+    double const kept = tokens == 128 && t.split == 2 ? 0.4 * t.groups : 0;  // two blocks keep their own sums: −1.0 and −0.7 measured since with (2, 2), −1.3 with (3, 2)
     return ceil_div(steps, t.split) * 2 * step + (tokens == 128 ? 2.08 + 0.72 * t.groups + 0.32 * t.split : 1.5 + 0.48 * t.groups + 0.28 * t.split) - kept;
   }
   // A step of 64 columns: what a warpgroup waits for alone, and what each of them takes of instructions, shared memory and the tensor cores.
