@@ -144,10 +144,10 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
   uint32_t const x_at = ptx::here(int(shared_at + plan.x + (min(g / unit, p.m - 1) * plan.run * unit + g % unit) * detail::nf4_staged_half + 4 * q));  // beyond M: repeated, never stored
   uint32_t const own_box = ptx::here(int(box(own_token) + slice0 * plan.row_sum + 4 * g));
 
-  // x: a warp brings what it multiplies, eight columns a lane; the two warps of a pair the same bytes to the same place.                                              (64, 8) = xᵀ for every block of a slice
+  // x: a warp brings what it multiplies, eight columns a lane; of a pair's two warps the first for both.                                              (64, 8) = xᵀ for every block of a slice
   int const column0 = (slice0 * unit + lane / 8) * nf4_panel::half + lane % 8 * 8;                         // this lane's of the block's first slice
   unsigned char* const staged = smem + plan.x + lane / 8 * detail::nf4_staged_half + lane % 8 * 16;
-  bool const brings = lane < 8 * unit && part < run;
+  bool const brings = lane < 8 * unit && part < run && half == 0;
   auto const each_slice = [&](auto f) {                                       // f(where in shared memory, token, column)
     SMALTI_ROLLED for (int token = 0; token < p.m; ++token)
       SMALTI_ROLLED for (int slice = part; slice < run; slice += parts)
@@ -178,7 +178,6 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
       if (token != of) by = detail::nf4_inverse_norm(p, token, floats(plan.meet)), of = token;
       *reinterpret_cast<uint4*>(to) = inside ? detail::nf4_normalised<X>(raw + token * p.k + column0 + column, gain + lane * 8 + column, by) : uint4{};
     });
-    __syncwarp();
   } else {
     if (brings) ptx::cp_async_16(first_to, first_from, first_inside);         // all that most have to bring
     if (p.m > 1 || run > parts) {
@@ -188,8 +187,10 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
         if (to != first_to) ptx::cp_async_16(to, inside ? from + token * p.row_x + column : p.x, inside);
       });
     }
-    meet(), ptx::sync_warp();
+    meet();
   }
+  if (pair) ptx::barrier_sync(1 + part, 64);                                  // for both warps that multiply it
+  else ptx::sync_warp();
   if (split > 1) ptx::cluster_opened();
 
   detail::nf4_lane_scales<Scales> const scales(sum.w, map, nested);

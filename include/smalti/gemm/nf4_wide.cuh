@@ -130,6 +130,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
           next();
           if (i + 1 < steps) ptx::mbarrier_wait(&full[stage], lap), c[0] = warp.codes(x_at(stage), 0), c[1] = warp.codes(x_at(stage), 1);
           ptx::wgmma_wait<0>(), ptx::pin(even), ptx::pin(odd);
+          ptx::sync_warp();
           ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
         }
         ptx::pin(warp.acc);
@@ -141,6 +142,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
         auto const multiply = [&](uint32_t (&now)[4][4], uint32_t (&other)[4][4], int i) {
           warp.start(now, x_at(stage), i > 0);
           ptx::wgmma_wait<1>(), ptx::pin(other);                                  // step i − 1 is done
+          ptx::sync_warp();
           ptx::mbarrier_arrive_if(i > 0 && ptx::lane() == 0, &empty[last]);
           next();
           if (i + 1 < steps) decode(other);
@@ -151,6 +153,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
           if (i + 1 < steps) multiply(odd, even, i + 1);
         }
         ptx::wgmma_wait<0>(), ptx::pin(warp.acc);
+        ptx::sync_warp();
         ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
       }
       if constexpr (Config::tails) {
@@ -162,6 +165,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
         for (int i = tail.begin; i < tail.end; ++i) {
           ptx::mbarrier_wait(&full[stage], lap);
           if (i >= begin && i < end) detail::nf4_wide_add_tail<X>(warp.acc, x_at(stage), 64 * (group >> pair));
+          ptx::sync_warp();
           ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[stage]);
           next();
         }

@@ -100,8 +100,10 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_pairs_kernel(__gr
   };
   auto const fetch_x = [&](int i, int stage) { ptx::tma_load(x_at(stage), &plan.x, &full[stage], Config::columns * (begin + i), token0, 0, 0); };
   int const group = ptx::warpgroup() - 1, w = ptx::uniform(ptx::warp() % 4);
+  detail::nf4_wide_scales<X, Scales> scales;                                      // of the copying warps
+  typename decltype(scales)::raw ahead;
+  bool const copies = threadIdx.x == 96;
   if (group < 0) {                                                                // as in nf4_wide_shared_kernel
-    bool const copies = threadIdx.x == 96;
     detail::nf4_wide_map<Scales> map;
     map.fetch(plan.weights.scales);
     if (copies) {
@@ -112,11 +114,15 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_pairs_kernel(__gr
     }
     ptx::sync_warp();
     int const g = threadIdx.x % 8, tile_of = threadIdx.x / 8 % 4;                 // warp w prepares the scales of group w
-    detail::nf4_wide_scales<X, Scales> scales;
     scales.begin(plan.weights, table.own_map(0), (row + min(w, groups - 1)) * 2 + tile_of / 2, tile_of % 2, g);
-    typename decltype(scales)::raw ahead = scales.fetch(begin);
+    ahead = scales.fetch(begin);
     map.store(table);
-    ptx::sync_block();
+  } else {
+    table.template fill<X>(4);
+  }
+  ptx::sync_block();
+
+  if (group < 0) {
     ptx::registers_lower_to<Config::copying>();
     if (copies) {
       ptx::wait_for_previous();                                                   // x may be the previous kernel's output
@@ -142,8 +148,6 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_pairs_kernel(__gr
     }
     ptx::cluster_open(), ptx::cluster_opened();
   } else {
-    table.template fill<X>(4);
-    ptx::sync_block();
     ptx::registers_raise_to<Config::computing>();
     ptx::cluster_open();
     detail::nf4_wide_warp<Config, X> warp;
@@ -161,6 +165,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_pairs_kernel(__gr
     auto const multiply = [&](uint32_t (&now)[4][4], uint32_t (&other)[4][4], int i) {
       warp.start(now, x_at(stage), i > 0);
       ptx::wgmma_wait<1>(), ptx::pin(other);                                      // step i − 1 is done
+      ptx::sync_warp();
       ptx::mbarrier_arrive_if(i > 0 && ptx::lane() == 0, &empty[last]);
       next();
       if (i + 1 < steps) decode(other);
@@ -171,6 +176,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_pairs_kernel(__gr
       if (i + 1 < steps) multiply(odd, even, i + 1);
     }
     ptx::wgmma_wait<0>(), ptx::pin(warp.acc);
+    ptx::sync_warp();
     ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
     ptx::wait_for_previous();                                                     // the epilogue reads what it may write
     detail::nf4_wide_pairs_exchange<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, stage);

@@ -187,8 +187,10 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
     ptx::wait_for_previous();
   };
   int const group = ptx::warpgroup() - 1, w = ptx::uniform(ptx::warp() % 4);
+  detail::nf4_wide_scales<X, Scales> scales;                                      // of the copying warps
+  typename decltype(scales)::raw ahead[parts];
+  bool const copies = threadIdx.x == 96;                                          // of the warp that has no scales to prepare unless there are four warpgroups
   if (group < 0) {                                                                // the multiplying warps write the table, these the map, while their first scales travel
-    bool const copies = threadIdx.x == 96;                                        // of the warp that has no scales to prepare unless there are four warpgroups
     detail::nf4_wide_map<Scales> map;
     map.fetch(plan.weights.scales);
     if (copies) {
@@ -200,12 +202,15 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
     }
     ptx::sync_warp();
     int const g = threadIdx.x % 8, tile_of = threadIdx.x / 8 % 4;                 // warp w prepares the scales of group w
-    detail::nf4_wide_scales<X, Scales> scales;
     scales.begin(plan.weights, table.own_map(0), (row + min(w, groups - 1)) * 2 + tile_of / 2, tile_of % 2, g);
-    typename decltype(scales)::raw ahead[parts];
     SMALTI_UNROLL for (int part = 0; part < parts; ++part) ahead[part] = scales.fetch(begin * parts + part);
     map.store(table);
-    ptx::sync_block();
+  } else {
+    table.template fill<X>(4);
+  }
+  ptx::sync_block();
+
+  if (group < 0) {
     ptx::registers_lower_to<Config::copying>();
     if (copies) {
       await_x();
@@ -243,8 +248,6 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
     }
     ptx::cluster_open(), ptx::cluster_opened();
   } else {
-    table.template fill<X>(4);
-    ptx::sync_block();
     ptx::registers_raise_to<Config::computing>();
     ptx::cluster_open();
     detail::nf4_wide_warp<Config, X> warp;
@@ -264,6 +267,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
       next();
       if (i + 1 < steps) ptx::mbarrier_wait(&full[stage], lap), c[0] = warp.codes(x_at(stage), 0), c[1] = warp.codes(x_at(stage), 1);
       ptx::wgmma_wait<0>(), ptx::pin(even), ptx::pin(odd);
+      ptx::sync_warp();
       ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
     }
     ptx::pin(warp.acc);
@@ -273,6 +277,7 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
       for (int i = plan.steps(plan.mail, blockIdx.x); i > 0; --i) {
         ptx::mbarrier_wait(&full[stage], lap);
         detail::nf4_wide_add_tail<X>(warp.acc, x_at(stage), 64 * group);
+        ptx::sync_warp();
         ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[stage]);
         next();
       }
