@@ -77,7 +77,7 @@ void compare(std::vector<Y> const& y, index row_y, product_case const& c, oracle
   CHECK(std::sqrt(error / norm) < (std::is_same_v<Y, f16> ? 1e-3 : 4e-3));
 }
 
-template <class X, class Y = X>
+template <class X, class Y = X, nf4_kernels Made = all_nf4_kernels>
 void check(product_case const& c) {
   INFO("N " << c.n << " K " << c.k << " M " << c.m << " rank " << c.rank << " block " << c.block << " nested " << c.nested << " tile " << c.tile.panels << ","
             << c.tile.parts << "," << c.tile.split << "," << c.tile.chunk << " wide " << c.wide.groups << "," << c.wide.split << "," << c.wide.clusters << " stationary "
@@ -92,8 +92,8 @@ void check(product_case const& c) {
     auto const base = product(a.view_x(c), a.w);
     auto added = product(row_major(a.t.at, c.m, c.rank), row_major(a.b.at, c.n, c.rank));
     added.all[0].bands = c.bands;
-    if (c.rank) require_ok(gemm(gpu, to, 2.f * base + 0.5f * added, identity{}, c.how()));
-    else require_ok(gemm(gpu, to, base, identity{}, c.how()));
+    if (c.rank) require_ok(gemm<Made>(gpu, to, 2.f * base + 0.5f * added, identity{}, c.how()));
+    else require_ok(gemm<Made>(gpu, to, base, identity{}, c.how()));
     require_cuda(cudaDeviceSynchronize());
     auto got = y.host();
     if (again) CHECK(std::memcmp(got.data(), once.data(), got.size() * sizeof(Y)) == 0);  // run to run, bit for bit
@@ -124,7 +124,8 @@ inline void compare_gated(std::vector<bf16> const& y, product_case const& c, ora
 }
 
 /// bias, silu and a residual that is y itself; then the pair.
-inline void check_epilogues(product_case const& c) {
+template <nf4_kernels Made = all_nf4_kernels>
+void check_epilogues(product_case const& c) {
   operands<bf16> const a(c, 5), other(c, 9);
   auto const more = random_values<float>(std::size_t(c.n), 1);
   auto const r = random_values<bf16>(std::size_t(c.m * c.n), 2);
@@ -133,14 +134,14 @@ inline void check_epilogues(product_case const& c) {
   auto const to = row_major(y.at, c.m, c.n);
   auto const gate = oracle(a.file, a.x.at, a.row_x, c.m, {}, {}, 0, 0, c.weights()), up = oracle(other.file, a.x.at, a.row_x, c.m, {}, {}, 0, 0, c.weights());
 
-  require_ok(gemm(gpu, to, product(a.view_x(c), a.w), bias{d_more.at} | silu{} | residual{to}, c.how()));
+  require_ok(gemm<Made>(gpu, to, product(a.view_x(c), a.w), bias{d_more.at} | silu{} | residual{to}, c.how()));
   require_cuda(cudaDeviceSynchronize());
   compare(y.host(), c.n, c, gate, 2, [&](double v, int i, int j) {
     double const x = v + more[std::size_t(j)];
     return x / (1 + std::exp(-x)) + double(float(r[std::size_t(i * c.n + j)]));
   });
   y.poison();
-  require_ok(gemm_swiglu(gpu, to, product(a.view_x(c), a.w), product(a.view_x(c), other.w), identity{}, c.how()));
+  require_ok(gemm_swiglu<Made>(gpu, to, product(a.view_x(c), a.w), product(a.view_x(c), other.w), identity{}, c.how()));
   require_cuda(cudaDeviceSynchronize());
   compare_gated(y.host(), c, gate, up);
 }

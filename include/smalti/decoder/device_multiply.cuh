@@ -68,12 +68,9 @@ inline launch_options nf4_overlapped(index m, unsigned const* ready) {
   return {.programmatic = true, .strategy = m > 2 && m <= 8 ? nf4_strategy::few : nf4_strategy::tuned, .ready = ready};
 }
 
-/// y (M, N) = e(sum), for bf16 alone: gemm would compile f16, too, where y is float.
 template <class Y, int Count>
 status multiply_nf4(on_cuda const& where, view<Y, 2> y, nf4_terms<Count> const& sum, device_epilogue const& e, unsigned const* ready = nullptr) {
-  launch_options const how = nf4_overlapped(y.extent[0], ready);
-  nf4_terms<0> const* const single = nullptr;
-  return sum.w->nested() ? nf4_run<Y, bf16, nested_scales>(where, y, sum, single, e, how) : nf4_run<Y, bf16, plain_scales>(where, y, sum, single, e, how);
+  return gemm<nf4_kernels{.of_f16 = false}>(where, y, sum, e, nf4_overlapped(y.extent[0], ready));  // where y is float, x is bf16 all the same
 }
 
 /// y (M, N) = e(x · Wᵀ + t · Bᵀ); added has no columns where there is nothing to add.

@@ -50,6 +50,16 @@ nf4_terms<A + B> operator+(nf4_terms<A> const& a, terms<B> const& b) {
 /// x resident in shared memory, for up to 16, or on its way through it, for more.
 enum class nf4_strategy { tuned, stationary, resident, few, wide };
 
+/// What a product is compiled for: the kernels of each strategy, the scales of its weights (absmax double quantised, or plain fp32) and, where y is float, the types of x. All of it
+/// takes nvcc half a minute a type and epilogue, of which the kernels for many tokens are two thirds: a program that decodes a few tokens says `gemm<nf4_kernels{.wide = false}>`.
+/// What is left out is not chosen; a call that nothing else can serve is refused (gemm.37).
+struct nf4_kernels {
+  bool stationary = true, resident = true, few = true, wide = true;
+  bool nested = true, plain = true;
+  bool of_bf16 = true, of_f16 = true;
+};
+inline constexpr nf4_kernels all_nf4_kernels{};
+
 /// How a product is launched.
 struct launch_options {
   bool programmatic = false;                     ///< programmatic dependent launch (sm_90a): see gemm
@@ -133,7 +143,14 @@ nf4_stationary_choice nf4_choose(on_cuda const& where, nf4_problem<X, Y, Scales>
   return nf4_stationary_tuned(work, nf4_span(p), where.device, processors());
 }
 
-template <class Y, class X, class Scales, int A, int B, epilogue E>
+template <nf4_kernels Made>
+constexpr bool nf4_made(nf4_strategy s) {
+  using enum nf4_strategy;
+  return s == stationary ? Made.stationary : s == resident ? Made.resident : s == few ? Made.few : s == wide ? Made.wide : true;
+}
+inline status nf4_left_out() { return {"gemm.37", "this product was compiled without the kernel, the scales or the type that it needs"}; }
+
+template <nf4_kernels Made, class Y, class X, class Scales, int A, int B, epilogue E>
 status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf4_terms<B> const* second, E const& out, launch_options const& how) {
   index const m = y.extent[0], n = y.extent[1];
   if (m > 0x3fffffff) return {"gemm.9", "more than 2^30 rows of x in one product"};
@@ -151,52 +168,74 @@ status nf4_run(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf
   if (m > 1 && y.stride[0] < n) return {"gemm.11", "rows of y must not overlap"};
   bool const forced = how.strategy == nf4_strategy::stationary, free = how.strategy == nf4_strategy::tuned;
   if (raw && !forced && !free) return {"gemm.35", "the kernels for many rows take x normalised"};
-  if ((forced || free) && m <= (forced ? most_stationary_tokens : tuned_stationary_tokens) && !how.tile.panels)
-    if (nf4_stationary_choice const choice = nf4_choose(where, p, how); choice.tile.panels)
-      return with_nf4_stationary_config(choice.unit, [&]<class Config>() { return nf4_stationary_launch<Config, (A + B > 0)>(where, p, choice.tile, how.programmatic, out); });
-  if (raw) return {"gemm.35", "rows of x are too long to be normalised within the product on this device"};
-  if (forced) return {"gemm.12", "too many tokens, or too many columns, to be kept in registers"};
+  if (!nf4_made<Made>(how.strategy)) return nf4_left_out();
+  if constexpr (Made.stationary) {
+    if ((forced || free) && m <= (forced ? most_stationary_tokens : tuned_stationary_tokens) && !how.tile.panels)
+      if (nf4_stationary_choice const choice = nf4_choose(where, p, how); choice.tile.panels)
+        return with_nf4_stationary_config(choice.unit, [&]<class Config>() { return nf4_stationary_launch<Config, (A + B > 0)>(where, p, choice.tile, how.programmatic, out); });
+    if (raw) return {"gemm.35", "rows of x are too long to be normalised within the product on this device"};
+    if (forced) return {"gemm.12", "too many tokens, or too many columns, to be kept in registers"};
+  }
+  if (raw) return nf4_left_out();
   bool const rests = how.strategy == nf4_strategy::resident;
   if (rests && m > most_resident_tokens) return {"gemm.12", "too many tokens to rest in shared memory"};
-  if ((rests || (free && m >= tuned_resident_from && m <= most_resident_tokens && p.row_x > 0)) && where.device.has(feature::wgmma) && !how.tile.panels) {
-    nf4_resident_tile const tile = how.resident_tile.slots ? how.resident_tile : nf4_resident_choose(where, p);
-    if (tile.slots) return with_nf4_resident_config(m, [&]<class Config>() { return nf4_resident_launch<Config, (A + B > 0)>(where, p, tile, how.programmatic, out); });
-    if (rests) return {"gemm.12", "rows of x are too long to rest in shared memory"};
+  if constexpr (Made.resident) {
+    if ((rests || (free && m >= tuned_resident_from && m <= most_resident_tokens && p.row_x > 0)) && where.device.has(feature::wgmma) && !how.tile.panels) {
+      nf4_resident_tile const tile = how.resident_tile.slots ? how.resident_tile : nf4_resident_choose(where, p);
+      if (tile.slots) return with_nf4_resident_config(m, [&]<class Config>() { return nf4_resident_launch<Config, (A + B > 0)>(where, p, tile, how.programmatic, out); });
+      if (rests) return {"gemm.12", "rows of x are too long to rest in shared memory"};
+    }
   }
-  bool const wide = how.strategy == nf4_strategy::wide || (how.strategy == nf4_strategy::tuned && nf4_many_tokens(m) && p.row_x > 0);  // one row of x for all: no tensor map
-  if (wide && where.device.has(feature::wgmma) && !how.tile.panels) {
-    nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors(), nf4_wide_pairs_tiles(p, how.lent));
-    if constexpr (A + B == 0 && sizeof(Y) == 2)
-      if (choice.tile == nf4_wide_pairs) return nf4_wide_pairs_launch<nf4_wide_256>(where, p, how.lent, how.programmatic, out);
-    return with_nf4_wide_config(choice.tokens, [&]<class Config>() {
-      using own = std::conditional_t<(A + B > 0 && nf4_wide_has_tails<Config>), nf4_wide_tailed<Config>, Config>;
-      return nf4_wide_launch<own>(where, p, choice.tile, processors(), how.programmatic, out);
-    });
+  if constexpr (Made.wide) {
+    bool const free_wide = free && (nf4_many_tokens(m) || !Made.few) && p.row_x > 0;  // one row of x for all: no tensor map
+    if ((how.strategy == nf4_strategy::wide || free_wide) && where.device.has(feature::wgmma) && !how.tile.panels) {
+      nf4_wide_choice const choice = how.wide_tile.groups ? nf4_wide_choice{int(m), how.wide_tile} : nf4_wide_tuned(nf4_work_of(p), processors(), nf4_wide_pairs_tiles(p, how.lent));
+      if constexpr (A + B == 0 && sizeof(Y) == 2)
+        if (choice.tile == nf4_wide_pairs) return nf4_wide_pairs_launch<nf4_wide_256>(where, p, how.lent, how.programmatic, out);
+      return with_nf4_wide_config(choice.tokens, [&]<class Config>() {
+        using own = std::conditional_t<(A + B > 0 && nf4_wide_has_tails<Config>), nf4_wide_tailed<Config>, Config>;
+        return nf4_wide_launch<own>(where, p, choice.tile, processors(), how.programmatic, out);
+      });
+    }
   }
-  for (index begin = 0; begin < m; begin += nf4_most_tokens) {  // W is read anew for every 64 tokens
-    auto const part = tokens_of(p, begin, min(m - begin, index(nf4_most_tokens)));
-    nf4_work const work = nf4_work_of(part);
-    status const s = with_nf4_config(part.m, [&]<class Config>() {
-      nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, work, where.device, processors());
-      return nf4_launch<Config>(where, part, tile, how.programmatic && begin == 0, out);
-    });
-    if (!s) return s;
+  if constexpr (Made.few) {
+    for (index begin = 0; begin < m; begin += nf4_most_tokens) {  // W is read anew for every 64 tokens
+      auto const part = tokens_of(p, begin, min(m - begin, index(nf4_most_tokens)));
+      nf4_work const work = nf4_work_of(part);
+      status const s = with_nf4_config(part.m, [&]<class Config>() {
+        nf4_tile const tile = how.tile.panels ? how.tile : nf4_tuned(Config::engine, work, where.device, processors());
+        return nf4_launch<Config>(where, part, tile, how.programmatic && begin == 0, out);
+      });
+      if (!s) return s;
+    }
+    return {};
   }
-  return {};
+  return nf4_left_out();
 }
 
-template <class Y, int A, int B, epilogue E>
+template <nf4_kernels Made, class Y, int A, int B, epilogue E>
 status nf4_dispatch(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& first, nf4_terms<B> const* second, E const& out, launch_options const& how) {
   index const m = y.extent[0], n = y.extent[1];
   if (m == 0) return {};
   if (!y.at || !first.w) return {"gemm.3", "an operand is null"};
   if (y.stride[1] != 1 && n > 1) return {"gemm.11", "rows of y must be contiguous"};
-  auto const typed = [&]<class X>(X) {
-    return first.w->nested() ? nf4_run<Y, X, nested_scales>(where, y, first, second, out, how) : nf4_run<Y, X, plain_scales>(where, y, first, second, out, how);
+  auto const typed = [&]<class X>(X) -> status {
+    bool const nested = first.w->nested();
+    if constexpr (Made.nested)
+      if (nested) return nf4_run<Made, Y, X, nested_scales>(where, y, first, second, out, how);
+    if constexpr (Made.plain)
+      if (!nested) return nf4_run<Made, Y, X, plain_scales>(where, y, first, second, out, how);
+    return nf4_left_out();
   };
   // Y picks the type of x where it is 16-bit itself; sums that leave as fp32 may come from either.
-  if constexpr (std::is_same_v<Y, bf16> || std::is_same_v<Y, f16>) return typed(Y{});
-  else return first.x.type == dtype::f16 ? typed(f16{}) : typed(bf16{});
+  if constexpr (!std::is_same_v<Y, float>) return typed(Y{});
+  else {
+    if constexpr (Made.of_f16)
+      if (first.x.type == dtype::f16) return typed(f16{});
+    if constexpr (Made.of_bf16)
+      if (first.x.type != dtype::f16) return typed(bf16{});
+    return nf4_left_out();
+  }
 }
 
 }  // namespace detail
@@ -214,19 +253,19 @@ inline bool normalises_rows(on_cuda const& where, device_nf4 const& w, index m, 
 /// memory. Asynchronous, allocates nothing, may be captured in a graph. With `programmatic` it may start before the work ahead
 /// of it in the stream has ended, which may write x, t, B and what the epilogue reads, but not the NF4 weight nor that of a norm.
 /// Errors: gemm.1 (x against W), gemm.2 (y), gemm.3 (null), gemm.9 (M), gemm.10 (types), gemm.11 (alignment), gemm.12 (tile),
-/// gemm.13 (a term), gemm.35 (normalised rows), gemm.36 (memory lent), cuda; then y is untouched.
-template <class Y, int Count, epilogue E = identity>
+/// gemm.13 (a term), gemm.35 (normalised rows), gemm.36 (memory lent), gemm.37 (left out of Made), cuda; then y is untouched.
+template <nf4_kernels Made = all_nf4_kernels, class Y, int Count, epilogue E = identity>
 status gemm(on_cuda const& where, view<Y, 2> y, nf4_terms<Count> const& sum, E const& out = {}, launch_options const& how = {}) {
   static_assert(std::is_same_v<Y, float> || std::is_same_v<Y, bf16> || std::is_same_v<Y, f16>, "gemm.6: y is float, bf16 or f16");
-  return detail::nf4_dispatch(where, y, sum, static_cast<nf4_terms<0> const*>(nullptr), out, how);
+  return detail::nf4_dispatch<Made>(where, y, sum, static_cast<nf4_terms<0> const*>(nullptr), out, how);
 }
 
 /// y (M, N) = e(silu(gate) ⊙ up) (Shazeer 2020, "GLU Variants", eq. 6), both sums in one launch over one x. As gemm otherwise; and
 /// gemm.15 (the halves differ in x or in how scales are kept).
-template <class Y, int A, int B, epilogue E = identity>
+template <nf4_kernels Made = all_nf4_kernels, class Y, int A, int B, epilogue E = identity>
 status gemm_swiglu(on_cuda const& where, view<Y, 2> y, nf4_terms<A> const& gate, nf4_terms<B> const& up, E const& out = {}, launch_options const& how = {}) {
   static_assert(std::is_same_v<Y, float> || std::is_same_v<Y, bf16> || std::is_same_v<Y, f16>, "gemm.6: y is float, bf16 or f16");
-  return detail::nf4_dispatch(where, y, gate, &up, out, how);
+  return detail::nf4_dispatch<Made>(where, y, gate, &up, out, how);
 }
 
 }  // namespace smalti
