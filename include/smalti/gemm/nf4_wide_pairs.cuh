@@ -100,10 +100,8 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_pairs_kernel(__gr
   };
   auto const fetch_x = [&](int i, int stage) { ptx::tma_load(x_at(stage), &plan.x, &full[stage], Config::columns * (begin + i), token0, 0, 0); };
   int const group = ptx::warpgroup() - 1, w = ptx::uniform(ptx::warp() % 4);
-  detail::nf4_wide_scales<X, Scales> scales;                                      // of the copying warps
-  typename decltype(scales)::raw ahead;
-  bool const copies = threadIdx.x == 96;
   if (group < 0) {                                                                // as in nf4_wide_shared_kernel
+    bool const copies = threadIdx.x == 96;
     detail::nf4_wide_map<Scales> map;
     map.fetch(plan.weights.scales);
     if (copies) {
@@ -114,15 +112,11 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_pairs_kernel(__gr
     }
     ptx::sync_warp();
     int const g = threadIdx.x % 8, tile_of = threadIdx.x / 8 % 4;                 // warp w prepares the scales of group w
+    detail::nf4_wide_scales<X, Scales> scales;
     scales.begin(plan.weights, table.own_map(0), (row + min(w, groups - 1)) * 2 + tile_of / 2, tile_of % 2, g);
-    ahead = scales.fetch(begin);
+    typename decltype(scales)::raw ahead = scales.fetch(begin);
     map.store(table);
-  } else {
-    table.template fill<X>(4);
-  }
-  ptx::sync_block();
-
-  if (group < 0) {
+    ptx::barrier_arrive(1, int(blockDim.x)), ptx::barrier_sync(15, 128);        // __syncthreads() would have to stand in one place for all, which costs 10 %
     ptx::registers_lower_to<Config::copying>();
     if (copies) {
       ptx::wait_for_previous();                                                   // x may be the previous kernel's output
@@ -148,6 +142,8 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_pairs_kernel(__gr
     }
     ptx::cluster_open(), ptx::cluster_opened();
   } else {
+    table.template fill<X>(4);
+    ptx::barrier_sync(1, int(blockDim.x));
     ptx::registers_raise_to<Config::computing>();
     ptx::cluster_open();
     detail::nf4_wide_warp<Config, X> warp;

@@ -187,10 +187,8 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
     ptx::wait_for_previous();
   };
   int const group = ptx::warpgroup() - 1, w = ptx::uniform(ptx::warp() % 4);
-  detail::nf4_wide_scales<X, Scales> scales;                                      // of the copying warps
-  typename decltype(scales)::raw ahead[parts];
-  bool const copies = threadIdx.x == 96;                                          // of the warp that has no scales to prepare unless there are four warpgroups
   if (group < 0) {                                                                // the multiplying warps write the table, these the map, while their first scales travel
+    bool const copies = threadIdx.x == 96;                                        // of the warp that has no scales to prepare unless there are four warpgroups
     detail::nf4_wide_map<Scales> map;
     map.fetch(plan.weights.scales);
     if (copies) {
@@ -202,15 +200,12 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
     }
     ptx::sync_warp();
     int const g = threadIdx.x % 8, tile_of = threadIdx.x / 8 % 4;                 // warp w prepares the scales of group w
+    detail::nf4_wide_scales<X, Scales> scales;
     scales.begin(plan.weights, table.own_map(0), (row + min(w, groups - 1)) * 2 + tile_of / 2, tile_of % 2, g);
+    typename decltype(scales)::raw ahead[parts];
     SMALTI_UNROLL for (int part = 0; part < parts; ++part) ahead[part] = scales.fetch(begin * parts + part);
     map.store(table);
-  } else {
-    table.template fill<X>(4);
-  }
-  ptx::sync_block();
-
-  if (group < 0) {
+    ptx::barrier_arrive(1, int(blockDim.x)), ptx::barrier_sync(15, 128);        // __syncthreads() would have to stand in one place for all, which costs 10 %
     ptx::registers_lower_to<Config::copying>();
     if (copies) {
       await_x();
@@ -248,6 +243,8 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
     }
     ptx::cluster_open(), ptx::cluster_opened();
   } else {
+    table.template fill<X>(4);
+    ptx::barrier_sync(1, int(blockDim.x));
     ptx::registers_raise_to<Config::computing>();
     ptx::cluster_open();
     detail::nf4_wide_warp<Config, X> warp;
