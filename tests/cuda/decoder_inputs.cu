@@ -136,8 +136,7 @@ TEST_CASE("a product beside the launch that computes inputs of adapters waits fo
           unsigned* const flag = beside && detail::inputs_raise(on, m, rank, n) ? ready.data() + i : nullptr;
           REQUIRE(bool(detail::launch_inputs(on, {to, from, a.data(), n, columns.data(), by_row ? rows.data() : nullptr, flag})));
           auto const sum = product(from, w) + product(row_major<bf16 const>(t.data(), m, rank), row_major<bf16 const>(b.data(), n, rank));
-          REQUIRE(bool(detail::nf4_run<bf16, bf16, nested_scales>(on, row_major(y.data() + std::size_t(i) * 64 * n, m, n), sum, static_cast<nf4_terms<0> const*>(nullptr), identity{},
-                                                                  {.programmatic = beside, .ready = flag})));
+          REQUIRE(bool(gemm<nf4_kernels{.plain = false}>(on, row_major(y.data() + std::size_t(i) * 64 * n, m, n), sum, identity{}, {.programmatic = beside, .ready = flag})));
         }
       };
       REQUIRE(cudaMemsetAsync(y.data(), 0xff, y.bytes(), stream) == cudaSuccess);
