@@ -125,7 +125,7 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
   uint4 codes[unit][2];                                                       // of the unit to come, as [block][tile]
   typename reader::held coming = {};
   if (part < run) {
-    SMALTI_UNROLL for (int b = 0; b < 2 * unit; ++b) codes[b / 2][b % 2] = ptx::load_once_16(code + 512 * b);
+    SMALTI_UNROLL for (int b = 0; b < 2 * unit; ++b) codes[b / 2][b % 2] = ptx::load_lines_16(code + 512 * b);
     coming = reader::fetch(scale);
   }
 
@@ -242,7 +242,7 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
       uint4 now[unit][2];
       if (unit == 2) {
         SMALTI_UNROLL for (int i = 0; i < 2 * unit; ++i) now[i / 2][i % 2] = codes[i / 2][i % 2];
-        if (more) SMALTI_UNROLL for (int i = 0; i < 2 * unit; ++i) codes[i / 2][i % 2] = ptx::load_once_16(code + 512 * i);
+        if (more) SMALTI_UNROLL for (int i = 0; i < 2 * unit; ++i) codes[i / 2][i % 2] = ptx::load_lines_16(code + 512 * i);
         if constexpr (!Terms) ptx::hold_loads(never);
         else if (fetches && !more) fetch_t();                                 // which holds loads as well
       }
@@ -258,7 +258,7 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
           SMALTI_UNROLL for (int i = 0; i < 2; ++i)                           // columns 2q and 2q + 1 of d: keep that of block b
             if (b < 2 || q % 2) v[2 * tile + i][b % 2] = d[2 * i + b % 2];
         }
-        if (unit == 4 && more) codes[b][0] = ptx::load_once_16(code + 1024 * b), codes[b][1] = ptx::load_once_16(code + 1024 * b + 512);
+        if (unit == 4 && more) codes[b][0] = ptx::load_lines_16(code + 1024 * b), codes[b][1] = ptx::load_lines_16(code + 1024 * b + 512);
         if constexpr (unit == 4) {
           if (!Terms ? b % 2 : b == 3) ptx::hold_loads(never);
           else if (Terms && b == 1 && fetches && !more) fetch_t();            // as above
