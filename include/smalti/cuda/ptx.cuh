@@ -108,7 +108,13 @@ SMALTI_D uint4 load_once_16(void const* p) {
   asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
   return v;
 }
-/// The same under a predicate instead of a branch; v stays what it is otherwise.
+/// The same for a warp that reads whole lines, which L2 need not guess at.
+SMALTI_D uint4 load_lines_16(void const* p) {
+  uint4 v;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+  return v;
+}
+/// load_once_16 under a predicate instead of a branch; v stays what it is otherwise.
 SMALTI_D void load_once_16_if(bool on, uint4& v, void const* p) {
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %5, 0; @p ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0,%1,%2,%3}, [%4]; }"
                : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w) : "l"(p), "r"(int(on)));

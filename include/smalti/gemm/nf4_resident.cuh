@@ -85,7 +85,7 @@ template <class Config, bool Terms, class X, class Y, class Scales, epilogue Out
 __global__ void __launch_bounds__(Config::threads, 1)
 nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> const plan, __grid_constant__ Out const out) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  constexpr int groups = Config::groups, tokens = Config::tokens, tiles = tokens / 8, burst = Config::burst, chunk = detail::nf4_resident_cut::chunk;
+  constexpr int groups = Config::groups, tokens = Config::tokens, tiles = tokens / 8, burst = Config::burst, finished = Config::finished, chunk = detail::nf4_resident_cut::chunk;
   constexpr int block_bytes = tokens * 128;                                   // of x, 64 columns
   using scales_type = detail::nf4_resident_scales<Scales>;
   extern __shared__ __align__(1024) unsigned char smem[];
@@ -272,41 +272,38 @@ nf4_resident_kernel(__grid_constant__ detail::nf4_resident_plan<X, Y, Scales> co
   if (mine <= 0) return;
   ptx::sync_block();
   if (split > 1) ptx::await_mail(arrived);
-  bool const aligned = p.row_y % 4 == 0 && reinterpret_cast<uint64_t>(p.y) % 8 == 0;
-  int const quads = (slots >> pair) * 16;                                     // of rows
-  for (int turn = 0, i = ptx::thread(); turn < mine; i -= quads, ++turn)
-    for (; i < quads; i += Config::threads) {
-      int const row = 4 * i, token = 2 * (turn * split + rank);
+  struct alignas(8 * finished) sums { float2 row[finished]; };                // each of two tokens
+  int const places = (slots >> pair) * (64 / finished);
+  for (int turn = 0, i = ptx::thread(); turn < mine; i -= places, ++turn)
+    for (; i < places; i += Config::threads) {
+      int const row = finished * i, token = 2 * (turn * split + rank);
       float const* const of_turn = floats(cut.mail) + turn * cut.boxes * 128 + row % 64 * 2;
-      auto const total = [&](float (&v)[8], int slot, float scale) {          // four rows × two tokens
+      auto const total = [&](float2 (&v)[finished], int slot, float scale) {
         auto const add = [&](int box) {
-          float4 const a = *reinterpret_cast<float4 const*>(of_turn + box * 128), b = *reinterpret_cast<float4 const*>(of_turn + box * 128 + 4);
-          v[0] += a.x, v[1] += a.y, v[2] += a.z, v[3] += a.w, v[4] += b.x, v[5] += b.y, v[6] += b.z, v[7] += b.w;
+          sums const a = *reinterpret_cast<sums const*>(of_turn + box * 128);
+          SMALTI_UNROLL for (int j = 0; j < finished; ++j) v[j].x += a.row[j].x, v[j].y += a.row[j].y;
         };
-        SMALTI_UNROLL for (int j = 0; j < 8; ++j) v[j] = 0;
+        SMALTI_UNROLL for (int j = 0; j < finished; ++j) v[j] = {};
         SMALTI_ROLLED for (int block = 0; block < split; ++block) {
           int const steps = cut.steps_of(block), part = ceil_div(slots * steps, groups), begin = slot * steps, end = begin + steps;
           SMALTI_UNROLL for (int j = 0; j < groups; ++j)
             if (j * part < end && (j + 1) * part > begin) add(block * cut.places + slot + j);
         }
-        SMALTI_UNROLL for (int j = 0; j < 8; ++j) v[j] *= scale;
+        SMALTI_UNROLL for (int j = 0; j < finished; ++j) v[j].x *= scale, v[j].y *= scale;
         if (terms) add(split * cut.places + slot);
       };
       int const slot = row / 64 << pair, column = (slot0 >> pair) * 64 + row, left = p.n - column;
-      float v[8];
+      float2 v[finished];
       total(v, slot, p.sum[0].scale);
       if (pair) {
-        float up[8];
+        float2 up[finished];
         total(up, slot + 1, p.sum[1].scale);
-        SMALTI_UNROLL for (int j = 0; j < 8; ++j) v[j] = silu{}(v[j], 0, 0) * up[j];
+        SMALTI_UNROLL for (int j = 0; j < finished; ++j) v[j] = {silu{}(v[j].x, 0, 0) * up[j].x, silu{}(v[j].y, 0, 0) * up[j].y};
       }
       SMALTI_UNROLL for (int e = 0; e < 2; ++e)
-        if (token + e < p.m && left > 0) {
-          float o[4] = {v[e], v[2 + e], v[4 + e], v[6 + e]};
-          SMALTI_UNROLL for (int j = 0; j < 4; ++j)
-            if (j < left) o[j] = out(o[j], p.row0 + token + e, column + j);
-          detail::store_four(p.y + (token + e) * p.row_y + column, o, aligned, left);
-        }
+        if (token + e < p.m && left > 0)
+          SMALTI_UNROLL for (int j = 0; j < finished; ++j)
+            if (j < left) p.y[(token + e) * p.row_y + column + j] = Y(out(e ? v[j].y : v[j].x, p.row0 + token + e, column + j));
     }
 #elif defined(__CUDA_ARCH__)
   __trap();  // code for another architecture: never a silent nothing

@@ -13,6 +13,7 @@ struct nf4_resident_config {
   static constexpr int groups = 4, threads = 128 * groups;  ///< warpgroups of a block; with their registers one block fills a processor
   static constexpr int early = 32;                          ///< lines of 128 bytes of codes that each warp asks of L2 before x is there
   static constexpr int burst = 2;                           ///< steps whose codes are asked for at a time, while as many are multiplied
+  static constexpr int finished = 2;                        ///< rows that a thread finishes at a time, of two tokens: few, for many threads
 };
 
 /// How a launch is cut. Changes speed only. A slot is 64 rows of W, the left operand of a wgmma; of a pair, gate and up in turn. The warpgroups of a block take equal

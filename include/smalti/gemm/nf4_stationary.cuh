@@ -13,6 +13,28 @@
 namespace smalti {
 namespace detail {
 
+/// Bits Shift … Shift + 7 of four levels, a byte each.
+template <class X, int First, int Shift>
+inline constexpr uint32_t nf4_level_bytes = [] {
+  uint32_t v = 0;
+  for (int i = 0; i < 4; ++i) v |= uint32_t(nf4_levels16<X, First> >> (16 * i + Shift) & 0xff) << 8 * i;
+  return v;
+}();
+
+/// As nf4_table::decode, but by byte permutations, whose selectors the codes are: 22 instructions more, four wavefronts of shared memory less.
+template <class X>
+SMALTI_D void nf4_permute_levels(uint32_t (&a)[4], uint32_t codes) {
+  constexpr uint32_t bytes[2][4] = {{nf4_level_bytes<X, 0, 0>, nf4_level_bytes<X, 4, 0>, nf4_level_bytes<X, 8, 0>, nf4_level_bytes<X, 12, 0>},
+                                    {nf4_level_bytes<X, 0, 8>, nf4_level_bytes<X, 4, 8>, nf4_level_bytes<X, 8, 8>, nf4_level_bytes<X, 12, 8>}};
+  uint32_t const eighths = codes & 0x77777777, even = codes << 4;             // less their top bits · the even ones at the top of a byte
+  SMALTI_UNROLL for (int h = 0; h < 2; ++h) {                                 // four codes
+    uint32_t const at = h ? eighths >> 16 : eighths, upper = ptx::select_bytes(even, codes, h ? 0xfbea : 0xd9c8);  // 0xff for a code of 8 or more
+    uint32_t v[2];                                                            // their levels' low bytes · high bytes
+    SMALTI_UNROLL for (int i = 0; i < 2; ++i) v[i] = (ptx::select_bytes(bytes[i][2], bytes[i][3], at) & upper) | (ptx::select_bytes(bytes[i][0], bytes[i][1], at) & ~upper);
+    a[2 * h] = ptx::select_bytes(v[0], v[1], 0x4051), a[2 * h + 1] = ptx::select_bytes(v[0], v[1], 0x6273);
+  }
+}
+
 /// Scales of a lane, of its rows 8i + lane / 4 of a panel and two blocks of 64 columns, from what nf4_scale_reader fetches.
 template <class Scales>
 struct nf4_lane_scales;
@@ -103,7 +125,7 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
   uint4 codes[unit][2];                                                       // of the unit to come, as [block][tile]
   typename reader::held coming = {};
   if (part < run) {
-    SMALTI_UNROLL for (int b = 0; b < 2 * unit; ++b) codes[b / 2][b % 2] = ptx::load_once_16(code + 512 * b);
+    SMALTI_UNROLL for (int b = 0; b < 2 * unit; ++b) codes[b / 2][b % 2] = ptx::load_lines_16(code + 512 * b);
     coming = reader::fetch(scale);
   }
 
@@ -142,7 +164,7 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
   auto const box = [&](int token) { return shared_at + plan.sums + (half * plan.boxed + (token >> plan.split_log2)) * plan.boxes; };
   int const own_token = unit == 4 ? q / 2 : q, place = ptx::here(detail::nf4_first_place(p, sum.w, panel0) + g * p.k + (slice0 * (unit / 2) + own_step) * nf4_panel::step);
   uint32_t const x_at = ptx::here(int(shared_at + plan.x + (min(g / unit, p.m - 1) * plan.run * unit + g % unit) * detail::nf4_staged_half + 4 * q));  // beyond M: repeated, never stored
-  uint32_t const own_box = ptx::here(int(box(own_token) + slice0 * plan.row_sum + 4 * g));
+  uint32_t const own_box = ptx::here(int(box(own_token) + slice0 * plan.row_sum + 4 * g + (unit == 4 ? 64 * (q % 2) : 0)));
 
   // x: a warp brings what it multiplies, eight columns a lane; of a pair's two warps the first for both.                                              (64, 8) = xᵀ for every block of a slice
   int const column0 = (slice0 * unit + lane / 8) * nf4_panel::half + lane % 8 * 8;                         // this lane's of the block's first slice
@@ -220,7 +242,7 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
       uint4 now[unit][2];
       if (unit == 2) {
         SMALTI_UNROLL for (int i = 0; i < 2 * unit; ++i) now[i / 2][i % 2] = codes[i / 2][i % 2];
-        if (more) SMALTI_UNROLL for (int i = 0; i < 2 * unit; ++i) codes[i / 2][i % 2] = ptx::load_once_16(code + 512 * i);
+        if (more) SMALTI_UNROLL for (int i = 0; i < 2 * unit; ++i) codes[i / 2][i % 2] = ptx::load_lines_16(code + 512 * i);
         if constexpr (!Terms) ptx::hold_loads(never);
         else if (fetches && !more) fetch_t();                                 // which holds loads as well
       }
@@ -228,13 +250,15 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
         SMALTI_UNROLL for (int tile = 0; tile < 2; ++tile) {
           uint32_t a[4][4];                                                   // Ŵ / absmax               (16, 64)
           uint4 const c = unit == 2 ? now[b][tile] : codes[b][tile];
-          table.decode(a[0], c.x, pairs), table.decode(a[1], c.y, pairs), table.decode(a[2], c.z, pairs), table.decode(a[3], c.w, pairs);
+          table.decode(a[0], c.x, pairs), table.decode(a[1], c.y, pairs), table.decode(a[2], c.z, pairs);
+          if (unit == 4 && b % 2 == 0 && tile == 1) detail::nf4_permute_levels<X>(a[3], c.w);  // two words of 32: shared memory binds, until there are more of them
+          else table.decode(a[3], c.w, pairs);
           float d[4] = {};
           SMALTI_UNROLL for (int j = 0; j < 4; ++j) ptx::mma_m16n8k16<X>(d, a[j], x[2 * j], x[2 * j + 1]);
           SMALTI_UNROLL for (int i = 0; i < 2; ++i)                           // columns 2q and 2q + 1 of d: keep that of block b
             if (b < 2 || q % 2) v[2 * tile + i][b % 2] = d[2 * i + b % 2];
         }
-        if (unit == 4 && more) codes[b][0] = ptx::load_once_16(code + 1024 * b), codes[b][1] = ptx::load_once_16(code + 1024 * b + 512);
+        if (unit == 4 && more) codes[b][0] = ptx::load_lines_16(code + 1024 * b), codes[b][1] = ptx::load_lines_16(code + 1024 * b + 512);
         if constexpr (unit == 4) {
           if (!Terms ? b % 2 : b == 3) ptx::hold_loads(never);
           else if (Terms && b == 1 && fetches && !more) fetch_t();            // as above
@@ -243,10 +267,15 @@ nf4_stationary_kernel(__grid_constant__ detail::nf4_stationary_plan const plan, 
       float all[4];                                                           // rows 8i + g
       SMALTI_UNROLL for (int i = 0; i < 4; ++i) {
         all[i] = v[i][0] * s[i][0] + v[i][1] * s[i][1];
-        if (unit == 4) all[i] += __shfl_xor_sync(~0u, all[i], 1);
-        all[i] *= sum.scale;
+        if (unit == 2) all[i] *= sum.scale;
       }
-      if (own_token < p.m && (unit == 2 || q % 2 == 0)) put(to, own_token, 32, all[0], all[1], all[2], all[3]);
+      if constexpr (unit == 4) {                                              // two lanes share them: each completes two rows and gives away its part of the others
+        float own[2];
+        SMALTI_UNROLL for (int i = 0; i < 2; ++i) own[i] = ((q % 2 ? all[2 + i] : all[i]) + __shfl_xor_sync(~0u, q % 2 ? all[i] : all[2 + i], 1)) * sum.scale;
+        if (own_token < p.m) put(to, own_token, 32, own[0], own[1]);
+      } else if (own_token < p.m) {
+        put(to, own_token, 32, all[0], all[1], all[2], all[3]);
+      }
     }
   }
   if (fetches && part >= run) fetch_t();
