@@ -51,7 +51,7 @@ nf4_terms<A + B> operator+(nf4_terms<A> const& a, terms<B> const& b) {
 enum class nf4_strategy { tuned, stationary, resident, few, wide };
 
 /// What a product is compiled for: the kernels of each strategy, the scales of its weights (absmax double quantised, or plain fp32) and, where y is float, the types of x. All of it
-/// takes nvcc half a minute a type and epilogue, of which the kernels for many tokens are two thirds: a program that decodes a few tokens says `gemm<nf4_kernels{.wide = false}>`.
+/// takes nvcc several times as long as what one program needs (bench/compile_cost.py), the kernels for many tokens longest: one that decodes a few tokens says `gemm<nf4_kernels{.wide = false}>`.
 /// What is left out is not chosen; a call that nothing else can serve is refused (gemm.37).
 struct nf4_kernels {
   bool stationary = true, resident = true, few = true, wide = true;

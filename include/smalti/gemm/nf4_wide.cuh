@@ -109,53 +109,11 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
     }
     ptx::sync_warp();
     detail::nf4_wide_warp<Config, X> warp;
-    int stage = 0, lap = 0;
+    detail::nf4_wide_ring ring{smem + memory::ring, memory::stage, stages, full, empty};
     int j = 0;
     for (auto job = start; job.tile < tiles; job = plan.job(++j)) {
-      int const steps = job.steps;
-      uint32_t even[4][4], odd[4][4];                                             // Ŵ of two times 64 columns
       warp.begin(table, group, w);
-      int last = stage;
-      auto const next = [&] {
-        last = stage;
-        if (++stage == stages) stage = 0, lap ^= 1;
-      };
-      if constexpr (parts == 2) {                                                 // the products of other warpgroups fill the time
-        ptx::mbarrier_wait(&full[stage], lap);
-        uint4 c[2] = {warp.codes(x_at(stage), 0), warp.codes(x_at(stage), 1)};
-        for (int i = 0; i < steps; ++i) {
-          warp.decode(even, c[0], x_at(stage), 0), warp.decode(odd, c[1], x_at(stage), 1);
-          warp.start(even, x_at(stage), i > 0);
-          warp.start(odd, x_at(stage) + Config::tokens * 128, true);
-          next();
-          if (i + 1 < steps) ptx::mbarrier_wait(&full[stage], lap), c[0] = warp.codes(x_at(stage), 0), c[1] = warp.codes(x_at(stage), 1);
-          ptx::wgmma_wait<0>(), ptx::pin(even), ptx::pin(odd);
-          ptx::sync_warp();
-          ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
-        }
-        ptx::pin(warp.acc);
-      } else {                                                                    // while step i is multiplied, step i + 1 is decoded
-        auto const decode = [&](uint32_t (&to)[4][4]) {
-          ptx::mbarrier_wait(&full[stage], lap);
-          warp.decode(to, warp.codes(x_at(stage), 0), x_at(stage), 0);
-        };
-        auto const multiply = [&](uint32_t (&now)[4][4], uint32_t (&other)[4][4], int i) {
-          warp.start(now, x_at(stage), i > 0);
-          ptx::wgmma_wait<1>(), ptx::pin(other);                                  // step i − 1 is done
-          ptx::sync_warp();
-          ptx::mbarrier_arrive_if(i > 0 && ptx::lane() == 0, &empty[last]);
-          next();
-          if (i + 1 < steps) decode(other);
-        };
-        decode(even);
-        for (int i = 0; i < steps; i += 2) {
-          multiply(even, odd, i);
-          if (i + 1 < steps) multiply(odd, even, i + 1);
-        }
-        ptx::wgmma_wait<0>(), ptx::pin(warp.acc);
-        ptx::sync_warp();
-        ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
-      }
+      warp.multiply(ring, job.steps);
       if constexpr (Config::tails) {
         int const which = group & pair, begin = which ? plan.tail.steps[0] : 0, end = begin + plan.tail.steps[which];  // of this half
         float const by = begin < end ? p.sum[which].scale / plan.scale(which) : 1.f;             // the sums in units of the term's factor
@@ -163,11 +121,9 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_kernel(__grid_con
           SMALTI_UNROLL for (int i = 0; i < Config::tokens / 2; ++i) warp.acc[i / 4][i % 4] *= by;
         auto const tail = plan.tail_of(job);
         for (int i = tail.begin; i < tail.end; ++i) {
-          ptx::mbarrier_wait(&full[stage], lap);
-          if (i >= begin && i < end) detail::nf4_wide_add_tail<X>(warp.acc, x_at(stage), 64 * (group >> pair));
-          ptx::sync_warp();
-          ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[stage]);
-          next();
+          ring.await();
+          if (i >= begin && i < end) detail::nf4_wide_add_tail<X>(warp.acc, ring.at(), 64 * (group >> pair));
+          ring.release(ring.stage), ring.next();
         }
       }
       detail::nf4_wide_leave<Config>(plan, out, warp.acc, smem, plan.order(job.tile), job.blocks, group);

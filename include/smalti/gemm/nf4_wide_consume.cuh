@@ -56,6 +56,25 @@ struct nf4_wide_scales {
   }
 };
 
+/// Where a warp that multiplies is in the ring of stages.
+struct nf4_wide_ring {
+  unsigned char* first;  // stage 0
+  int bytes, stages;     // of a stage · there are
+  uint64_t *full, *empty;
+  int stage = 0, lap = 0;
+
+  SMALTI_D unsigned char* at() const { return first + stage * bytes; }
+  SMALTI_D void await() const { ptx::mbarrier_wait(&full[stage], lap); }
+  SMALTI_D void next() {
+    if (++stage == stages) stage = 0, lap ^= 1;
+  }
+  /// Gives a stage back, by one lane for all: none reads it any more.
+  SMALTI_D void release(int which, bool on = true) const {
+    ptx::sync_warp();
+    ptx::mbarrier_arrive_if(on && ptx::lane() == 0, &empty[which]);
+  }
+};
+
 template <class Config, class X>
 struct nf4_wide_warp {
   static constexpr int tiles = Config::tokens / 8;
@@ -86,6 +105,44 @@ struct nf4_wide_warp {
     uint64_t const b = ptx::wgmma_operand(x);
     SMALTI_UNROLL for (int i = 0; i < 4; ++i) ptx::wgmma<X>(acc, a[i], ptx::wgmma_advance(b, 32 * i), i > 0 || accumulate);
     ptx::wgmma_commit();
+  }
+  /// Sums = Ŵ · xᵀ of the next `steps` stages, each given back once its products have ended.                       (64, tokens)
+  SMALTI_D void multiply(nf4_wide_ring& ring, int steps) {
+    int last = 0;                                                               // the stage before
+    uint32_t even[4][4], odd[4][4];                                             // Ŵ of two times 64 columns
+    if constexpr (Config::columns == 128) {                                     // the products of other warpgroups fill the time
+      ring.await();
+      uint4 c[2] = {codes(ring.at(), 0), codes(ring.at(), 1)};
+      for (int i = 0; i < steps; ++i) {
+        decode(even, c[0], ring.at(), 0), decode(odd, c[1], ring.at(), 1);
+        start(even, ring.at(), i > 0);
+        start(odd, ring.at() + Config::tokens * 128, true);
+        last = ring.stage, ring.next();
+        if (i + 1 < steps) ring.await(), c[0] = codes(ring.at(), 0), c[1] = codes(ring.at(), 1);
+        ptx::wgmma_wait<0>(), ptx::pin(even), ptx::pin(odd);
+        ring.release(last);
+      }
+      ptx::pin(acc);
+    } else {                                                                    // while step i is multiplied, step i + 1 is decoded
+      auto const decode_next = [&](uint32_t (&to)[4][4]) {
+        ring.await();
+        decode(to, codes(ring.at(), 0), ring.at(), 0);
+      };
+      auto const step = [&](uint32_t (&now)[4][4], uint32_t (&other)[4][4], int i) {
+        start(now, ring.at(), i > 0);
+        ptx::wgmma_wait<1>(), ptx::pin(other);                                  // step i − 1 is done
+        ring.release(last, i > 0);
+        last = ring.stage, ring.next();
+        if (i + 1 < steps) decode_next(other);
+      };
+      decode_next(even);
+      for (int i = 0; i < steps; i += 2) {
+        step(even, odd, i);
+        if (i + 1 < steps) step(odd, even, i + 1);
+      }
+      ptx::wgmma_wait<0>(), ptx::pin(acc);
+      ring.release(last);
+    }
   }
 };
 

@@ -148,34 +148,10 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_pairs_kernel(__gr
     ptx::cluster_open();
     detail::nf4_wide_warp<Config, X> warp;
     warp.begin(table, group, w);
-    int stage = 0, lap = 0, last = 0;
-    auto const next = [&] {
-      last = stage;
-      if (++stage == stages) stage = 0, lap ^= 1;
-    };
-    uint32_t even[4][4], odd[4][4];                                               // Ŵ of two times 64 columns: while step i is multiplied, step i + 1 is decoded
-    auto const decode = [&](uint32_t (&to)[4][4]) {
-      ptx::mbarrier_wait(&full[stage], lap);
-      warp.decode(to, warp.codes(x_at(stage), 0), x_at(stage), 0);
-    };
-    auto const multiply = [&](uint32_t (&now)[4][4], uint32_t (&other)[4][4], int i) {
-      warp.start(now, x_at(stage), i > 0);
-      ptx::wgmma_wait<1>(), ptx::pin(other);                                      // step i − 1 is done
-      ptx::sync_warp();
-      ptx::mbarrier_arrive_if(i > 0 && ptx::lane() == 0, &empty[last]);
-      next();
-      if (i + 1 < steps) decode(other);
-    };
-    decode(even);
-    for (int i = 0; i < steps; i += 2) {
-      multiply(even, odd, i);
-      if (i + 1 < steps) multiply(odd, even, i + 1);
-    }
-    ptx::wgmma_wait<0>(), ptx::pin(warp.acc);
-    ptx::sync_warp();
-    ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
+    detail::nf4_wide_ring ring{smem + memory::ring, memory::stage, stages, full, empty};
+    warp.multiply(ring, steps);
     ptx::wait_for_previous();                                                     // the epilogue reads what it may write
-    detail::nf4_wide_pairs_exchange<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, stage);
+    detail::nf4_wide_pairs_exchange<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, ring.stage);
   }
 #elif defined(__CUDA_ARCH__)
   __trap();  // code for another architecture: never a silent nothing

@@ -249,34 +249,15 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
     ptx::cluster_open();
     detail::nf4_wide_warp<Config, X> warp;
     warp.begin(table, group, w);
-    int stage = 0, lap = 0, last = 0;
-    auto const next = [&] {
-      last = stage;
-      if (++stage == stages) stage = 0, lap ^= 1;
-    };
-    uint32_t even[4][4], odd[4][4];                                               // Ŵ of two times 64 columns
-    ptx::mbarrier_wait(&full[stage], lap);
-    uint4 c[2] = {warp.codes(x_at(stage), 0), warp.codes(x_at(stage), 1)};
-    for (int i = 0; i < steps; ++i) {                                             // as in nf4_wide_kernel
-      warp.decode(even, c[0], x_at(stage), 0), warp.decode(odd, c[1], x_at(stage), 1);
-      warp.start(even, x_at(stage), i > 0);
-      warp.start(odd, x_at(stage) + Config::tokens * 128, true);
-      next();
-      if (i + 1 < steps) ptx::mbarrier_wait(&full[stage], lap), c[0] = warp.codes(x_at(stage), 0), c[1] = warp.codes(x_at(stage), 1);
-      ptx::wgmma_wait<0>(), ptx::pin(even), ptx::pin(odd);
-      ptx::sync_warp();
-      ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[last]);
-    }
-    ptx::pin(warp.acc);
+    detail::nf4_wide_ring ring{smem + memory::ring, memory::stage, stages, full, empty};
+    warp.multiply(ring, steps);
     if constexpr (Config::tails) {
       if (plan.by != 1.f)
         SMALTI_UNROLL for (int i = 0; i < Config::tokens / 2; ++i) warp.acc[i / 4][i % 4] *= plan.by;
       for (int i = plan.steps(plan.mail, blockIdx.x); i > 0; --i) {
-        ptx::mbarrier_wait(&full[stage], lap);
-        detail::nf4_wide_add_tail<X>(warp.acc, x_at(stage), 64 * group);
-        ptx::sync_warp();
-        ptx::mbarrier_arrive_if(ptx::lane() == 0, &empty[stage]);
-        next();
+        ring.await();
+        detail::nf4_wide_add_tail<X>(warp.acc, ring.at(), 64 * group);
+        ring.release(ring.stage), ring.next();
       }
     }
     ptx::wait_for_previous();                                                     // the epilogue reads what it may write
@@ -287,9 +268,9 @@ __global__ void __launch_bounds__(Config::threads, 1) nf4_wide_shared_kernel(__g
           SMALTI_UNROLL for (int i = 0; i < Config::tokens / 2; ++i) warp.acc[i / 4][i % 4] *= plan.scale;
         return detail::nf4_wide_leave_whole<0, Config::tokens / 8>(plan, out, warp.acc, smem + plan.memory.out() + group * memory::out_bytes, group, 64 * (row + group), token0);
       }
-      if (plan.mail.blocks == 2) return detail::nf4_wide_exchange_two<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, stage);
+      if (plan.mail.blocks == 2) return detail::nf4_wide_exchange_two<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, ring.stage);
     }
-    detail::nf4_wide_exchange<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, stage);
+    detail::nf4_wide_exchange<Config>(plan, out, warp.acc, smem, &mail[group], group, 64 * (row + group), token0, ring.stage);
   }
 #elif defined(__CUDA_ARCH__)
   __trap();  // code for another architecture: never a silent nothing
